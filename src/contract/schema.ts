@@ -1,0 +1,136 @@
+/**
+ * The form of tandem.json as a zod schema, from which the JSON Schema for editors is published too. It says what each
+ * field may hold by itself; rules that tie fields together are in `resolve.ts`.
+ *
+ * The error text of each part is the Y of "Expected X to be Y"; that of an object lists the keys it knows.
+ */
+import { z } from 'zod';
+
+/** A strict object; its error text for an unknown key is the list of the known ones, separated by spaces. */
+function strictObject<Shape extends z.core.$ZodLooseShape>(phrase: string, shape: Shape) {
+  const knownKeys = Object.keys(shape).join(' ');
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === 'unrecognized_keys' ? knownKeys : `an object: ${phrase}`),
+  });
+}
+
+const finite = z.number('a finite number');
+const name = z.string('a non-empty string').min(1, 'a non-empty string');
+const range = z.tuple([finite, finite], 'two numbers, [low, high]');
+const categories = z.union(
+  [
+    z.array(z.string('a string'), 'a list').min(1, 'a list that is not empty'),
+    z.array(finite, 'a list').min(1, 'a list that is not empty'),
+  ],
+  'a list of strings or a list of numbers',
+);
+
+const log1p = z.literal(true, 'true').describe('log(1 + x).');
+const bucketize = z
+  .array(finite, 'a list of numbers').min(1, 'a list that is not empty')
+  .describe('Strictly increasing boundaries; the value becomes how many of them are <= x (numpy.digitize).');
+const standardize = strictObject('{ "mean": m, "std": s }', {
+  mean: finite.describe('Subtracted from the value.'),
+  std: finite.positive('greater than 0').describe('What the difference is divided by; greater than 0.'),
+}).describe('(x - mean) / std.');
+const minMax = range.describe('(x - low) / (high - low); low < high.');
+const clip = range.describe('Puts the value into [low, high]; NaN stays NaN. low <= high.');
+
+const step = strictObject('one step', {
+  log1p: log1p.optional(),
+  bucketize: bucketize.optional(),
+  standardize: standardize.optional(),
+  minMax: minMax.optional(),
+  clip: clip.optional(),
+}).meta({ id: 'step', description: 'One step of arithmetic: exactly one key.', minProperties: 1, maxProperties: 1 });
+
+const feature = strictObject('one feature', {
+  column: name.optional().describe('The column of the shard that the value comes from.'),
+  sql: name.optional().describe('Instead of a column: one scalar DuckDB expression over the row, for example hour(date).'),
+  lengthOf: name.optional().describe('Instead of a column: a list column, whose number of values in the row is the value.'),
+  missing: z.union([finite, z.string('a string')], 'a number or a string').optional().describe(
+    'What a null becomes; without it a null makes the row bad. For numbers: a number, "nan" or "mean" (the mean of '
+    + 'standardize), put in before the steps. For index, oneHot, hash and text: a value, which is then looked up.',
+  ),
+  index: categories.optional().describe('Categories, all strings or all numbers; the value becomes its position in this list.'),
+  oneHot: categories.optional().describe('Categories, all strings or all numbers; the value becomes a 1 at its position among zeros.'),
+  hash: z.int('a whole number from 1 to 2147483647').min(1, 'a whole number from 1 to 2147483647')
+    .max(2 ** 31 - 1, 'a whole number from 1 to 2147483647').optional()
+    .describe('Number of buckets: MurmurHash3 32 bit, seed 42, of the UTF-8 bytes, modulo this number.'),
+  text: z.literal(true, 'true').optional().describe('The string itself, for string tensors.'),
+  list: z.union([z.literal(true, 'true'), z.int('a whole number').min(1, 'a whole number of at least 1')],
+    'true or the number of values in each list').optional()
+    .describe('A list column with this many values in every row; true: as many as the column\'s type or the tensor says.'),
+  unknown: z.enum(['error', 'zeros', 'last', 'own'], 'one of "error", "zeros", "last", "own"').optional().describe(
+    'What a value outside the categories becomes: "error" (default) a bad row, "zeros" all zeros (oneHot only), '
+    + '"last" the last category, "own" a category of its own after the last one.',
+  ),
+  dropLast: z.boolean('true or false').optional().describe('oneHot only: leaves out the last position (as Spark\'s OneHotEncoder does).'),
+  log1p: log1p.optional(),
+  bucketize: bucketize.optional(),
+  standardize: standardize.optional(),
+  minMax: minMax.optional(),
+  clip: clip.optional(),
+  steps: z.array(step, 'a list of steps').optional().describe(
+    'Steps in an order of your own. Without it those given as keys apply in this order: log1p, bucketize, standardize, minMax, clip.',
+  ),
+}).meta({
+  id: 'feature',
+  description: 'One or more neighbouring values of a row of the tensor, from one column or expression.',
+  oneOf: [{ required: ['column'] }, { required: ['sql'] }, { required: ['lengthOf'] }],
+});
+
+const scalar = z.union([finite, z.string('a string'), z.boolean('true or false')], 'a number, a string, true or false');
+const constant = strictObject('a constant', {
+  constant: z.union([scalar, z.array(scalar, 'a list')], 'a value or a list of values')
+    .describe('The same for every batch. A single value fills the whole shape.'),
+  shape: z.array(
+    z.union([z.literal('N'), z.int('a whole number').min(0, 'a whole number of at least 0')], 'a whole number or "N"'),
+    'a list of dimensions',
+  ).optional().describe('Dimensions of the tensor; "N", at most once, stands for the rows of the batch.'),
+}).meta({ id: 'constant', description: 'An input that no column feeds.' });
+
+const position = z.int('a whole number of at least 0').min(0, 'a whole number of at least 0');
+const output = strictObject('columns of one output', {
+  column: name.optional().describe('Name of the column. Default: the name of the output.'),
+  columns: z.array(name, 'a list of names').min(1, 'a list that is not empty').optional()
+    .describe('Names of the columns, one for each selected position (or, without select, for each position).'),
+  select: z.union([position, z.array(position, 'a list').min(1, 'a list that is not empty')],
+    'a position or a list of positions').optional()
+    .describe('Which of a row\'s values become columns, counted from 0. Default: the whole row (a scalar or a list).'),
+}).meta({ id: 'output' });
+
+/** The whole of tandem.json. */
+export const contractSchema = strictObject('the contract of a model', {
+  $schema: z.string('a string').optional().describe('Where this JSON Schema lies, for editors.'),
+  version: z.literal(1, '1').optional().describe('Version of this format.'),
+  model: name.describe('The model file, relative to this one.'),
+  inputs: z.record(
+    z.string(),
+    z.union([z.array(feature, 'a list').min(1, 'a list that is not empty'), feature, constant], 'a feature, a list of features or a constant'),
+    'an object: features by the name of the input',
+  ).describe('What fills each input of the model. The order of features is their order in a row of the tensor.'),
+  outputs: z.record(
+    z.string(),
+    z.union([output, name, z.literal(false, 'false')], 'a column name, an object or false'),
+    'an object: columns by the name of the output',
+  ).optional().describe('What becomes of each output of the model; one that is not named or is false is left out. Default: all, each under its own name.'),
+  keep: z.array(name, 'a list of column names').optional()
+    .describe('Columns of the shard that are copied beside the scores. Default: all of them.'),
+  golden: strictObject('{ "tolerance": t }', {
+    tolerance: finite.min(0, 'at least 0').optional().describe('How far a score may be from the known one. Default: 0.00001.'),
+  }).optional().describe('How golden.parquet, rows with known scores, is compared.'),
+}).describe('Which columns feed which inputs of a model, and how; and what becomes of its outputs.');
+
+/** tandem.json once its form has been checked. */
+export type ContractFile = z.output<typeof contractSchema>;
+export type FeatureFile = z.output<typeof feature>;
+export type StepFile = z.output<typeof step>;
+export type ConstantFile = z.output<typeof constant>;
+export type OutputFile = z.output<typeof output>;
+
+/** The JSON Schema of tandem.json as its published file holds it. Draft 7, the one all editors know. */
+export function publishedSchema(): string {
+  const schema = z.toJSONSchema(contractSchema, { target: 'draft-7', io: 'input' });
+  return `${JSON.stringify({ title: 'tandem.json', ...schema }, null, 2)}\n`;
+}

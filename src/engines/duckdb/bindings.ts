@@ -1,0 +1,183 @@
+/**
+ * DuckDB's C API as far as we use it, from the library that the npm package brings. One table of signatures, checked by
+ * `npm run engines:check`; a wrong one would kill the process.
+ */
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import koffi, { type TypeObject } from 'koffi';
+import { TandemError } from '../../errors.ts';
+import { openLibrary, type Memory, type Pointer } from '../native.ts';
+
+/** Version of the library that this table was written for. */
+export const duckDbVersion = 'v1.5.6';
+
+/** `duckdb_result`, passed by value; opaque to us. */
+export interface ResultStruct {
+  readonly deprecated1?: number;
+}
+type Out = [Pointer | null];
+
+const signatures = {
+  duckdb_library_version: 'const char *duckdb_library_version()',
+  duckdb_create_config: 'int duckdb_create_config(_Out_ void **config)',
+  duckdb_set_config: 'int duckdb_set_config(void *config, const char *name, const char *option)',
+  duckdb_destroy_config: 'void duckdb_destroy_config(_Inout_ void **config)',
+  duckdb_open_ext: 'int duckdb_open_ext(const char *path, _Out_ void **database, void *config, _Out_ void **error)',
+  duckdb_close: 'void duckdb_close(_Inout_ void **database)',
+  duckdb_connect: 'int duckdb_connect(void *database, _Out_ void **connection)',
+  duckdb_disconnect: 'void duckdb_disconnect(_Inout_ void **connection)',
+  duckdb_interrupt: 'void duckdb_interrupt(void *connection)',
+  duckdb_query: 'int duckdb_query(void *connection, const char *sql, _Out_ duckdb_result *result)',
+  duckdb_prepare: 'int duckdb_prepare(void *connection, const char *sql, _Out_ void **statement)',
+  duckdb_prepare_error: 'const char *duckdb_prepare_error(void *statement)',
+  duckdb_destroy_prepare: 'void duckdb_destroy_prepare(_Inout_ void **statement)',
+  duckdb_pending_prepared_streaming: 'int duckdb_pending_prepared_streaming(void *statement, _Out_ void **pending)',
+  duckdb_pending_error: 'const char *duckdb_pending_error(void *pending)',
+  duckdb_destroy_pending: 'void duckdb_destroy_pending(_Inout_ void **pending)',
+  duckdb_execute_pending: 'int duckdb_execute_pending(void *pending, _Out_ duckdb_result *result)',
+  duckdb_result_error: 'const char *duckdb_result_error(duckdb_result *result)',
+  duckdb_destroy_result: 'void duckdb_destroy_result(_Inout_ duckdb_result *result)',
+  duckdb_column_count: 'uint64_t duckdb_column_count(duckdb_result *result)',
+  duckdb_column_name: 'const char *duckdb_column_name(duckdb_result *result, uint64_t column)',
+  duckdb_column_type: 'int duckdb_column_type(duckdb_result *result, uint64_t column)',
+  duckdb_column_logical_type: 'void *duckdb_column_logical_type(duckdb_result *result, uint64_t column)',
+  duckdb_fetch_chunk: 'void *duckdb_fetch_chunk(duckdb_result result)',
+  duckdb_destroy_data_chunk: 'void duckdb_destroy_data_chunk(_Inout_ void **chunk)',
+  duckdb_data_chunk_get_size: 'uint64_t duckdb_data_chunk_get_size(void *chunk)',
+  duckdb_data_chunk_set_size: 'void duckdb_data_chunk_set_size(void *chunk, uint64_t size)',
+  duckdb_data_chunk_get_vector: 'void *duckdb_data_chunk_get_vector(void *chunk, uint64_t column)',
+  duckdb_vector_get_data: 'void *duckdb_vector_get_data(void *vector)',
+  duckdb_vector_get_validity: 'void *duckdb_vector_get_validity(void *vector)',
+  duckdb_vector_ensure_validity_writable: 'void duckdb_vector_ensure_validity_writable(void *vector)',
+  duckdb_vector_assign_string_element_len:
+    'void duckdb_vector_assign_string_element_len(void *vector, uint64_t row, const void *bytes, uint64_t length)',
+  duckdb_list_vector_get_child: 'void *duckdb_list_vector_get_child(void *vector)',
+  duckdb_list_vector_get_size: 'uint64_t duckdb_list_vector_get_size(void *vector)',
+  duckdb_array_vector_get_child: 'void *duckdb_array_vector_get_child(void *vector)',
+  duckdb_create_logical_type: 'void *duckdb_create_logical_type(int type)',
+  duckdb_create_array_type: 'void *duckdb_create_array_type(void *type, uint64_t length)',
+  duckdb_destroy_logical_type: 'void duckdb_destroy_logical_type(_Inout_ void **type)',
+  duckdb_get_type_id: 'int duckdb_get_type_id(void *type)',
+  duckdb_array_type_array_size: 'uint64_t duckdb_array_type_array_size(void *type)',
+  duckdb_create_table_function: 'void *duckdb_create_table_function()',
+  duckdb_destroy_table_function: 'void duckdb_destroy_table_function(_Inout_ void **function)',
+  duckdb_table_function_set_name: 'void duckdb_table_function_set_name(void *function, const char *name)',
+  duckdb_table_function_set_bind: 'void duckdb_table_function_set_bind(void *function, TandemInfoCallback *bind)',
+  duckdb_table_function_set_init: 'void duckdb_table_function_set_init(void *function, TandemInfoCallback *init)',
+  duckdb_table_function_set_function: 'void duckdb_table_function_set_function(void *function, TandemFillCallback *fill)',
+  duckdb_register_table_function: 'int duckdb_register_table_function(void *connection, void *function)',
+  duckdb_bind_add_result_column: 'void duckdb_bind_add_result_column(void *info, const char *name, void *type)',
+  duckdb_bind_set_error: 'void duckdb_bind_set_error(void *info, const char *message)',
+  duckdb_function_set_error: 'void duckdb_function_set_error(void *info, const char *message)',
+} as const;
+
+type Name = keyof typeof signatures;
+type Result = ResultStruct;
+
+/** The functions as TypeScript sees them: pointers are bigint, C strings are strings, `idx_t` takes and gives numbers. */
+export interface DuckDb {
+  duckdb_library_version(): string;
+  duckdb_create_config(config: Out): number;
+  duckdb_set_config(config: Pointer, name: string, option: string): number;
+  duckdb_destroy_config(config: Out): void;
+  duckdb_open_ext(path: string | null, database: Out, config: Pointer, error: Out): number;
+  duckdb_close(database: Out): void;
+  duckdb_connect(database: Pointer, connection: Out): number;
+  duckdb_disconnect(connection: Out): void;
+  duckdb_interrupt(connection: Pointer): void;
+  duckdb_query(connection: Pointer, sql: string, result: Result): number;
+  duckdb_prepare(connection: Pointer, sql: string, statement: Out): number;
+  duckdb_prepare_error(statement: Pointer): string | null;
+  duckdb_destroy_prepare(statement: Out): void;
+  duckdb_pending_prepared_streaming(statement: Pointer, pending: Out): number;
+  duckdb_pending_error(pending: Pointer): string | null;
+  duckdb_destroy_pending(pending: Out): void;
+  duckdb_execute_pending(pending: Pointer, result: Result): number;
+  duckdb_result_error(result: Result): string | null;
+  duckdb_destroy_result(result: Result): void;
+  duckdb_column_count(result: Result): number;
+  duckdb_column_name(result: Result, column: number): string;
+  duckdb_column_type(result: Result, column: number): number;
+  duckdb_column_logical_type(result: Result, column: number): Pointer;
+  duckdb_fetch_chunk(result: Result): Pointer | null;
+  duckdb_destroy_data_chunk(chunk: Out): void;
+  duckdb_data_chunk_get_size(chunk: Pointer): number;
+  duckdb_data_chunk_set_size(chunk: Pointer, size: number): void;
+  duckdb_data_chunk_get_vector(chunk: Pointer, column: number): Pointer;
+  duckdb_vector_get_data(vector: Pointer): Pointer;
+  duckdb_vector_get_validity(vector: Pointer): Pointer | null;
+  duckdb_vector_ensure_validity_writable(vector: Pointer): void;
+  duckdb_vector_assign_string_element_len(vector: Pointer, row: number, bytes: Memory, length: number): void;
+  duckdb_list_vector_get_child(vector: Pointer): Pointer;
+  duckdb_list_vector_get_size(vector: Pointer): number;
+  duckdb_array_vector_get_child(vector: Pointer): Pointer;
+  duckdb_create_logical_type(type: number): Pointer;
+  duckdb_create_array_type(type: Pointer, length: number): Pointer;
+  duckdb_destroy_logical_type(type: Out): void;
+  duckdb_get_type_id(type: Pointer): number;
+  duckdb_array_type_array_size(type: Pointer): number;
+  duckdb_create_table_function(): Pointer;
+  duckdb_destroy_table_function(tableFunction: Out): void;
+  duckdb_table_function_set_name(tableFunction: Pointer, name: string): void;
+  duckdb_table_function_set_bind(tableFunction: Pointer, bind: Pointer): void;
+  duckdb_table_function_set_init(tableFunction: Pointer, init: Pointer): void;
+  duckdb_table_function_set_function(tableFunction: Pointer, fill: Pointer): void;
+  duckdb_register_table_function(connection: Pointer, tableFunction: Pointer): number;
+  duckdb_bind_add_result_column(info: Pointer, name: string, type: Pointer): void;
+  duckdb_bind_set_error(info: Pointer, message: string): void;
+  duckdb_function_set_error(info: Pointer, message: string): void;
+}
+const everyNameIsTyped: Record<Name, true> extends Record<keyof DuckDb, true> ? true : never = true;
+void everyNameIsTyped;
+
+let functions: DuckDb | undefined;
+let callbackTypes: { readonly info: TypeObject; readonly fill: TypeObject } | undefined;
+
+/** Path of the library that npm installed for this platform. @throws ENVIRONMENT */
+export function duckDbLibraryPath(): string {
+  const require = createRequire(import.meta.url);
+  const file = process.platform === 'win32' ? 'duckdb.dll' : process.platform === 'darwin' ? 'libduckdb.dylib' : 'libduckdb.so';
+  const packageName = `@duckdb/node-bindings-${process.platform}-${process.arch}`;
+  try {
+    return join(dirname(require.resolve(`${packageName}/package.json`)), file);
+  } catch (cause) {
+    throw new TandemError('ENVIRONMENT', `Expected the package ${packageName} to be installed, got nothing.`, {
+      remedy: 'Run `npm ci` on this platform without `--omit=optional`, or use `--reader parquetjs`.',
+      cause,
+    });
+  }
+}
+
+/** Binds the library once per thread and checks its version. @throws ENVIRONMENT */
+export function loadDuckDb(): DuckDb {
+  if (functions !== undefined) return functions;
+  const library = openLibrary(duckDbLibraryPath(), 'DuckDB');
+  koffi.struct('duckdb_result', {
+    deprecated_column_count: 'uint64_t', deprecated_row_count: 'uint64_t', deprecated_rows_changed: 'uint64_t',
+    deprecated_columns: 'void *', deprecated_error_message: 'void *', internal_data: 'void *',
+  });
+  callbackTypes = {
+    info: koffi.proto('void TandemInfoCallback(void *info)'),
+    fill: koffi.proto('void TandemFillCallback(void *info, void *chunk)'),
+  };
+  const bound = Object.fromEntries(Object.entries(signatures).map(([name, signature]) => [name, library.func(signature)]));
+  const loaded = bound as unknown as DuckDb;
+  const version = loaded.duckdb_library_version();
+  if (version !== duckDbVersion) {
+    throw new TandemError('ENVIRONMENT', `Expected DuckDB ${duckDbVersion}, got ${version}.`, {
+      remedy: 'Run `npm ci`, which installs the version that Tandem was built for.',
+    });
+  }
+  functions = loaded;
+  return loaded;
+}
+
+/** A JavaScript function as a C callback. Called only on the thread that registered it; must never throw. */
+export function registerCallback(kind: 'info' | 'fill', callback: (info: Pointer, chunk: Pointer) => void): Pointer {
+  loadDuckDb();
+  return koffi.register(callback, koffi.pointer(callbackTypes![kind])) as unknown as Pointer;
+}
+
+export function unregisterCallback(callback: Pointer): void {
+  koffi.unregister(callback as unknown as never);
+}

@@ -1,0 +1,49 @@
+/** What the bound C libraries share: opening a library, pointers, copying out of native memory. */
+import koffi, { type LibraryHandle } from 'koffi';
+import { TandemError } from '../errors.ts';
+
+/** Address in the process; 0n is never handed out. Valid in every thread. */
+export type Pointer = bigint;
+
+/** A typed array whose memory C may read or write during a call. */
+export type Memory = NodeJS.TypedArray | DataView;
+
+const libraries = new Map<string, LibraryHandle>();
+
+/** Opens a library once per thread. @throws ENVIRONMENT when the loader refuses it. */
+export function openLibrary(path: string, what: string): LibraryHandle {
+  let library = libraries.get(path);
+  if (library === undefined) {
+    try {
+      library = koffi.load(path);
+    } catch (cause) {
+      throw new TandemError('ENVIRONMENT', `Expected ${what} to load from ${path}, got: ${(cause as Error).message}.`, {
+        remedy: 'Run `npm ci` again on this platform (glibc 2.28 or newer is needed on Linux).',
+        cause,
+      });
+    }
+    libraries.set(path, library);
+  }
+  return library;
+}
+
+type Memcpy = (target: Memory | Pointer, source: Memory | Pointer, bytes: number) => void;
+let memcpyFunction: Memcpy | undefined;
+
+/** libc's memcpy between typed arrays and native memory. The caller answers for both lengths. */
+export function memcpy(target: Memory | Pointer, source: Memory | Pointer, bytes: number): void {
+  memcpyFunction ??= libc().func('void memcpy(void *target, const void *source, size_t bytes)') as Memcpy;
+  memcpyFunction(target, source, bytes);
+}
+
+/** Ends the process at once, without waiting for native calls of other threads as process.exit does. */
+export function exitNow(exitCode: number): never {
+  const exit = libc().func('void _exit(int code)') as (code: number) => void;
+  exit(exitCode);
+  throw new Error('_exit returned. This is a bug.');
+}
+
+function libc(): LibraryHandle {
+  const name = process.platform === 'win32' ? 'msvcrt.dll' : process.platform === 'darwin' ? 'libSystem.dylib' : 'libc.so.6';
+  return openLibrary(name, 'the C library');
+}

@@ -1,0 +1,153 @@
+/** Runs of a session on memory that stays where it is: input and output tensors are bound once, then run many times. */
+import { elementBytes, viewOf, type NumberArray, type TensorValues } from '../../batch.ts';
+import type { ElementType } from '../../contract/contract.ts';
+import { memcpy, type Pointer } from '../native.ts';
+import { check, count, create, loadOnnxRuntime, takePointers } from './bindings.ts';
+import { elementTypeOf, onnxTypeOf, readShape } from './session.ts';
+
+/** A tensor to bind. Memory must stay reachable and in place until the binding is closed. */
+export interface BoundTensor {
+  readonly name: string;
+  readonly elementType: ElementType;
+  readonly shape: readonly number[];
+  /** Row-major values; strings are read anew at every run. */
+  readonly values: TensorValues;
+}
+
+/** An output that ONNX Runtime allocated: its own shape, and a copy of its values. */
+export interface FetchedTensor {
+  readonly name: string;
+  readonly elementType: ElementType;
+  readonly shape: readonly number[];
+  readonly values: TensorValues;
+}
+
+/** An output to bind: memory of known shape, or only a name (ONNX Runtime allocates, {@link BoundRun.fetch} reads). */
+export type BoundOutput = BoundTensor | { readonly name: string };
+
+export function createRunOptions(): Pointer {
+  return create((out) => loadOnnxRuntime().CreateRunOptions(out));
+}
+
+export function releaseRunOptions(runOptions: Pointer): void {
+  loadOnnxRuntime().ReleaseRunOptions(runOptions);
+}
+
+/** Makes a run in progress end with an error; callable from any thread. */
+export function terminateRuns(runOptions: Pointer): void {
+  check(loadOnnxRuntime().RunOptionsSetTerminate(runOptions));
+}
+
+/** One set of inputs and outputs, bound. For one thread at a time. */
+export class BoundRun {
+  readonly #session: Pointer;
+  readonly #binding: Pointer;
+  readonly #values: Pointer[] = [];
+  readonly #strings: { readonly value: Pointer; readonly values: readonly string[]; readonly length: number }[] = [];
+  readonly #outputs: readonly BoundOutput[];
+  /** What C points into. */
+  readonly #memory: readonly TensorValues[];
+
+  constructor(session: Pointer, inputs: readonly BoundTensor[], outputs: readonly BoundOutput[]) {
+    const ort = loadOnnxRuntime();
+    this.#session = session;
+    this.#outputs = outputs;
+    this.#memory = [...inputs, ...outputs.filter((output) => 'values' in output)].map((tensor) => tensor.values);
+    this.#binding = create((out) => ort.CreateIoBinding(session, out));
+    try {
+      const memoryInfo = cpuMemory();
+      for (const input of inputs) check(ort.BindInput(this.#binding, input.name, this.#toValue(input)));
+      for (const output of outputs) {
+        if ('values' in output) check(ort.BindOutput(this.#binding, output.name, this.#toValue(output)));
+        else check(ort.BindOutputToDevice(this.#binding, output.name, memoryInfo));
+      }
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** @throws OnnxRuntimeError */
+  run(runOptions: Pointer): void {
+    const ort = loadOnnxRuntime();
+    for (const { value, values, length } of this.#strings) {
+      check(ort.FillStringTensor(value, values.length === length ? values : values.slice(0, length), length));
+    }
+    check(ort.RunWithBinding(this.#session, runOptions, this.#binding));
+  }
+
+  /** Copies the outputs of the last run that were bound by name only, in the order in which they were bound. */
+  fetch(): FetchedTensor[] {
+    const ort = loadOnnxRuntime();
+    const allocator = create((out) => ort.GetAllocatorWithDefaultOptions(out));
+    const values = takePointers((out, size) => ort.GetBoundOutputValues(this.#binding, allocator, out, size), allocator);
+    const fetched: FetchedTensor[] = [];
+    values.forEach((value, index) => {
+      const output = this.#outputs[index]!;
+      if (!('values' in output)) fetched.push(readValue(output.name, value));
+      ort.ReleaseValue(value);
+    });
+    return fetched;
+  }
+
+  close(): void {
+    const ort = loadOnnxRuntime();
+    ort.ReleaseIoBinding(this.#binding);
+    for (const value of this.#values) ort.ReleaseValue(value);
+    this.#values.length = 0;
+    void this.#memory;
+  }
+
+  #toValue(tensor: BoundTensor): Pointer {
+    const ort = loadOnnxRuntime();
+    const shape = BigInt64Array.from(tensor.shape, BigInt);
+    const type = onnxTypeOf(tensor.elementType);
+    const length = tensor.shape.reduce((product, size) => product * size, 1);
+    let value: Pointer;
+    if (tensor.elementType === 'string') {
+      const allocator = create((out) => ort.GetAllocatorWithDefaultOptions(out));
+      value = create((out) => ort.CreateTensorAsOrtValue(allocator, shape, shape.length, type, out));
+      this.#strings.push({ value, values: tensor.values as readonly string[], length });
+    } else {
+      const bytes = length * elementBytes[tensor.elementType];
+      const values = tensor.values as NumberArray;
+      value = create((out) => ort.CreateTensorWithDataAsOrtValue(cpuMemory(), values, bytes, shape, shape.length, type, out));
+    }
+    this.#values.push(value);
+    return value;
+  }
+}
+
+let cpuMemoryInfo: Pointer | undefined;
+/** OrtArenaAllocator, OrtMemTypeDefault */
+function cpuMemory(): Pointer {
+  cpuMemoryInfo ??= create((out) => loadOnnxRuntime().CreateCpuMemoryInfo(1, 0, out));
+  return cpuMemoryInfo;
+}
+
+function readValue(name: string, value: Pointer): FetchedTensor {
+  const ort = loadOnnxRuntime();
+  const info = create((out) => ort.GetTensorTypeAndShape(value, out));
+  const type = count((out) => ort.GetTensorElementType(info, out));
+  const shape = readShape(info).map(Number);
+  ort.ReleaseTensorTypeAndShapeInfo(info);
+  const elementType = elementTypeOf(type);
+  if (elementType === undefined) throw new RangeError(`Output ${name} has element type ${type}, which is not supported.`);
+  const length = shape.reduce((product, size) => product * size, 1);
+  if (elementType === 'string') return { name, elementType, shape, values: readStringTensor(value, length) };
+  const bytes = length * elementBytes[elementType];
+  const values = viewOf(elementType, new ArrayBuffer(bytes), 0, length);
+  if (bytes > 0) memcpy(values, create((out) => ort.GetTensorMutableData(value, out)), bytes);
+  return { name, elementType, shape, values };
+}
+
+function readStringTensor(value: Pointer, length: number): string[] {
+  if (length === 0) return [];
+  const ort = loadOnnxRuntime();
+  const byteCount = count((out) => ort.GetStringTensorDataLength(value, out));
+  const bytes = Buffer.alloc(Math.max(1, byteCount));
+  const offsets = new BigUint64Array(length);
+  check(ort.GetStringTensorContent(value, bytes, byteCount, offsets, length));
+  return Array.from(offsets, (start, index) =>
+    bytes.toString('utf8', Number(start), index + 1 < length ? Number(offsets[index + 1]) : byteCount));
+}
