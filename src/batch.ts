@@ -4,12 +4,15 @@
  */
 import type { ElementType, Feature } from './contract/contract.ts';
 
-/** Consecutive rows of one shard. */
-export interface SpanAddress {
-  readonly shardIndex: number;
-  /** Counted from 0 within the shard. */
+/** Consecutive rows, counted from 0 within their shard. */
+export interface Span {
   readonly firstRow: number;
   readonly rowCount: number;
+}
+
+/** Consecutive rows of a run's shard. */
+export interface SpanAddress extends Span {
+  readonly shardIndex: number;
 }
 
 export type NumberArray =

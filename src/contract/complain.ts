@@ -38,7 +38,12 @@ function shown(value: unknown): string {
 export function fromIssues(issues: readonly z.core.$ZodIssue[], root: unknown): TandemError {
   const { issue, path } = deepest(worst(issues), []);
   const value = valueAt(root, path);
-  if (issue.code === 'unrecognized_keys') return unknownKey(path, issue.keys[0]!, issue.message.split(' '), value);
+  if (issue.code === 'unrecognized_keys') {
+    const known = issue.message.split(' ');
+    // Here a constant may stand as well as a feature.
+    if (path.length === 2 && path[0] === 'inputs' && !known.includes('constant')) known.push('constant');
+    return unknownKey(path, issue.keys[0]!, known, value);
+  }
   return badField(path, `be ${issue.message}`, value);
 }
 
@@ -46,8 +51,8 @@ function unknownKey(path: FieldPath, key: string, known: readonly string[], pare
   const lowered = known.map((each) => each.toLowerCase());
   const nearest = known[lowered.indexOf(closest(key.toLowerCase(), lowered))]!;
   const where = path.length === 0 ? 'tandem.json' : formatPath(path);
-  const got = JSON.stringify((parent as Record<string, unknown>)[key]);
-  return new TandemError('BAD_CONTRACT', `Expected ${where} to have known keys only, got \`${key}\`: ${got.slice(0, 80)}.`, {
+  const got = shown({ [key]: (parent as Record<string, unknown>)[key] });
+  return new TandemError('BAD_CONTRACT', `Expected ${where} to have known keys only, got ${got}.`, {
     place: { field: formatPath([...path, key]) },
     remedy: `Did you mean \`${nearest}\`? Known here: ${known.join(', ')}.`,
   });

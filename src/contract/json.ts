@@ -42,7 +42,8 @@ function value(text: string, at: number): number {
   if (text[at] === '[') return elements(text, at + 1);
   const end = match(string, text, at) ?? match(scalar, text, at);
   if (end !== undefined) return end;
-  throw new Fault(at, text[at] === '"' ? 'a string that ends on its line, with valid escapes' : `a value, got ${shown(text, at)}`);
+  if (text[at] === '"') throw new Fault(at, 'a string that ends on its line, with valid escapes');
+  throw new Fault(at, `a value, got ${shown(text, at)}`);
 }
 
 function members(text: string, start: number): number {

@@ -44,35 +44,41 @@ const step = strictObject('one step', {
   clip: clip.optional(),
 }).meta({ id: 'step', description: 'One step of arithmetic: exactly one key.', minProperties: 1, maxProperties: 1 });
 
+const bucketCount = 'a whole number from 1 to 2147483647';
 const feature = strictObject('one feature', {
   column: name.optional().describe('The column of the shard that the value comes from.'),
-  sql: name.optional().describe('Instead of a column: one scalar DuckDB expression over the row, for example hour(date).'),
-  lengthOf: name.optional().describe('Instead of a column: a list column, whose number of values in the row is the value.'),
+  sql: name.optional()
+    .describe('Instead of a column: one scalar DuckDB expression over the row, for example hour(date).'),
+  lengthOf: name.optional()
+    .describe('Instead of a column: a list column, whose number of values in the row is the value.'),
   missing: z.union([finite, z.string('a string')], 'a number or a string').optional().describe(
     'What a null becomes; without it a null makes the row bad. For numbers: a number, "nan" or "mean" (the mean of '
     + 'standardize), put in before the steps. For index, oneHot, hash and text: a value, which is then looked up.',
   ),
-  index: categories.optional().describe('Categories, all strings or all numbers; the value becomes its position in this list.'),
-  oneHot: categories.optional().describe('Categories, all strings or all numbers; the value becomes a 1 at its position among zeros.'),
-  hash: z.int('a whole number from 1 to 2147483647').min(1, 'a whole number from 1 to 2147483647')
-    .max(2 ** 31 - 1, 'a whole number from 1 to 2147483647').optional()
+  index: categories.optional()
+    .describe('Categories, all strings or all numbers; the value becomes its position in this list.'),
+  oneHot: categories.optional()
+    .describe('Categories, all strings or all numbers; the value becomes a 1 at its position among zeros.'),
+  hash: z.int(bucketCount).min(1, bucketCount).max(2 ** 31 - 1, bucketCount).optional()
     .describe('Number of buckets: MurmurHash3 32 bit, seed 42, of the UTF-8 bytes, modulo this number.'),
   text: z.literal(true, 'true').optional().describe('The string itself, for string tensors.'),
   list: z.union([z.literal(true, 'true'), z.int('a whole number').min(1, 'a whole number of at least 1')],
     'true or the number of values in each list').optional()
-    .describe('A list column with this many values in every row; true: as many as the column\'s type or the tensor says.'),
+    .describe('A list column with this many values in each row; true: as many as its type or the tensor says.'),
   unknown: z.enum(['error', 'zeros', 'last', 'own'], 'one of "error", "zeros", "last", "own"').optional().describe(
     'What a value outside the categories becomes: "error" (default) a bad row, "zeros" all zeros (oneHot only), '
     + '"last" the last category, "own" a category of its own after the last one.',
   ),
-  dropLast: z.boolean('true or false').optional().describe('oneHot only: leaves out the last position (as Spark\'s OneHotEncoder does).'),
+  dropLast: z.boolean('true or false').optional()
+    .describe('oneHot only: leaves out the last position (as Spark\'s OneHotEncoder does).'),
   log1p: log1p.optional(),
   bucketize: bucketize.optional(),
   standardize: standardize.optional(),
   minMax: minMax.optional(),
   clip: clip.optional(),
   steps: z.array(step, 'a list of steps').optional().describe(
-    'Steps in an order of your own. Without it those given as keys apply in this order: log1p, bucketize, standardize, minMax, clip.',
+    'Steps in an order of your own. Those given as keys apply in this one: '
+    + 'log1p, bucketize, standardize, minMax, clip.',
   ),
 }).meta({
   id: 'feature',
@@ -107,18 +113,25 @@ export const contractSchema = strictObject('the contract of a model', {
   model: name.describe('The model file, relative to this one.'),
   inputs: z.record(
     z.string(),
-    z.union([z.array(feature, 'a list').min(1, 'a list that is not empty'), feature, constant], 'a feature, a list of features or a constant'),
+    z.union(
+      [z.array(feature, 'a list').min(1, 'a list that is not empty'), feature, constant],
+      'a feature, a list of features or a constant',
+    ),
     'an object: features by the name of the input',
   ).describe('What fills each input of the model. The order of features is their order in a row of the tensor.'),
   outputs: z.record(
     z.string(),
     z.union([output, name, z.literal(false, 'false')], 'a column name, an object or false'),
     'an object: columns by the name of the output',
-  ).optional().describe('What becomes of each output of the model; one that is not named or is false is left out. Default: all, each under its own name.'),
+  ).optional().describe(
+    'What becomes of each output of the model; one that is not named or is false is left out. '
+    + 'Default: all, each under its own name.',
+  ),
   keep: z.array(name, 'a list of column names').optional()
     .describe('Columns of the shard that are copied beside the scores. Default: all of them.'),
   golden: strictObject('{ "tolerance": t }', {
-    tolerance: finite.min(0, 'at least 0').optional().describe('How far a score may be from the known one. Default: 0.00001.'),
+    tolerance: finite.min(0, 'at least 0').optional()
+      .describe('How far a score may be from the known one. Default: 0.00001.'),
   }).optional().describe('How golden.parquet, rows with known scores, is compared.'),
 }).describe('Which columns feed which inputs of a model, and how; and what becomes of its outputs.');
 
@@ -128,6 +141,20 @@ export type FeatureFile = z.output<typeof feature>;
 export type StepFile = z.output<typeof step>;
 export type ConstantFile = z.output<typeof constant>;
 export type OutputFile = z.output<typeof output>;
+
+/** tandem.json by its form, or the issues with it. */
+export function checkForm(root: unknown): { data: ContractFile } | { issues: readonly z.core.$ZodIssue[] } {
+  const parsed = contractSchema.safeParse(root);
+  if (parsed.success) return { data: parsed.data };
+  // Of a union zod may report the wrong side: `constant` as an unknown key of a feature.
+  for (const [name, input] of Object.entries((root as { inputs?: object } | null)?.inputs ?? {})) {
+    if (typeof input !== 'object' || input === null || !('constant' in input)) continue;
+    const issues = constant.safeParse(input).error?.issues ?? [];
+    if (issues.length === 0) continue;
+    return { issues: issues.map((issue) => ({ ...issue, path: ['inputs', name, ...issue.path] })) };
+  }
+  return { issues: parsed.error.issues };
+}
 
 /** The JSON Schema of tandem.json as its published file holds it. Draft 7, the one all editors know. */
 export function publishedSchema(): string {

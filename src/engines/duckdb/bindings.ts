@@ -58,7 +58,24 @@ const signatures = {
   duckdb_create_array_type: 'void *duckdb_create_array_type(void *type, uint64_t length)',
   duckdb_destroy_logical_type: 'void duckdb_destroy_logical_type(_Inout_ void **type)',
   duckdb_get_type_id: 'int duckdb_get_type_id(void *type)',
+  duckdb_list_type_child_type: 'void *duckdb_list_type_child_type(void *type)',
+  duckdb_array_type_child_type: 'void *duckdb_array_type_child_type(void *type)',
   duckdb_array_type_array_size: 'uint64_t duckdb_array_type_array_size(void *type)',
+  duckdb_vector_get_column_type: 'void *duckdb_vector_get_column_type(void *vector)',
+  duckdb_vector_reference_vector: 'void duckdb_vector_reference_vector(void *target, void *source)',
+  duckdb_create_data_chunk: 'void *duckdb_create_data_chunk(const void *types, uint64_t count)',
+  duckdb_data_chunk_reset: 'void duckdb_data_chunk_reset(void *chunk)',
+  duckdb_connection_get_arrow_options: 'void duckdb_connection_get_arrow_options(void *connection, _Out_ void **options)',
+  duckdb_destroy_arrow_options: 'void duckdb_destroy_arrow_options(_Inout_ void **options)',
+  duckdb_to_arrow_schema:
+    'void *duckdb_to_arrow_schema(void *options, const void *types, const char **names, uint64_t count, void *schema)',
+  duckdb_data_chunk_to_arrow: 'void *duckdb_data_chunk_to_arrow(void *options, void *chunk, void *array)',
+  duckdb_schema_from_arrow: 'void *duckdb_schema_from_arrow(void *connection, void *schema, _Out_ void **converted)',
+  duckdb_data_chunk_from_arrow:
+    'void *duckdb_data_chunk_from_arrow(void *connection, void *array, void *converted, _Out_ void **chunk)',
+  duckdb_destroy_arrow_converted_schema: 'void duckdb_destroy_arrow_converted_schema(_Inout_ void **converted)',
+  duckdb_error_data_message: 'const char *duckdb_error_data_message(void *error)',
+  duckdb_destroy_error_data: 'void duckdb_destroy_error_data(_Inout_ void **error)',
   duckdb_create_table_function: 'void *duckdb_create_table_function()',
   duckdb_destroy_table_function: 'void duckdb_destroy_table_function(_Inout_ void **function)',
   duckdb_table_function_set_name: 'void duckdb_table_function_set_name(void *function, const char *name)',
@@ -68,6 +85,8 @@ const signatures = {
   duckdb_register_table_function: 'int duckdb_register_table_function(void *connection, void *function)',
   duckdb_bind_add_result_column: 'void duckdb_bind_add_result_column(void *info, const char *name, void *type)',
   duckdb_bind_set_error: 'void duckdb_bind_set_error(void *info, const char *message)',
+  duckdb_init_set_init_data: 'void duckdb_init_set_init_data(void *info, void *data, void *destroy)',
+  duckdb_function_get_init_data: 'void *duckdb_function_get_init_data(void *info)',
   duckdb_function_set_error: 'void duckdb_function_set_error(void *info, const char *message)',
 } as const;
 
@@ -115,7 +134,26 @@ export interface DuckDb {
   duckdb_create_array_type(type: Pointer, length: number): Pointer;
   duckdb_destroy_logical_type(type: Out): void;
   duckdb_get_type_id(type: Pointer): number;
+  duckdb_list_type_child_type(type: Pointer): Pointer;
+  duckdb_array_type_child_type(type: Pointer): Pointer;
   duckdb_array_type_array_size(type: Pointer): number;
+  duckdb_vector_get_column_type(vector: Pointer): Pointer;
+  duckdb_vector_reference_vector(target: Pointer, source: Pointer): void;
+  /** `types`: array of pointers to logical types. */
+  duckdb_create_data_chunk(types: BigUint64Array, count: number): Pointer;
+  duckdb_data_chunk_reset(chunk: Pointer): void;
+  duckdb_connection_get_arrow_options(connection: Pointer, options: Out): void;
+  duckdb_destroy_arrow_options(options: Out): void;
+  /** Gives an error object; null: it worked. So do the next three. */
+  duckdb_to_arrow_schema(
+    options: Pointer, types: BigUint64Array, names: readonly string[], count: number, schema: Memory,
+  ): Pointer | null;
+  duckdb_data_chunk_to_arrow(options: Pointer, chunk: Pointer, array: Memory): Pointer | null;
+  duckdb_schema_from_arrow(connection: Pointer, schema: Memory, converted: Out): Pointer | null;
+  duckdb_data_chunk_from_arrow(connection: Pointer, array: Memory, converted: Pointer, chunk: Out): Pointer | null;
+  duckdb_destroy_arrow_converted_schema(converted: Out): void;
+  duckdb_error_data_message(error: Pointer): string | null;
+  duckdb_destroy_error_data(error: Out): void;
   duckdb_create_table_function(): Pointer;
   duckdb_destroy_table_function(tableFunction: Out): void;
   duckdb_table_function_set_name(tableFunction: Pointer, name: string): void;
@@ -125,6 +163,8 @@ export interface DuckDb {
   duckdb_register_table_function(connection: Pointer, tableFunction: Pointer): number;
   duckdb_bind_add_result_column(info: Pointer, name: string, type: Pointer): void;
   duckdb_bind_set_error(info: Pointer, message: string): void;
+  duckdb_init_set_init_data(info: Pointer, data: Pointer, destroy: Pointer | null): void;
+  duckdb_function_get_init_data(info: Pointer): Pointer;
   duckdb_function_set_error(info: Pointer, message: string): void;
 }
 const everyNameIsTyped: Record<Name, true> extends Record<keyof DuckDb, true> ? true : never = true;
@@ -180,4 +220,15 @@ export function registerCallback(kind: 'info' | 'fill', callback: (info: Pointer
 
 export function unregisterCallback(callback: Pointer): void {
   koffi.unregister(callback as unknown as never);
+}
+
+/** Calls a C function of the shape `void (void *)` by its address, as the `release` of an Arrow structure. */
+export function callWithMemory(address: Pointer, memory: Memory): void {
+  loadDuckDb();
+  koffi.call(address, callbackTypes!.info, memory);
+}
+
+/** Address of a C function that changes nothing whatever its arguments are: the `release` of memory that is JavaScript's. */
+export function harmlessFunction(): Pointer {
+  return openLibrary(duckDbLibraryPath(), 'DuckDB').symbol('duckdb_library_version') as Pointer;
 }

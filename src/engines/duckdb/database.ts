@@ -112,6 +112,8 @@ export class RowStream {
   readonly #result: ResultStruct = {};
   readonly #chunk: [Pointer | null] = [null];
   #open = true;
+  /** Asking again after the end is an error to DuckDB. */
+  #ended = false;
 
   constructor(duckdb: DuckDb, connection: Pointer, sql: string) {
     this.#duckdb = duckdb;
@@ -133,8 +135,10 @@ export class RowStream {
   /** Moves to the next chunk and gives its row count; 0 at the end. @throws DuckDbError */
   next(): number {
     this.#releaseChunk();
+    if (this.#ended) return 0;
     const chunk = this.#duckdb.duckdb_fetch_chunk(this.#result);
     if (chunk === null) {
+      this.#ended = true;
       // A damaged page or an interrupt ends the stream exactly as the end of the rows does; only this call tells.
       const message = this.#duckdb.duckdb_result_error(this.#result);
       if (message !== null && message !== '') this.#fail(message);

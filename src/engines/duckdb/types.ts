@@ -26,3 +26,11 @@ export function arrayFor(type: number, length: number): NumberArray | undefined 
     default: return undefined;
   }
 }
+
+/**
+ * Types of fixed width whose vectors are, byte for byte, what Arrow has for them: the numbers, TIMESTAMP (12), DATE,
+ * TIME, TIMESTAMP_S, _MS, _NS (20 to 22), TIMESTAMP_TZ (31), TIME_NS (39). Not BOOLEAN (bytes here, bits there).
+ */
+export function holdsArrowLayout(type: number): boolean {
+  return (type >= duckDbType.TINYINT && type <= 14) || (type >= 20 && type <= 22) || type === 31 || type === 39;
+}

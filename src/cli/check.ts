@@ -1,0 +1,55 @@
+/** `tandem check`: golden.parquet through the whole path. */
+import { formatError, TandemError } from '../errors.ts';
+import type { CheckReport } from '../options.ts';
+import { batchSizeFlag, jsonFlag, printResult, runOptions, threadsFlag, warner, type Command } from './command.ts';
+import type { Flag } from './flags.ts';
+import { counted } from './format.ts';
+import { watchSignals } from './signals.ts';
+
+export const checkFlags: readonly Flag[] = [
+  { name: 'model', value: 'folder', required: 'always', describe: 'Model folder with a golden.parquet' },
+  threadsFlag,
+  batchSizeFlag,
+  jsonFlag,
+];
+
+export const checkCommand: Command = {
+  spec: {
+    name: 'check',
+    describe: "Scores the model folder's golden.parquet and compares the scores with those that it holds.",
+    flags: checkFlags,
+    examples: [
+      ['tandem check --model models/flights', 'Rows, largest difference, worst rows'],
+      ['tandem check --model models/flights --batch-size 7 --threads 3', 'The scores must not depend on either'],
+      ['tandem check --model models/flights --json', 'The same for a script'],
+    ],
+  },
+  async run(given, io, loadApi) {
+    const options = { model: given.text('model') ?? '', ...runOptions(given) };
+    const say = (line: string) => void io.stderr.write(`${line}\n`);
+    const watch = watchSignals(io, say);
+    try {
+      const api = await loadApi();
+      const report = await api.check({ ...options, signal: watch.signal, onWarning: warner(say) });
+      const { renderCheck } = await import('./render-check.ts');
+      printResult(io, given, report, renderCheck);
+      if (report.passed) return 0;
+      const error = goldenDiffers(report);
+      say(formatError(error));
+      return error.exitCode;
+    } finally {
+      watch.close();
+    }
+  },
+};
+
+function goldenDiffers(report: CheckReport): TandemError {
+  const differing = report.columns.filter((column) => column.rowsBeyond > 0);
+  const names = differing.map((column) => column.name).join(', ');
+  const rows = Math.max(0, ...differing.map((column) => column.rowsBeyond));
+  return new TandemError(
+    'GOLDEN_DIFFERS',
+    `Expected scores of ${names} to be within ${report.tolerance} of golden.parquet, got ${counted(rows, 'row')} off.`,
+    { remedy: 'Compare the contract with how golden.parquet was made; or widen its tolerance in tandem.json.' },
+  );
+}

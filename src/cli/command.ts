@@ -1,0 +1,60 @@
+/** What a command is, and what its handler is given. */
+import type { RunOptions } from '../options.ts';
+import { threadsMax } from '../limits.ts';
+import type { LoadApi } from './api.ts';
+import type { Arguments, CommandSpec, Flag } from './flags.ts';
+import { toJson } from './format.ts';
+import type { Io } from './io.ts';
+
+export interface Command {
+  readonly spec: CommandSpec;
+  /** Gives the exit code. @throws TandemError */
+  run(given: Arguments, io: Io, loadApi: LoadApi): Promise<number>;
+}
+
+/** Flags that mean the same in several commands. */
+export const jsonFlag: Flag = { name: 'json', describe: 'End standard output with one JSON object and nothing else' };
+export const threadsFlag: Flag = {
+  name: 'threads',
+  value: 'count',
+  describe: 'Threads that read, featurize, score and write',
+  otherwise: 'the cores this process may use',
+};
+export const batchSizeFlag: Flag = {
+  name: 'batch-size',
+  value: 'rows',
+  describe: 'Rows of one model run',
+  otherwise: 'measured at the start of the run',
+};
+export const readerFlag: Flag = {
+  name: 'reader',
+  value: 'name',
+  choices: ['duckdb', 'parquetjs'],
+  otherwise: 'duckdb',
+  describe: 'What reads Parquet; parquetjs is slow and needs no native library',
+};
+
+/** Rows of the longest batch that can be asked for; ONNX Runtime's kernels count in 32 bits. */
+const batchSizeMax = 2 ** 31 - 1;
+
+/** `--threads` and `--batch-size`. @throws USAGE */
+export function runOptions(given: Arguments): Pick<RunOptions, 'threads' | 'batchSize'> {
+  const threads = given.count('threads', threadsMax);
+  const batchSize = given.count('batch-size', batchSizeMax);
+  return { ...(threads === undefined ? {} : { threads }), ...(batchSize === undefined ? {} : { batchSize }) };
+}
+
+/** Writes a result: as people read it, or as JSON. */
+export function printResult<T>(io: Io, given: Arguments, result: T, render: (result: T) => string): void {
+  io.stdout.write(`${given.isOn('json') ? toJson(result, 2) : render(result)}\n`);
+}
+
+/** Says each warning once, whether it comes during the run or with its result. */
+export function warner(say: (line: string) => void): (text: string) => void {
+  const said = new Set<string>();
+  return (text) => {
+    if (said.has(text)) return;
+    said.add(text);
+    say(`warning: ${text}`);
+  };
+}

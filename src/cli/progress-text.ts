@@ -1,0 +1,75 @@
+/** A {@link Progress} as text: for a terminal, for a log, for a program. Pure. */
+import type { Progress } from '../options.ts';
+import { counted, formatCount, formatRate, formatSeconds, shorten, wrapParts } from './format.ts';
+
+/** One JSON object in one line. */
+export function progressJson(progress: Progress): string {
+  return JSON.stringify(progress);
+}
+
+/** One line for a log. */
+export function progressLine(progress: Progress): string {
+  if (progress.phase === 'planning') return 'planning: reading the footers of the shards';
+  const { rowsDone, rowsTotal, secondsElapsed } = progress;
+  const start = `${progress.phase}: ${formatCount(rowsDone)} of ${counted(rowsTotal, 'row')} (${percent(progress)})`;
+  const end = progress.phase === 'done' ? [`${formatSeconds(secondsElapsed)}`] : timeLeft(progress);
+  return [start, shards(progress), ...rates(progress), ...end, ...batch(progress)].join(', ');
+}
+
+/** A few lines for a terminal of `width` columns: a bar, and what `progressLine` says. */
+export function progressLines(progress: Progress, width: number, color: boolean): string[] {
+  // One column stays free: some terminals break the line when its last column is written.
+  const room = width - 1;
+  if (progress.phase === 'planning') return [shorten('planning: reading the footers of the shards', room)];
+  const label = `${progress.phase === 'done' ? 'done   ' : 'scoring'} `;
+  const share = ` ${percent(progress).padStart(6)}`;
+  const barWidth = Math.max(4, Math.min(60, room - label.length - share.length));
+  const times = [`${formatSeconds(progress.secondsElapsed)} so far`, ...timeLeft(progress)];
+  return [
+    `${label}${bar(fraction(progress), barWidth, color)}${share}`,
+    ...wrapParts(
+      [`${formatCount(progress.rowsDone)} of ${counted(progress.rowsTotal, 'row')}`, shards(progress)],
+      '   ',
+      room,
+    ),
+    ...wrapParts([...rates(progress), ...batch(progress)], '   ', room),
+    ...wrapParts(progress.phase === 'done' ? [formatSeconds(progress.secondsElapsed)] : times, '   ', room),
+  ];
+}
+
+/** `width` characters. Full only when the share is 1. */
+export function bar(share: number, width: number, color: boolean): string {
+  const filled = share >= 1 ? width : Math.min(width - 1, Math.floor(Math.max(0, share) * width));
+  const [full, empty] = ['█'.repeat(filled), '░'.repeat(width - filled)];
+  return color ? `\u001b[36m${full}\u001b[39m\u001b[2m${empty}\u001b[22m` : full + empty;
+}
+
+/** No rows at all are all of them. */
+function fraction({ rowsDone, rowsTotal, phase }: Progress): number {
+  if (rowsTotal === 0) return phase === 'done' ? 1 : 0;
+  return rowsDone / rowsTotal;
+}
+
+/** Rounded down: 100 % is when every row is done. */
+function percent(progress: Progress): string {
+  return `${(Math.floor(fraction(progress) * 1000) / 10).toFixed(1)} %`;
+}
+
+function shards({ shardsDone, shardsTotal, shardsSkipped }: Progress): string {
+  const skipped = shardsSkipped === 0 ? '' : ` (${formatCount(shardsSkipped)} more whole already)`;
+  return `${formatCount(shardsDone)} of ${counted(shardsTotal, 'shard')}${skipped}`;
+}
+
+function rates({ phase, rowsPerSecondNow, rowsPerSecondMean }: Progress): string[] {
+  const mean = `${formatRate(rowsPerSecondMean)} on average`;
+  return phase === 'done' ? [mean] : [`${formatRate(rowsPerSecondNow)} now`, mean];
+}
+
+function timeLeft({ secondsLeft }: Progress): string[] {
+  return secondsLeft === undefined ? [] : [`about ${formatSeconds(secondsLeft)} left`];
+}
+
+function batch({ batchSize, phase }: Progress): string[] {
+  if (batchSize !== undefined) return [`batch size ${formatCount(batchSize)}`];
+  return phase === 'done' ? [] : ['batch size being chosen'];
+}

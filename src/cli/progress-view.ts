@@ -1,0 +1,89 @@
+/** Draws progress on a stream. What is drawn comes from `progress-text.ts`. */
+import type { Progress } from '../options.ts';
+import { toJson } from './format.ts';
+import { wantsColor, widthOf, type Io } from './io.ts';
+import { progressJson, progressLine, progressLines } from './progress-text.ts';
+
+export const progressModes = ['auto', 'live', 'plain', 'json', 'none'] as const;
+export type ProgressMode = (typeof progressModes)[number];
+
+export interface ProgressView {
+  show(progress: Progress): void;
+  /** A line that stays: a warning, a notice. */
+  say(line: string): void;
+  /** Leaves the last picture where it is. */
+  close(): void;
+}
+
+/** Least time between two plain lines; the first and the last one always come. */
+const plainIntervalMs = 5_000;
+
+/** `auto`: live on a terminal, else plain. */
+export async function openProgress(
+  mode: ProgressMode,
+  io: Pick<Io, 'stderr' | 'environment' | 'nowMs'>,
+): Promise<ProgressView> {
+  const canDraw = io.stderr.isTTY === true && io.environment['TERM'] !== 'dumb';
+  const shown = mode === 'auto' ? (canDraw ? 'live' : 'plain') : mode;
+  switch (shown) {
+    case 'live':
+      return liveView(io);
+    case 'plain':
+      return plainView(io);
+    case 'json':
+      return jsonView(io);
+    case 'none':
+      return { show: () => {}, say: (line) => void io.stderr.write(`${line}\n`), close: () => {} };
+  }
+}
+
+async function liveView(io: Pick<Io, 'stderr' | 'environment'>): Promise<ProgressView> {
+  const { createLogUpdate } = await import('log-update');
+  // The cursor stays visible: a model that kills the process could not bring it back.
+  const draw = createLogUpdate(io.stderr as NodeJS.WritableStream, { showCursor: true });
+  const color = wantsColor(io.stderr, io.environment);
+  let last: Progress | undefined;
+  const redraw = () => {
+    if (last !== undefined) draw(progressLines(last, widthOf(io.stderr), color).join('\n'));
+  };
+  return {
+    show: (progress) => {
+      last = progress;
+      redraw();
+    },
+    say: (line) => {
+      draw.clear();
+      io.stderr.write(`${line}\n`);
+      redraw();
+    },
+    close: () => {
+      last = undefined;
+      draw.done();
+    },
+  };
+}
+
+function plainView(io: Pick<Io, 'stderr' | 'nowMs'>): ProgressView {
+  let lastMs = -Infinity;
+  let lastPhase: Progress['phase'] | undefined;
+  return {
+    show: (progress) => {
+      const nowMs = io.nowMs();
+      if (progress.phase === lastPhase && (progress.phase === 'done' || nowMs - lastMs < plainIntervalMs)) return;
+      io.stderr.write(`${progressLine(progress)}\n`);
+      lastMs = nowMs;
+      lastPhase = progress.phase;
+    },
+    say: (line) => void io.stderr.write(`${line}\n`),
+    close: () => {},
+  };
+}
+
+/** One JSON object per line; what is said too. */
+function jsonView(io: Pick<Io, 'stderr'>): ProgressView {
+  return {
+    show: (progress) => void io.stderr.write(`${progressJson(progress)}\n`),
+    say: (line) => void io.stderr.write(`${toJson({ message: line })}\n`),
+    close: () => {},
+  };
+}

@@ -1,0 +1,142 @@
+/** What `tandem score --dry-run` shows. Pure. */
+import { sourceName, type Feature, type NumericStep } from '../contract/contract.ts';
+import { bug } from '../errors.ts';
+import type { PlannedShard, RunPlan } from '../plan.ts';
+import { counted, formatBytes, formatCount, formatList, formatTable, printable } from './format.ts';
+
+/** Shards and features that are named; the rest is counted. */
+const shardsShownMax = 10;
+const featuresShownMax = 8;
+
+export function renderPlan(plan: RunPlan): string {
+  const work = `${counted(plan.rowsTotal, 'row')} of ${counted(plan.shards.length, 'shard')}`;
+  return [
+    `plan: ${work} -> ${printable(plan.output)} (nothing is written now)`,
+    section('shards', shardTable(plan.shards)),
+    section(`inputs of ${printable(plan.model.path)} (${formatBytes(plan.model.bytes)})`, inputTable(plan)),
+    section('outputs', outputTable(plan)),
+    section('keep', keepLines(plan)),
+    section('run', runLines(plan)),
+    section('memory', memoryTable(plan)),
+  ].join('\n\n');
+}
+
+function section(title: string, body: string): string {
+  return `${title}\n${body}`;
+}
+
+function shardTable(shards: readonly PlannedShard[]): string {
+  const rows = shards
+    .slice(0, shardsShownMax)
+    .map((shard) => [
+      shard.name,
+      formatCount(shard.rowCount),
+      formatCount(shard.rowGroupRows.length),
+      formatBytes(shard.bytes),
+      shard.done ? 'whole already' : shard.mode === 'whole' ? 'one thread' : 'split among threads',
+    ]);
+  const table = formatTable(
+    [{ title: 'name' }, right('rows'), right('row groups'), right('size'), { title: 'read and written by' }],
+    rows,
+  );
+  return shards.length <= shardsShownMax
+    ? table
+    : `${table}\n  and ${formatCount(shards.length - shardsShownMax)} more`;
+}
+
+function inputTable({ model }: RunPlan): string {
+  const rows = model.inputs.map((input) => [
+    input.name,
+    tensorType(input.elementType, input.rowShape),
+    formatList(input.features.map(describeFeature), featuresShownMax),
+  ]);
+  const constants = model.constants.map((constant) => [
+    constant.name,
+    `${constant.elementType}[${constant.shape.join(', ')}]`,
+    `constant ${formatList([constant.value].flat().map(String), featuresShownMax)}`,
+  ]);
+  return formatTable([{ title: 'name' }, { title: 'type' }, { title: 'fed by' }], [...rows, ...constants]);
+}
+
+function tensorType(elementType: string, rowShape: readonly number[]): string {
+  return `${elementType}[${['N', ...rowShape].join(', ')}]`;
+}
+
+/** `distance: standardize, clip`, `hour(date)`, `origin: index of 229` */
+export function describeFeature(feature: Feature): string {
+  const from = sourceName(feature.source);
+  const how = describeKind(feature);
+  return how === '' ? from : `${from}: ${how}`;
+}
+
+function describeKind(feature: Feature): string {
+  switch (feature.kind) {
+    case 'number':
+      return stepNames(feature.steps);
+    case 'list':
+      return ['list', ...(feature.steps.length === 0 ? [] : [stepNames(feature.steps)])].join(', ');
+    case 'length':
+      return 'length';
+    case 'index':
+      return `index of ${formatCount(feature.categories.length)}`;
+    case 'oneHot':
+      return `one-hot of ${formatCount(feature.categories.length)}`;
+    case 'hash':
+      return `hash into ${formatCount(feature.buckets)}`;
+    case 'text':
+      return 'text';
+  }
+}
+
+function stepNames(steps: readonly NumericStep[]): string {
+  return steps.map((step) => step.kind).join(', ');
+}
+
+function outputTable({ model }: RunPlan): string {
+  const rows = model.columns.map((column) => {
+    const output = model.outputs[column.output];
+    if (output === undefined)
+      throw bug(`Column ${column.name} comes from output ${column.output}, which is not planned`);
+    const isList = column.position === undefined && output.width !== 1;
+    const from = column.position === undefined ? output.name : `${output.name}[${column.position}]`;
+    return [column.name, isList ? `${output.elementType}[${output.rowShape.join(', ')}]` : output.elementType, from];
+  });
+  return formatTable([{ title: 'column' }, { title: 'type' }, { title: 'from' }], rows);
+}
+
+function keepLines(plan: RunPlan): string {
+  if (plan.keep.length === 0) return '  no columns';
+  const cost = `${formatBytes(plan.keepBytes)} compressed to copy; the features read ${formatBytes(plan.featureBytes)}`;
+  const lines = [`  ${formatList(plan.keep.map(printable), featuresShownMax)}`, `  ${cost}`];
+  if (plan.keepsAll)
+    lines.push('  every column is copied, for no list was given: --keep a,b or --keep none copies less');
+  return lines.join('\n');
+}
+
+function runLines(plan: RunPlan): string {
+  const batch = plan.batchSize === undefined ? 'measured at the start' : counted(plan.batchSize, 'row');
+  const fixed = plan.model.fixedBatchRows === undefined ? '' : ' (fixed by the model)';
+  return [
+    `  threads      ${formatCount(plan.threads)}: ${plan.threadsBound}`,
+    `  batch size   ${batch}${fixed}`,
+    `  slot         ${counted(plan.slotRows, 'row')}`,
+    `  compression  ${plan.compression}`,
+  ].join('\n');
+}
+
+function memoryTable(plan: RunPlan): string {
+  const rows = plan.memory.map((line) => [
+    line.what,
+    formatCount(line.count),
+    formatBytes(line.bytesEach),
+    formatBytes(line.count * line.bytesEach),
+  ]);
+  const sum = plan.memory.reduce((bytes, line) => bytes + line.count * line.bytesEach, 0);
+  rows.push(['sum', '', '', formatBytes(sum)], ['limit', '', '', formatBytes(plan.memoryLimitBytes)]);
+  const table = formatTable([{ title: 'what' }, right('count'), right('each'), right('bytes')], rows);
+  return `${table}\n  limit set by: ${plan.memoryBound}`;
+}
+
+function right(title: string) {
+  return { title, align: 'right' } as const;
+}

@@ -1,0 +1,40 @@
+/** What `tandem score` says at the end. Pure. */
+import type { Progress, ScoreResult } from '../options.ts';
+import { counted, formatBytes, formatCount, formatRate, formatSeconds } from './format.ts';
+
+export function renderScore(result: ScoreResult): string {
+  const { rowsIn, rowsOut, shards, shardsSkipped, wallSeconds, rowsPerSecond, batchSize, threads, device, output } =
+    result;
+  const lines: string[] = [];
+  if (shards === 0 && shardsSkipped > 0) lines.push(`nothing to do: ${counted(shardsSkipped, 'shard')} whole already`);
+  else {
+    lines.push(
+      `scored ${counted(rowsIn, 'row')} of ${counted(shards, 'shard')} in ` +
+        `${formatSeconds(wallSeconds)}: ${formatRate(rowsPerSecond)}`,
+    );
+    if (shardsSkipped > 0) lines.push(`  ${counted(shardsSkipped, 'more shard')} whole already`);
+    if (rowsOut !== rowsIn) lines.push(`  ${counted(rowsOut, 'row')} written`);
+    const batch = batchSize === undefined ? '' : `batch size ${formatCount(batchSize)}, `;
+    lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}`);
+  }
+  lines.push(
+    `result: ${output} (${formatBytes(result.outputBytes)})`,
+    `read it: ${readCommand(output)}`,
+    `     or: pandas.read_parquet(${JSON.stringify(output)})`,
+  );
+  return lines.join('\n');
+}
+
+/** A command that shows the first scores; for a POSIX shell. */
+export function readCommand(output: string): string {
+  const folder = output.replace(/\/+$/, '').replace(/[*?[]/g, '[$&]').replaceAll("'", "''");
+  const sql = `FROM '${folder}/**/*.parquet' LIMIT 10`;
+  return `duckdb -c "${sql.replace(/[\\"$`]/g, '\\$&')}"`;
+}
+
+/** What is whole after a run that was stopped. */
+export function renderStopped({ shardsDone, shardsTotal, shardsSkipped }: Progress): string {
+  const whole = shardsDone + shardsSkipped;
+  const all = counted(shardsTotal + shardsSkipped, 'shard');
+  return `stopped: ${formatCount(whole)} of ${all} whole; the same command goes on`;
+}

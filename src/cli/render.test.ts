@@ -1,0 +1,282 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { TensorLayout } from '../batch.ts';
+import type { Feature } from '../contract/contract.ts';
+import type { CheckReport, InspectReport, ScoreResult } from '../options.ts';
+import type { PlannedShard, RunPlan } from '../plan.ts';
+import { renderCheck } from './render-check.ts';
+import { renderInspect } from './render-inspect.ts';
+import { describeFeature, renderPlan } from './render-plan.ts';
+import { readCommand, renderScore } from './render-score.ts';
+
+const scored: ScoreResult = {
+  version: 1,
+  rowsIn: 1,
+  rowsOut: 1,
+  shards: 1,
+  shardsSkipped: 0,
+  wallSeconds: 0.5,
+  rowsPerSecond: 2,
+  batchSize: undefined,
+  threads: 1,
+  device: 'cpu',
+  output: 'out/',
+  outputBytes: 500,
+  warnings: [],
+};
+
+test('score', () => {
+  assert.equal(
+    renderScore(scored),
+    [
+      'scored 1 row of 1 shard in 0.5 s: 2 rows/s',
+      '  1 thread, cpu',
+      'result: out/ (500 B)',
+      'read it: duckdb -c "FROM \'out/**/*.parquet\' LIMIT 10"',
+      '     or: pandas.read_parquet("out/")',
+    ].join('\n'),
+  );
+  const resumed = renderScore({
+    ...scored,
+    shards: 3,
+    shardsSkipped: 2,
+    rowsIn: 10,
+    rowsOut: 9,
+    batchSize: 4096,
+    threads: 2,
+  });
+  assert.match(
+    resumed,
+    /^scored 10 rows of 3 shards .*\n {2}2 more shards whole already\n {2}9 rows written\n {2}batch .*4,096, 2 threads, cpu\n/,
+  );
+  assert.match(
+    renderScore({ ...scored, shards: 0, shardsSkipped: 2 }),
+    /^nothing to do: 2 shards whole already\nresult:/,
+  );
+});
+
+test('the line that reads the result survives the shell, SQL and the glob', () => {
+  assert.equal(readCommand("it's/g[1]*"), `duckdb -c "FROM 'it''s/g[[]1][*]/**/*.parquet' LIMIT 10"`);
+  assert.equal(readCommand('a$b`c"d\\e'), 'duckdb -c "FROM \'a\\$b\\`c\\"d\\\\e/**/*.parquet\' LIMIT 10"');
+});
+
+const features: Feature[] = [
+  {
+    kind: 'number',
+    source: { column: 'distance' },
+    missing: 0,
+    steps: [
+      { kind: 'standardize', mean: 1, std: 2 },
+      { kind: 'clip', low: 0, high: 1 },
+    ],
+  },
+  { kind: 'number', source: { sql: 'hour(date)' }, missing: undefined, steps: [] },
+  { kind: 'index', source: { column: 'origin' }, categories: ['A', 'B'], unknown: 'own', missing: undefined },
+  {
+    kind: 'oneHot',
+    source: { column: 'o' },
+    categories: [1, 2, 3],
+    unknown: 'zeros',
+    missing: undefined,
+    dropLast: true,
+  },
+  { kind: 'hash', source: { column: 'h' }, buckets: 1024, missing: undefined },
+  { kind: 'list', source: { column: 'l' }, length: 4, missing: undefined, steps: [{ kind: 'log1p' }] },
+  { kind: 'length', source: { column: 'l' }, missing: undefined },
+  { kind: 'text', source: { column: 't' }, missing: undefined },
+];
+
+test('features in words', () => {
+  assert.deepEqual(features.map(describeFeature), [
+    'distance: standardize, clip',
+    'sql hour(date)',
+    'origin: index of 2',
+    'o: one-hot of 3',
+    'h: hash into 1,024',
+    'l: list, log1p',
+    'l: length',
+    't: text',
+  ]);
+});
+
+function shard(index: number, change: Partial<PlannedShard> = {}): PlannedShard {
+  return {
+    index,
+    path: `/data/${index}.parquet`,
+    name: `${index}.parquet`,
+    bytes: 2 ** 20,
+    modifiedMs: 0,
+    rowCount: 1000 + index,
+    rowGroupRows: [500, 500 + index],
+    rowGroupBytesMax: 10,
+    schema: 0,
+    mode: 'whole',
+    done: false,
+    ...change,
+  };
+}
+
+const x: TensorLayout = {
+  name: 'x',
+  elementType: 'float32',
+  rowShape: [2],
+  width: 2,
+  features: features.slice(0, 2),
+  featureWidths: [1, 1],
+};
+const plan: RunPlan = {
+  version: 1,
+  device: 'cpu',
+  model: {
+    path: 'models/m/model.onnx',
+    bytes: 2048,
+    sha256: '',
+    contractSha256: '',
+    inputs: [x],
+    constants: [{ name: 'rate', elementType: 'int64', shape: [1], value: 16_000 }],
+    outputs: [
+      { name: 'p', elementType: 'float32', rowShape: [1], width: 1 },
+      { name: 'probabilities', elementType: 'float32', rowShape: [3], width: 3 },
+    ],
+    columns: [
+      { name: 'p_late', output: 0, position: undefined },
+      { name: 'all', output: 1, position: undefined },
+      { name: 'second', output: 1, position: 1 },
+    ],
+    fixedBatchRows: undefined,
+  },
+  shards: [
+    shard(0, { mode: 'split' }),
+    shard(1, { done: true }),
+    ...Array.from({ length: 9 }, (_, index) => shard(index + 2)),
+  ],
+  schemas: [],
+  setup: [],
+  rowsTotal: 11_055,
+  keep: ['date', 'origin'],
+  keepsAll: false,
+  keepBytes: 3 * 2 ** 20,
+  featureBytes: 2 ** 20,
+  output: 'scores',
+  compression: 'snappy',
+  threads: 2,
+  threadsBound: "the machine's 2 cores",
+  batchSize: undefined,
+  slotRows: 8192,
+  memory: [
+    { what: 'slots', count: 2, bytesEach: 2 ** 20 },
+    { what: 'model', count: 1, bytesEach: 2048 },
+  ],
+  memoryLimitBytes: 2 ** 31,
+  memoryBound: '--memory',
+  warnings: [],
+};
+
+test('plan', () => {
+  const text = renderPlan(plan);
+  const expected = [
+    'plan: 11,055 rows of 11 shards -> scores (nothing is written now)',
+    '  name        rows  row groups     size  read and written by',
+    '  0.parquet  1,000           2  1.0 MiB  split among threads',
+    '  1.parquet  1,001           2  1.0 MiB  whole already',
+    '  2.parquet  1,002           2  1.0 MiB  one thread',
+    '  and 1 more',
+    '  x     float32[N, 2]  distance: standardize, clip, sql hour(date)',
+    '  rate  int64[1]       constant 16000',
+    '  p_late  float32     p',
+    '  all     float32[3]  probabilities',
+    '  second  float32     probabilities[1]',
+    '  date, origin',
+    '  3.0 MiB compressed to copy; the features read 1.0 MiB',
+    "  threads      2: the machine's 2 cores",
+    '  batch size   measured at the start',
+    '  slots      2  1.0 MiB  2.0 MiB',
+    '  limit                  2.00 GiB',
+    '  limit set by: --memory',
+  ];
+  const lines = text.split('\n').map((line) => line.replace(/ +/g, (space) => (space.length > 1 ? '  ' : ' ')));
+  for (const line of expected) {
+    assert.ok(lines.includes(line.replace(/ +/g, (space) => (space.length > 1 ? '  ' : ' '))), `${line}\nin\n${text}`);
+  }
+  assert.ok(!text.includes('10.parquet'), 'ten shards are named');
+  assert.ok(!text.includes('every column is copied'));
+});
+
+test('plan: hints, and lists that are at their bound', () => {
+  const all = renderPlan({
+    ...plan,
+    keepsAll: true,
+    shards: plan.shards.slice(0, 10),
+    batchSize: 1,
+    model: { ...plan.model, fixedBatchRows: 1 },
+  });
+  assert.match(all, /every column is copied, for no list was given: --keep a,b or --keep none copies less/);
+  assert.match(all, /batch size {3}1 row \(fixed by the model\)/);
+  assert.ok(!all.includes(' more\n'));
+  assert.match(renderPlan({ ...plan, keep: [], keepBytes: 0 }), /keep\n {2}no columns\n/);
+});
+
+const inspected: InspectReport = {
+  version: 1,
+  shards: [
+    { name: 'a.parquet', rowCount: 10, rowGroups: 2, bytes: 2048 },
+    { name: 'b\u001b.parquet', rowCount: 0, rowGroups: 0, bytes: 100 },
+  ],
+  rowCount: 10,
+  bytes: 2148,
+  rowGroups: { count: 2, rowsMin: 4, rowsMax: 6, compressedBytesMax: 512 },
+  columns: [
+    { name: 'distance', types: ['BIGINT', 'INTEGER'], shards: 2, feeds: ['x[0]', 'x[1]'], kept: false },
+    { name: 'id', types: ['VARCHAR'], shards: 1, feeds: [], kept: true },
+  ],
+  drift: ['b.parquet has no column id'],
+  model: {
+    path: 'm/model.onnx',
+    inputs: [{ name: 'x', type: 'float32[N, 2]', features: ['distance', 'log1p(distance)'] }],
+    outputs: [{ name: 'y', type: 'float32[N, 1]', columns: ['p'] }],
+  },
+  problems: [],
+};
+
+test('inspect', () => {
+  const text = renderInspect(inspected);
+  assert.match(
+    text,
+    /^10 rows in 2 shards, 2\.1 KiB\n2 row groups of 4 to 6 rows, at most 512 B compressed\n\nshards\n/,
+  );
+  assert.match(text, /\n {2}b\\x1b\.parquet +0 +0 +100 B\n/);
+  assert.match(text, /\n {2}distance +BIGINT or INTEGER +all +x\[0\], x\[1\]\n/);
+  assert.match(text, /\n {2}id +VARCHAR +1 of 2 +yes\n/);
+  assert.match(text, /\ndrift\n {2}b\.parquet has no column id\n/);
+  assert.match(text, /\n {2}x +float32\[N, 2\] +distance, log1p\(distance\)\n/);
+  assert.match(text, /\n\nscore would start: nothing is in its way$/);
+  const bare = renderInspect({ ...inspected, model: undefined, drift: [], shards: inspected.shards.slice(0, 1) });
+  assert.doesNotMatch(bare, /feeds|drift|score would|model/);
+  assert.match(renderInspect({ ...inspected, drift: [] }), /drift\n {2}none/);
+});
+
+test('check', () => {
+  const report: CheckReport = {
+    version: 1,
+    rowCount: 2000,
+    tolerance: 1e-5,
+    passed: true,
+    columns: [{ name: 'p', differenceMax: 1.2e-7, rowsBeyond: 0, worst: [] }],
+  };
+  assert.equal(
+    renderCheck(report),
+    [
+      'passed: 2,000 golden rows, tolerance 1e-5',
+      '  column  largest difference  rows beyond',
+      '  p                   1.2e-7            0',
+    ].join('\n'),
+  );
+  const worst = [{ row: 1234, golden: '0.5', score: 'NaN', difference: Infinity }];
+  const failed = renderCheck({
+    ...report,
+    passed: false,
+    columns: [{ name: 'p', differenceMax: Infinity, rowsBeyond: 1, worst }],
+  });
+  assert.match(failed, /^FAILED: /);
+  assert.match(failed, /worst rows\n.*\n {2}p {7}1,234 +0\.5 +NaN +infinite$/);
+});

@@ -1,0 +1,167 @@
+/** `tandem score`: flags to options, options to `score` or `planScore`, what comes back to text. */
+import { TandemError } from '../errors.ts';
+import type { Compression, Progress, ReaderName, ScoreOptions } from '../options.ts';
+import {
+  batchSizeFlag,
+  jsonFlag,
+  printResult,
+  readerFlag,
+  runOptions,
+  threadsFlag,
+  warner,
+  type Command,
+} from './command.ts';
+import type { Arguments, CommandSpec, Flag } from './flags.ts';
+import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
+import { watchSignals } from './signals.ts';
+import { parseBytes } from './size.ts';
+
+export const scoreFlags: readonly Flag[] = [
+  {
+    name: 'model',
+    value: 'folder',
+    required: 'always',
+    describe: 'Model folder (model.onnx, tandem.json), or an .onnx file',
+  },
+  {
+    name: 'output',
+    value: 'folder',
+    required: 'unless --dry-run',
+    describe: 'Folder for the scores; made if it is missing',
+  },
+  {
+    name: 'keep',
+    value: 'columns',
+    repeatable: true,
+    otherwise: "the model's list, or all",
+    describe: 'Columns to copy from the shards: a,b or none or all; a comma in a name is written \\,',
+  },
+  { name: 'dry-run', describe: 'Print the plan with its memory table, write nothing' },
+  { name: 'overwrite', describe: 'Remove what Tandem wrote under the output folder, then start' },
+  threadsFlag,
+  batchSizeFlag,
+  {
+    name: 'memory',
+    value: 'size',
+    otherwise: 'what is free, less a tenth',
+    describe: 'Memory that the process may use: 2GiB, 500MB or 60%',
+  },
+  {
+    name: 'compression',
+    value: 'name',
+    choices: ['snappy', 'zstd', 'none'],
+    describe: 'Of the output',
+    otherwise: 'snappy',
+  },
+  readerFlag,
+  {
+    name: 'progress',
+    value: 'kind',
+    choices: progressModes,
+    describe: 'How progress is shown on standard error',
+    otherwise: 'auto, which is live on a terminal and plain elsewhere',
+  },
+  jsonFlag,
+];
+
+const spec: CommandSpec = {
+  name: 'score',
+  describe: 'Scores every row of the shards and writes the scores as Parquet, one file for each shard.',
+  positional: 'shards',
+  flags: scoreFlags,
+  examples: [
+    [
+      "tandem score 'data/**/*.parquet' --model models/flights --output scores",
+      'Score; the same command again goes on where it stopped',
+    ],
+    ['tandem score data --model m.onnx --output scores --dry-run', 'Show the plan, write nothing'],
+    ['tandem score data --model m --output scores --keep id,date', 'Copy two columns beside the scores'],
+    ['tandem score data --model m --output scores --overwrite --json', 'Start afresh; one JSON object for a script'],
+    ['tandem score data --model m --output scores --threads 4 --memory 2GiB', 'Leave room for others'],
+  ],
+};
+
+/** What the flags say, without what only a run can give. @throws USAGE */
+export function scoreOptions(given: Arguments): ScoreOptions {
+  const keep = parseKeep(given.texts('keep'));
+  const memory = given.text('memory');
+  return {
+    shards: given.positionals,
+    model: given.text('model') ?? '',
+    output: given.text('output') ?? defaultPlanOutput,
+    ...runOptions(given),
+    ...(keep === undefined ? {} : { keep }),
+    ...(memory === undefined ? {} : { memoryBytes: parseBytes('--memory', memory) }),
+    compression: (given.text('compression') ?? 'snappy') as Compression,
+    reader: (given.text('reader') ?? 'duckdb') as ReaderName,
+    overwrite: given.isOn('overwrite'),
+  };
+}
+
+/** Where a plan would write that was asked for without an output folder. */
+const defaultPlanOutput = 'scores';
+
+/** `a,b` and `c` -> three names; `none` -> no name; undefined: not said. @throws USAGE */
+export function parseKeep(texts: readonly string[]): readonly string[] | 'all' | undefined {
+  if (texts.length === 0) return undefined;
+  if (texts.length === 1 && texts[0] === 'none') return [];
+  if (texts.length === 1 && texts[0] === 'all') return 'all';
+  const names = texts.flatMap((text) => text.split(/(?<!\\),/).map((name) => name.replaceAll('\\,', ',').trim()));
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (names.includes('') || twice !== undefined) {
+    const found = names.includes('') ? 'an empty name' : `\`${twice}\` twice`;
+    throw new TandemError(
+      'USAGE',
+      `Expected --keep to be different column names, got ${found} in \`${texts.join(' ')}\`.`,
+      { remedy: '`--keep none` copies no column, `--keep all` copies all of them.' },
+    );
+  }
+  return names;
+}
+
+export const scoreCommand: Command = {
+  spec,
+  async run(given, io, loadApi) {
+    const options = scoreOptions(given);
+    const dryRun = given.isOn('dry-run');
+    const mode: ProgressMode = dryRun ? 'none' : ((given.text('progress') ?? 'auto') as ProgressMode);
+    const view = await openProgress(mode, io);
+    const watch = watchSignals(io, (line) => view.say(line));
+    const warn = warner((line) => view.say(line));
+    let last: Progress | undefined;
+    try {
+      const api = await loadApi();
+      const common = { ...options, signal: watch.signal, onWarning: warn };
+      if (dryRun) {
+        const [plan, { renderPlan }] = await Promise.all([api.planScore(common), import('./render-plan.ts')]);
+        plan.warnings.forEach(warn);
+        printResult(io, given, plan, renderPlan);
+        return 0;
+      }
+      const onProgress = (progress: Progress) => {
+        last = progress;
+        view.show(progress);
+      };
+      const [result, { renderScore }] = await Promise.all([
+        api.score({ ...common, onProgress }),
+        import('./render-score.ts'),
+      ]);
+      result.warnings.forEach(warn);
+      view.close();
+      printResult(io, given, result, renderScore);
+      return 0;
+    } catch (thrown) {
+      await sayWhatIsWhole(thrown, last, view);
+      throw thrown;
+    } finally {
+      view.close();
+      watch.close();
+    }
+  },
+};
+
+async function sayWhatIsWhole(thrown: unknown, last: Progress | undefined, view: ProgressView): Promise<void> {
+  if (!(thrown instanceof TandemError) || thrown.code !== 'STOPPED' || last === undefined) return;
+  const { renderStopped } = await import('./render-score.ts');
+  view.say(renderStopped(last));
+}

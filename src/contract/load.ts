@@ -1,0 +1,154 @@
+/** From a model folder, or a model file alone, to its {@link Contract}. */
+import { readdirSync, readFileSync, statSync, type Dirent, type Stats } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { TandemError } from '../errors.ts';
+import { fromIssues } from './complain.ts';
+import type { Contract, ElementType, Feature, InputContract } from './contract.ts';
+import { findJsonFault } from './json.ts';
+import { emptyContract, resolveContract } from './resolve.ts';
+import { checkForm } from './schema.ts';
+
+/** A contract as it was found. */
+export interface LoadedContract {
+  /** Without tandem.json it has no inputs yet: {@link contractFromModel} makes them from the model's. */
+  readonly contract: Contract;
+  /** Whether there was a tandem.json. */
+  readonly hasFile: boolean;
+  /** The text of tandem.json; empty without one. */
+  readonly text: string;
+}
+
+/** An input as the model declares it. `rowShape`: dimensions without the batch's; a negative one is not fixed. */
+export interface DeclaredInput {
+  readonly name: string;
+  readonly elementType: ElementType;
+  readonly rowShape: readonly number[];
+}
+
+const contractName = 'tandem.json';
+const defaultModelName = 'model.onnx';
+
+/**
+ * @param modelPath a model folder (tandem.json or else model.onnx alone), or a model file, which is then taken alone.
+ * @throws TandemError BAD_MODEL (nothing at the path, or no model file), BAD_CONTRACT (tandem.json is wrong)
+ */
+export function loadContract(modelPath: string): LoadedContract {
+  const found = look(modelPath);
+  if (found === undefined) throw missing('the model folder or model file', modelPath, dirname(modelPath));
+  if (!found.isDirectory()) {
+    if (basename(modelPath) !== contractName) return { contract: emptyContract(modelPath), hasFile: false, text: '' };
+    throw new TandemError('BAD_MODEL', `Expected the model to be a folder or a model file, got \`${modelPath}\`.`, {
+      remedy: `Give the folder that holds it: ${dirname(modelPath)}`,
+    });
+  }
+  const contractPath = join(modelPath, contractName);
+  const hasFile = isFile(contractPath);
+  const text = hasFile ? readContract(contractPath) : '';
+  const contract = hasFile ? parseContract(text, contractPath) : emptyContract(join(modelPath, defaultModelName));
+  if (!isFile(contract.modelPath)) throw missing('the model file', contract.modelPath, modelPath);
+  return { contract, hasFile, text };
+}
+
+/**
+ * The contract of a text of tandem.json; `contractPath` is where it lies. No file is opened.
+ * @throws TandemError BAD_CONTRACT
+ */
+export function parseContract(text: string, contractPath: string): Contract {
+  try {
+    const root = parseJson(text.replace(/^\uFEFF/, ''));
+    refuseNewerVersion(root);
+    const checked = checkForm(root);
+    if ('issues' in checked) throw fromIssues(checked.issues, root);
+    return resolveContract(checked.data, dirname(contractPath));
+  } catch (thrown) {
+    if (!(thrown instanceof TandemError)) throw thrown;
+    const remedy = `${thrown.remedy ?? 'Correct the file.'} The file: ${contractPath}`;
+    throw new TandemError(thrown.code, thrown.message, { place: thrown.place, remedy, cause: thrown });
+  }
+}
+
+/** The contract of a model without tandem.json: each input is fed by the column of its name. */
+export function contractFromModel(modelPath: string, inputs: readonly DeclaredInput[]): Contract {
+  const features = inputs.map((input): [string, InputContract] => [input.name, { features: [ownFeature(input)] }]);
+  return { ...emptyContract(modelPath), inputs: Object.fromEntries(features) };
+}
+
+function ownFeature({ name, elementType, rowShape }: DeclaredInput): Feature {
+  const source = { column: name };
+  if (elementType === 'string') return { kind: 'text', source, missing: undefined };
+  const width = rowShape.reduce((product, dimension) => product * dimension, 1);
+  if (width === 1 && rowShape.every((dimension) => dimension === 1)) {
+    return { kind: 'number', source, missing: undefined, steps: [] };
+  }
+  const length = rowShape.every((dimension) => dimension >= 0) ? width : undefined;
+  return { kind: 'list', source, length, missing: undefined, steps: [] };
+}
+
+function readContract(contractPath: string): string {
+  try {
+    return readFileSync(contractPath, 'utf8');
+  } catch (cause) {
+    throw unreadable(contractPath, cause);
+  }
+}
+
+function parseJson(text: string): unknown {
+  const fault = findJsonFault(text);
+  if (fault === undefined) return JSON.parse(text);
+  throw new TandemError('BAD_CONTRACT', `Expected tandem.json to be valid JSON, got an error at line ${fault.line}, `
+    + `column ${fault.column}: expected ${fault.what}.`);
+}
+
+function refuseNewerVersion(root: unknown): void {
+  const version = (root as { version?: unknown } | null)?.version;
+  if (typeof version !== 'number' || !Number.isInteger(version) || version <= 1) return;
+  throw new TandemError(
+    'BAD_CONTRACT',
+    `Expected version to be 1, got \`${version}\`: tandem.json was written for a newer Tandem.`,
+    { place: { field: 'version' }, remedy: 'Install the newer Tandem.' },
+  );
+}
+
+/** What lies at a path; undefined: nothing. */
+function look(path: string): Stats | undefined {
+  try {
+    return statSync(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw unreadable(path, cause);
+  }
+}
+
+function isFile(path: string): boolean {
+  return look(path)?.isFile() ?? false;
+}
+
+function unreadable(path: string, cause: unknown): TandemError {
+  return new TandemError('BAD_MODEL', `Expected ${path} to be readable, got \`${(cause as Error).message}\`.`, {
+    remedy: 'Give this user the right to read it.',
+    cause,
+  });
+}
+
+/** BAD_MODEL for a path that leads to no file; the remedy lists what `folder` holds. */
+function missing(what: string, path: string, folder: string): TandemError {
+  return new TandemError('BAD_MODEL', `Expected ${what} to be at ${path}, got nothing.`, { remedy: listing(folder) });
+}
+
+function entriesOf(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true });
+  } catch (cause) {
+    throw unreadable(folder, cause);
+  }
+}
+
+function listing(folder: string): string {
+  const namesMax = 20;
+  if (look(folder)?.isDirectory() !== true) return `There is no folder ${folder} either.`;
+  const names = entriesOf(folder).map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name)).sort();
+  const more = names.length > namesMax ? ` and ${names.length - namesMax} more` : '';
+  const held = names.length === 0 ? 'nothing' : names.slice(0, namesMax).join(', ') + more;
+  return `Give a model folder or a model file; ${folder} holds ${held}.`;
+}

@@ -1,0 +1,196 @@
+/** Columns of a chunk to the rows of one input tensor. */
+import {
+  type Chunk, type ColumnRequest, type ColumnVector, elementBytes, type ListVector, type NumberArray,
+  type TensorLayout, type TensorValues, viewOf,
+} from '../batch.ts';
+import { bug } from '../errors.ts';
+import {
+  type Kernel, type KernelFamily, kernelFamily, type KernelVariant, type LaneConstants, laneGroup, variantOf,
+} from './kernels.ts';
+import { checkFeature, kernelShape, laneConstants, vectorKindOf } from './lanes.ts';
+import { featurizeRow } from './reference.ts';
+
+export interface Featurizer {
+  readonly layout: TensorLayout;
+  /**
+   * Rows [from, from + rowCount) of the chunk become rows targetRow, targetRow + 1, ... of the tensor, row-major.
+   * `target` is an array of the class that `viewOf` gives for the element type (strings: an ordinary array); only
+   * those rows are written, and neither the chunk nor the target is kept.
+   * Throws BadRowError for the lowest bad row (of its features, the first); the rows before it are written then.
+   */
+  fill(chunk: Chunk, from: number, rowCount: number, target: TensorValues, targetRow: number): void;
+}
+
+/** What a reader has to deliver for the features of a tensor, in their order. */
+export function requestsOf(layout: TensorLayout): ColumnRequest[] {
+  const isWide = layout.elementType === 'int64' || layout.elementType === 'uint64';
+  return layout.features.map((feature) => ({
+    feature,
+    as: vectorKindOf(feature),
+    exactIntegers: isWide && (feature.kind === 'number' || feature.kind === 'list') && feature.steps.length === 0,
+  }));
+}
+
+/**
+ * The featurizer of one tensor; `chunk.vectors[firstVector + i]` belongs to its feature i.
+ * Throws BAD_CONTRACT where the features cannot feed the tensor's element type.
+ */
+export function createFeaturizer(layout: TensorLayout, firstVector: number): Featurizer {
+  const widthSum = layout.featureWidths.reduce((sum, width) => sum + width, 0);
+  if (layout.featureWidths.length !== layout.features.length || widthSum !== layout.width) {
+    throw bug(`The widths of the features of ${layout.name} do not add up to ${layout.width}`);
+  }
+  layout.features.forEach((_, i) => checkFeature(layout, i));
+  return new KernelFeaturizer(layout, firstVector);
+}
+
+/** A block of rows stays in a core's cache while its features are written one after another. */
+const blockBytes = 256 * 1024;
+const blockRowsMin = 64;
+
+/** A kernel and the feature with which it starts. */
+interface Part {
+  readonly kernel: Kernel;
+  readonly featureIndex: number;
+}
+
+class KernelFeaturizer implements Featurizer {
+  readonly layout: TensorLayout;
+  readonly #firstVector: number;
+  readonly #families: readonly KernelFamily[];
+  readonly #lanes: readonly LaneConstants[];
+  /** Where each feature begins within a row. */
+  readonly #offsets: readonly number[];
+  readonly #blockRows: number;
+  /** Constructor of the target's array; undefined: strings. */
+  readonly #arrayClass: unknown;
+  /** Of the last chunk, by feature; the parts that follow from them. */
+  readonly #variants: KernelVariant[] = [];
+  #parts: readonly Part[] = [];
+
+  constructor(layout: TensorLayout, firstVector: number) {
+    this.layout = layout;
+    this.#firstVector = firstVector;
+    this.#families = layout.features.map((feature) => kernelFamily(kernelShape(feature, layout.elementType)));
+    this.#lanes = layout.features.map((feature, i) => laneConstants(feature, layout.featureWidths[i]!));
+    const { elementType } = layout;
+    this.#arrayClass = elementType === 'string' ? undefined : viewOf(elementType, new ArrayBuffer(0), 0, 0).constructor;
+    let offset = 0;
+    this.#offsets = layout.featureWidths.map((width) => (offset += width) - width);
+    const rowBytes = layout.width * Math.max(1, elementBytes[elementType]);
+    this.#blockRows = Math.max(blockRowsMin, Math.floor(blockBytes / Math.max(1, rowBytes)));
+  }
+
+  fill(chunk: Chunk, from: number, rowCount: number, target: TensorValues, targetRow: number): void {
+    const { name, width } = this.layout;
+    if (from + rowCount > chunk.rowCount) throw bug(`Input ${name} was to read past a chunk of ${chunk.rowCount} rows`);
+    this.#checkTarget(target, (targetRow + rowCount) * width);
+    if (this.#copies(chunk, from, rowCount, target, targetRow)) return;
+    const parts = this.#partsFor(chunk);
+    const end = from + rowCount;
+    for (let start = from; start < end; start += this.#blockRows) {
+      const blockEnd = Math.min(end, start + this.#blockRows);
+      const at = (targetRow + start - from) * width;
+      // A bad row ends the block for the features after it, so the lowest bad row is what is left.
+      let goodEnd = blockEnd;
+      for (const { kernel, featureIndex } of parts) {
+        goodEnd = kernel(chunk.vectors, this.#firstVector + featureIndex, this.#lanes, featureIndex,
+          start, goodEnd, target, at + this.#offsets[featureIndex]!, width);
+      }
+      if (goodEnd < blockEnd) this.#explain(chunk, goodEnd);
+    }
+  }
+
+  #checkTarget(target: TensorValues, length: number): void {
+    const { name, elementType } = this.layout;
+    const fits = Array.isArray(target)
+      ? elementType === 'string'
+      : target.constructor === this.#arrayClass;
+    if (!fits) throw bug(`Input ${name} is ${elementType} and cannot be written to a ${target.constructor.name}`);
+    if (!Array.isArray(target) && target.length < length) {
+      throw bug(`Input ${name} needs room for ${length} values, got ${target.length}`);
+    }
+  }
+
+  /** The kernels for the classes of arrays and the nulls that this chunk has. */
+  #partsFor(chunk: Chunk): readonly Part[] {
+    let changed = false;
+    this.#families.forEach((family, i) => {
+      const variant = this.#variantFor(family, chunk.vectors[this.#firstVector + i], i);
+      if (this.#variants[i] === variant) return;
+      this.#variants[i] = variant;
+      changed = true;
+    });
+    if (changed) this.#parts = grouped(this.#variants);
+    return this.#parts;
+  }
+
+  #variantFor(family: KernelFamily, vector: ColumnVector | undefined, featureIndex: number): KernelVariant {
+    const feature = this.layout.features[featureIndex]!;
+    if (vector?.kind !== vectorKindOf(feature)) {
+      throw bug(`Feature ${featureIndex} of ${this.layout.name} got a ${vector?.kind} vector`);
+    }
+    switch (vector.kind) {
+      case 'number': return variantOf(family, vector.values, vector.validity !== null);
+      case 'category': return variantOf(family, vector.codes, false);
+      case 'text': return variantOf(family, vector.values, false);
+      case 'list':
+        return feature.kind === 'length'
+          ? variantOf(family, vector.lengths, vector.validity !== null)
+          : variantOf(family, vector.values, vector.validity !== null || vector.valueValidity !== null);
+    }
+  }
+
+  /** A tensor of one feature whose values already lie as the tensor wants them is copied in one go. */
+  #copies(chunk: Chunk, from: number, rowCount: number, target: TensorValues, targetRow: number): boolean {
+    const { features: [feature, second], elementType, width } = this.layout;
+    if (feature === undefined || second !== undefined || Array.isArray(target)) return false;
+    if ((feature.kind !== 'number' && feature.kind !== 'list') || feature.steps.length > 0) return false;
+    // Their arrays also hold what is neither a half nor a boolean.
+    if (elementType === 'float16' || elementType === 'bool') return false;
+    const vector = chunk.vectors[this.#firstVector];
+    if (vector?.kind !== feature.kind || vector.validity !== null) return false;
+    if (vector.values.constructor !== target.constructor) return false;
+    let first = from;
+    if (vector.kind === 'list') {
+      if (vector.valueValidity !== null || !liesTogether(vector, from, rowCount, width)) return false;
+      first = vector.offsets[from] ?? 0;
+    }
+    copy(vector.values, first, rowCount * width, target, targetRow * width);
+    return true;
+  }
+
+  /** Throws what is wrong with a row that a kernel refused. */
+  #explain(chunk: Chunk, row: number): never {
+    featurizeRow(this.layout, chunk.vectors.slice(this.#firstVector), row);
+    throw bug(`A kernel of ${this.layout.name} refused row ${row}, which the reference accepts`);
+  }
+}
+
+/** Neighbours that share a variant go together, as far as there are enough of them. */
+function grouped(variants: readonly KernelVariant[]): Part[] {
+  const parts: Part[] = [];
+  for (let i = 0; i < variants.length;) {
+    const { one, group } = variants[i]!;
+    let alike = 1;
+    while (alike < laneGroup && variants[i + alike] === variants[i]) alike++;
+    const takesGroup = group !== undefined && alike === laneGroup;
+    parts.push({ kernel: takesGroup ? group : one, featureIndex: i });
+    i += takesGroup ? laneGroup : 1;
+  }
+  return parts;
+}
+
+/** Whether the lists of these rows are of full length and follow one another without a gap. */
+function liesTogether(vector: ListVector, from: number, rowCount: number, width: number): boolean {
+  const { offsets, lengths } = vector;
+  for (let row = from, offset = offsets[from]; row < from + rowCount; row++, offset! += width) {
+    if (lengths[row] !== width || offsets[row] !== offset) return false;
+  }
+  return true;
+}
+
+/** The caller has checked that both arrays are of one class. */
+function copy(values: NumberArray, first: number, count: number, target: NumberArray, at: number): void {
+  (target as Float64Array).set(values.subarray(first, first + count) as Float64Array, at);
+}

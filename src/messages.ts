@@ -1,0 +1,78 @@
+/** What crosses a thread: plain data and addresses, never rows. */
+import type { Span } from './batch.ts';
+import type { Pointer } from './engines/native.ts';
+import type { SharedMemory } from './engines/wasm.ts';
+import type { ErrorRecord } from './errors.ts';
+import type { InspectReport, ScoreOptions } from './options.ts';
+import type { RunPlan } from './plan.ts';
+
+/** Options without the functions that cannot cross a thread. */
+export type PlainScoreOptions = Omit<ScoreOptions, 'signal' | 'onProgress' | 'onWarning'>;
+
+/** Engines that the planner opened: addresses that are good in every thread of the process. */
+export interface Engines {
+  readonly database: Pointer;
+  readonly session: Pointer;
+}
+
+/** What the main thread asks of the planner's thread. */
+export type PlannerRequest =
+  | { readonly kind: 'plan'; readonly options: PlainScoreOptions; readonly dryRun: boolean }
+  | { readonly kind: 'inspect'; readonly shards: string | readonly string[]; readonly model: string | undefined }
+  /** All other threads are gone: disconnect, close, end. */
+  | { readonly kind: 'close'; readonly connections: readonly Pointer[] };
+
+export type PlannerReply =
+  | { readonly kind: 'connected'; readonly connection: Pointer }
+  | { readonly kind: 'planned'; readonly plan: RunPlan; readonly engines: Engines }
+  | { readonly kind: 'inspected'; readonly report: InspectReport }
+  | { readonly kind: 'warning'; readonly text: string }
+  | { readonly kind: 'failed'; readonly error: ErrorRecord }
+  | { readonly kind: 'closed' };
+
+/** What prep threads and the writer tell the main thread. */
+export type WorkerMessage =
+  /** Addresses for stopping what runs. They stay valid until the planner closes them. */
+  | { readonly kind: 'connected'; readonly connections: readonly Pointer[]; readonly runOptions: readonly Pointer[] }
+  | { readonly kind: 'shardDone'; readonly shardIndex: number; readonly rowCount: number; readonly bytes: number }
+  | { readonly kind: 'failed'; readonly error: ErrorRecord }
+  | { readonly kind: 'finished' };
+
+/** What a prep or writer thread starts with. */
+export interface WorkerStart {
+  readonly threadIndex: number;
+  readonly plan: RunPlan;
+  readonly engines: Engines;
+  /** See {@link control}. */
+  readonly control: Int32Array;
+  readonly rowsScored: BigInt64Array;
+  /** Slots of all threads. */
+  readonly slots: SharedMemory;
+  readonly slotOffset: number;
+  /** One per split shard, in the order of the plan's split shards. */
+  readonly rings: readonly RingMemory[];
+  /** Distinguishes the temporary files of this run. */
+  readonly attempt: string;
+}
+
+/** Shared memory of one split shard's scores on their way to the writer. */
+export interface RingMemory {
+  readonly shardIndex: number;
+  readonly spans: readonly Span[];
+  readonly capacityRows: number;
+  /** Rows written, next span to take, then for each span the rows that are in the ring or beyond. */
+  readonly state: Int32Array;
+  /** One stretch for each score column's output tensor, capacityRows rows each. */
+  readonly values: SharedArrayBuffer;
+}
+
+/** Indices of the shared control array. */
+export const control = {
+  /** 1: end soon, leave nothing half-written. */
+  stop: 0,
+  /** Position in the list of whole shards that the next free thread takes. */
+  nextWhole: 1,
+  /** Rows of a batch; 0 while the sweep is still measuring. */
+  batchSize: 2,
+  length: 3,
+} as const;

@@ -1,0 +1,123 @@
+/** What the public functions take and give: plain data, the same for the command line and for TypeScript. */
+
+export type Compression = 'snappy' | 'zstd' | 'none';
+export type ReaderName = 'duckdb' | 'parquetjs';
+
+export interface InputOptions {
+  /** Paths, folders or glob patterns of Parquet files. */
+  readonly shards: string | readonly string[];
+  /** A model folder (model.onnx, tandem.json, golden.parquet), or an .onnx file. */
+  readonly model: string;
+}
+
+export interface RunOptions {
+  /** Prep threads, each of which reads, featurizes, scores and writes. Default: the cores that this process may use. */
+  readonly threads?: number;
+  /** Rows of a model run. Default: measured at the start of the run. */
+  readonly batchSize?: number;
+  /** Bytes that the process may use. Default: what the machine or the container leaves free, less a tenth. */
+  readonly memoryBytes?: number;
+  readonly reader?: ReaderName;
+  /** Stops the run; what is whole stays. The promise is rejected with STOPPED. */
+  readonly signal?: AbortSignal;
+  /** Told about what is odd but no error. */
+  readonly onWarning?: (text: string) => void;
+}
+
+export interface ScoreOptions extends InputOptions, RunOptions {
+  /** Folder for the scores; made if it is missing. */
+  readonly output: string;
+  /** Columns to copy from the shards. Overrides the contract's list; default: that list, or all columns. */
+  readonly keep?: readonly string[] | 'all';
+  /** Default: snappy. */
+  readonly compression?: Compression;
+  /** Removes what Tandem wrote under the output folder before it starts. */
+  readonly overwrite?: boolean;
+  /** Called a few times a second, and once at the end. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** Where a run stands. Totals are exact: they come from the shards' footers. */
+export interface Progress {
+  readonly phase: 'planning' | 'scoring' | 'done';
+  readonly rowsDone: number;
+  readonly rowsTotal: number;
+  readonly shardsDone: number;
+  readonly shardsTotal: number;
+  /** Shards whose output was whole already; not counted in the other figures. */
+  readonly shardsSkipped: number;
+  /** Over the last few seconds. */
+  readonly rowsPerSecondNow: number;
+  /** Since scoring began. */
+  readonly rowsPerSecondMean: number;
+  readonly secondsElapsed: number;
+  /** Undefined while nothing has been measured. */
+  readonly secondsLeft: number | undefined;
+  /** Undefined while it is being chosen. */
+  readonly batchSize: number | undefined;
+}
+
+export interface ScoreResult {
+  readonly version: 1;
+  readonly rowsIn: number;
+  readonly rowsOut: number;
+  readonly shards: number;
+  /** Shards that an earlier run had finished. */
+  readonly shardsSkipped: number;
+  /** From the call to the last manifest. */
+  readonly wallSeconds: number;
+  readonly rowsPerSecond: number;
+  readonly batchSize: number | undefined;
+  readonly threads: number;
+  readonly device: 'cpu';
+  readonly output: string;
+  readonly outputBytes: number;
+  readonly warnings: readonly string[];
+}
+
+/** One column as the shards have it and what becomes of it. */
+export interface InspectedColumn {
+  readonly name: string;
+  /** DuckDB's name of the type; several where the shards differ. */
+  readonly types: readonly string[];
+  /** Shards that hold the column. */
+  readonly shards: number;
+  /** For example `x[0]`, `dest`; empty: feeds nothing. */
+  readonly feeds: readonly string[];
+  readonly kept: boolean;
+}
+
+export interface InspectReport {
+  readonly version: 1;
+  readonly shards: readonly { readonly name: string; readonly rowCount: number; readonly rowGroups: number; readonly bytes: number }[];
+  readonly rowCount: number;
+  readonly bytes: number;
+  readonly rowGroups: { readonly count: number; readonly rowsMin: number; readonly rowsMax: number; readonly compressedBytesMax: number };
+  readonly columns: readonly InspectedColumn[];
+  /** One line for each way in which shards differ from the first one. Empty: none does. */
+  readonly drift: readonly string[];
+  /** Undefined without a model. */
+  readonly model: undefined | {
+    readonly path: string;
+    readonly inputs: readonly { readonly name: string; readonly type: string; readonly features: readonly string[] }[];
+    readonly outputs: readonly { readonly name: string; readonly type: string; readonly columns: readonly string[] }[];
+  };
+  /** Why `score` would refuse, as formatted errors. Empty: it would start. */
+  readonly problems: readonly string[];
+}
+
+export interface CheckReport {
+  readonly version: 1;
+  readonly rowCount: number;
+  readonly tolerance: number;
+  readonly passed: boolean;
+  /** One for each output column that golden.parquet holds. */
+  readonly columns: readonly {
+    readonly name: string;
+    /** Largest |score - golden|; Infinity where one of the two is NaN or a text differs. */
+    readonly differenceMax: number;
+    readonly rowsBeyond: number;
+    /** The worst rows, at most ten, worst first; only rows that differ. */
+    readonly worst: readonly { readonly row: number; readonly golden: string; readonly score: string; readonly difference: number }[];
+  }[];
+}

@@ -1,0 +1,92 @@
+/** A run from options to result: the one file, with the threads' entries, that knows every stage. */
+import { ProgressMeter } from './measure/progress.ts';
+import { progressIntervalMs } from './limits.ts';
+import { TandemError } from './errors.ts';
+import type { PlainScoreOptions } from './messages.ts';
+import type { ScoreOptions, ScoreResult } from './options.ts';
+import type { RunPlan } from './plan.ts';
+import { Crew } from './threads/crew.ts';
+import { PlannerClient } from './threads/planner-client.ts';
+import { cleanOutput, finishOutput } from './write/output-folder.ts';
+
+/**
+ * Scores shards into a folder. Running it again finishes what is missing and redoes nothing.
+ * @throws TandemError, see `errorCodes`; what is whole by then stays
+ */
+export async function score(options: ScoreOptions): Promise<ScoreResult> {
+  const startedMs = performance.now();
+  const warnings: string[] = [];
+  const warn = (text: string): void => {
+    warnings.push(text);
+    options.onWarning?.(text);
+  };
+  const planner = new PlannerClient(options.signal, warn);
+  let crew: Crew | undefined;
+  try {
+    const { plan, engines } = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
+    plan.warnings.forEach(warn);
+    if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
+      crew = new Crew(plan, engines);
+      await work(plan, crew, options);
+    }
+    const result = summarize(plan, crew, (performance.now() - startedMs) / 1000, warnings);
+    finishOutput(plan.output, result);
+    return result;
+  } finally {
+    await planner.close(crew?.connections ?? []);
+  }
+}
+
+/** The plan of a run that is not carried out. */
+export async function planScore(options: ScoreOptions): Promise<RunPlan> {
+  const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
+  try {
+    return (await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: true }, 'planned')).plan;
+  } finally {
+    await planner.close([]);
+  }
+}
+
+/** Waits for the crew, tells how far it is, stops it when asked to, leaves only whole shards. */
+async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<void> {
+  const meter = new ProgressMeter({
+    rowsTotal: plan.rowsTotal,
+    shardsTotal: plan.shards.filter((shard) => !shard.done).length,
+    shardsSkipped: plan.shards.filter((shard) => shard.done).length,
+  }, performance.now());
+  const report = (phase: 'scoring' | 'done'): void => {
+    const { rowsScored, shardsDone, batchSize } = crew.tally;
+    options.onProgress?.(meter.measure(phase, { atMs: performance.now(), rowsDone: rowsScored }, shardsDone, batchSize));
+  };
+  const stop = (): void => crew.stop(new TandemError('STOPPED', 'The run was stopped.', { remedy: 'Run the same command again: it goes on with the shards that are missing.' }));
+  options.signal?.addEventListener('abort', stop);
+  if (options.signal?.aborted === true) stop();
+  const timer = setInterval(() => report('scoring'), progressIntervalMs);
+  try {
+    await crew.finished();
+    report('done');
+  } catch (error) {
+    cleanOutput(plan.output, crew.attempt);
+    throw error;
+  } finally {
+    clearInterval(timer);
+    options.signal?.removeEventListener('abort', stop);
+  }
+}
+
+function summarize(plan: RunPlan, crew: Crew | undefined, wallSeconds: number, warnings: readonly string[]): ScoreResult {
+  const tally = crew?.tally;
+  return {
+    version: 1, rowsIn: plan.rowsTotal, rowsOut: tally?.rowsScored ?? 0,
+    shards: tally?.shardsDone ?? 0, shardsSkipped: plan.shards.filter((shard) => shard.done).length,
+    wallSeconds, rowsPerSecond: (tally?.rowsScored ?? 0) / wallSeconds,
+    batchSize: tally?.batchSize, threads: plan.threads, device: plan.device,
+    output: plan.output, outputBytes: tally?.bytesWritten ?? 0, warnings,
+  };
+}
+
+/** Options without what cannot cross a thread. */
+function plainOptions(options: ScoreOptions): PlainScoreOptions {
+  const { signal: _signal, onProgress: _onProgress, onWarning: _onWarning, ...plain } = options;
+  return plain;
+}

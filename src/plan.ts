@@ -1,0 +1,107 @@
+/** The plan: what a run will read, score and write, in what order and under which bounds. Plain data. */
+import type { TensorLayout } from './batch.ts';
+import type { Compression } from './options.ts';
+
+export interface PlannedShard {
+  readonly index: number;
+  readonly path: string;
+  /** Path under the pattern's fixed part, with forward slashes, ending as the file does. */
+  readonly name: string;
+  readonly bytes: number;
+  /** Of the file, in milliseconds; a shard that changes while it is read is an error. */
+  readonly modifiedMs: number;
+  readonly rowCount: number;
+  /** Rows of each row group. */
+  readonly rowGroupRows: readonly number[];
+  /** Largest compressed size of one row group's used columns. */
+  readonly rowGroupBytesMax: number;
+  /** Index into {@link RunPlan.schemas}. */
+  readonly schema: number;
+  /** Whole by one thread, or in spans by all threads with one more that writes. */
+  readonly mode: 'whole' | 'split';
+  /** An earlier run finished it. */
+  readonly done: boolean;
+}
+
+/** Shards with the same columns and types share the SQL that reads them. */
+export interface PlannedSchema {
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  /** SELECT list: one result column for each requested column, in the form that its kernel reads. */
+  readonly projection: string;
+  /** SELECT list of the kept columns, qualified with `shard.`; empty: none. */
+  readonly keepProjection: string;
+}
+
+/** One column of scores in the output file. */
+export interface ScoreColumn {
+  readonly name: string;
+  /** Index into the model's used outputs. */
+  readonly output: number;
+  /** Position in the row's values; undefined: the whole row. */
+  readonly position: number | undefined;
+}
+
+/** One used output of the model. */
+export interface OutputLayout {
+  readonly name: string;
+  readonly elementType: TensorLayout['elementType'];
+  /** Dimensions without the batch's. Empty or [1]: one value a row. */
+  readonly rowShape: readonly number[];
+  /** Values per row: the product of rowShape. */
+  readonly width: number;
+}
+
+export interface ConstantInput {
+  readonly name: string;
+  readonly elementType: TensorLayout['elementType'];
+  readonly shape: readonly (number | 'N')[];
+  readonly value: number | string | boolean | readonly (number | string | boolean)[];
+}
+
+export interface ModelPlan {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly contractSha256: string;
+  readonly inputs: readonly TensorLayout[];
+  readonly constants: readonly ConstantInput[];
+  readonly outputs: readonly OutputLayout[];
+  readonly columns: readonly ScoreColumn[];
+  /** Rows of every run where the model fixes them; the last batch is padded. */
+  readonly fixedBatchRows: number | undefined;
+}
+
+export interface MemoryLine {
+  readonly what: string;
+  readonly count: number;
+  readonly bytesEach: number;
+}
+
+export interface RunPlan {
+  readonly version: 1;
+  readonly device: 'cpu';
+  readonly model: ModelPlan;
+  readonly shards: readonly PlannedShard[];
+  readonly schemas: readonly PlannedSchema[];
+  readonly rowsTotal: number;
+  readonly keep: readonly string[];
+  /** True: no list was given and every column is copied. */
+  readonly keepsAll: boolean;
+  /** Compressed bytes that the kept columns and the features' columns take in the shards. */
+  readonly keepBytes: number;
+  readonly featureBytes: number;
+  readonly output: string;
+  readonly compression: Compression;
+  readonly threads: number;
+  /** What set the number of threads, in words. */
+  readonly threadsBound: string;
+  /** Fixed by the caller or the model; undefined: measured at the start. */
+  readonly batchSize: number | undefined;
+  /** Rows that a slot holds. */
+  readonly slotRows: number;
+  readonly memory: readonly MemoryLine[];
+  readonly memoryLimitBytes: number;
+  /** What set the memory limit, in words. */
+  readonly memoryBound: string;
+  readonly warnings: readonly string[];
+}

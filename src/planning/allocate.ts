@@ -1,0 +1,155 @@
+/** Threads, split shards, slots and memory of a run: pure arithmetic over the footers. */
+import type { Span } from '../batch.ts';
+import { TandemError } from '../errors.ts';
+import {
+  batchRowsMax, processBytesBase, ringBytesMax, ringSpansPerThread, rowGroupFactor, slotBytesMax, spanRowsTarget, threadBytesBase,
+  threadsMax,
+} from '../limits.ts';
+import type { Bound } from '../machine.ts';
+import type { MemoryLine } from '../plan.ts';
+
+export interface ShardSize {
+  readonly name: string;
+  readonly path: string;
+  readonly rowCount: number;
+  readonly rowGroupRows: readonly number[];
+  /** Compressed bytes of the used columns in the largest row group. */
+  readonly rowGroupBytesMax: number;
+  /** False: must be read by one thread. */
+  readonly splittable: boolean;
+}
+
+/** Rows that a slot holds, which is the largest batch size that may be chosen. */
+export function slotRowsFor(bytesPerRow: number, batchSize: number | undefined): number {
+  if (batchSize !== undefined) return batchSize;
+  return Math.max(1, Math.min(batchRowsMax, Math.floor(slotBytesMax / Math.max(1, bytesPerRow))));
+}
+
+/**
+ * As many threads as cores, or fewer so that the largest row groups that they may hold at once fit into the memory.
+ * @throws MEMORY when not even one thread fits
+ */
+export function chooseThreads(
+  wanted: Bound, shards: readonly ShardSize[], slotBytes: number, limit: Bound,
+): { readonly threads: number; readonly setBy: string } {
+  const cap = Math.min(wanted.value, threadsMax);
+  const useful = shards.some((shard) => shard.splittable) ? cap : Math.min(cap, Math.max(1, shards.length));
+  const largestFirst = [...shards].sort((a, b) => b.rowGroupBytesMax - a.rowGroupBytesMax);
+  let threads = 0;
+  let bytes = processBytesBase;
+  while (threads < useful) {
+    // More threads than shards read parts of the same shards: then each holds a row group of the largest.
+    const shard = largestFirst[Math.min(threads, largestFirst.length - 1)];
+    const more = threadBytesBase + slotBytes + Math.ceil((shard?.rowGroupBytesMax ?? 0) * rowGroupFactor);
+    if (bytes + more > limit.value) break;
+    bytes += more;
+    threads++;
+  }
+  if (threads === 0) throw doesNotFit(largestFirst[0], slotBytes, limit);
+  if (threads === wanted.value) return { threads, setBy: wanted.setBy };
+  if (threads === useful) return { threads, setBy: useful === cap ? `at most ${threadsMax} threads` : `${shards.length} shards that cannot be split` };
+  return { threads, setBy: `memory: ${threads + 1} threads would not fit into ${mib(limit.value)} (${limit.setBy})` };
+}
+
+function doesNotFit(shard: ShardSize | undefined, slotBytes: number, limit: Bound): TandemError {
+  const group = Math.ceil((shard?.rowGroupBytesMax ?? 0) * rowGroupFactor);
+  const needed = processBytesBase + threadBytesBase + slotBytes + group;
+  const path = shard?.path ?? '';
+  const remedy = group > processBytesBase
+    ? `Give at least --memory ${mib(needed)}, or write the file with smaller row groups: ` +
+      `duckdb -c "COPY (FROM '${path}') TO '${path.replace(/\.parquet$/, '')}-small.parquet' (ROW_GROUP_SIZE 122880)"`
+    : `Give at least --memory ${mib(needed)}.`;
+  return new TandemError('MEMORY', `Expected one thread to fit into ${mib(limit.value)} (${limit.setBy}), got a need of ${mib(needed)}, ${mib(group)} of it for a row group.`, {
+    ...(shard === undefined ? {} : { place: { shard: shard.name } }), remedy,
+  });
+}
+
+function mib(bytes: number): string {
+  return `${Math.ceil(bytes / 2 ** 20)}MiB`;
+}
+
+/**
+ * Which shards one thread takes whole and which all threads share. Largest first, each to the thread that is free first; a
+ * shard that would keep its thread busy after the others have run out of work is split.
+ * @returns for each shard whether it is split
+ */
+export function chooseSplits(shards: readonly ShardSize[], threads: number): boolean[] {
+  const order = shards.map((_, index) => index).sort((a, b) => shards[b]!.rowCount - shards[a]!.rowCount);
+  const freeAt = new Array<number>(threads).fill(0);
+  const split = new Array<boolean>(shards.length).fill(false);
+  const total = shards.reduce((sum, shard) => sum + shard.rowCount, 0);
+  let given = 0;
+  for (const index of order) {
+    const shard = shards[index]!;
+    const now = Math.min(...freeAt);
+    const inWork = freeAt.reduce((sum, at) => sum + Math.max(0, at - now), 0);
+    const left = total - given + inWork;
+    // Splitting costs a thread that writes and a query per span; small shards are not worth it.
+    const worthIt = shard.rowCount > 2 * spanRowsTarget;
+    if (threads > 1 && shard.splittable && worthIt && shard.rowCount * threads > left * 1.1) {
+      split[index] = true;
+      spread(freeAt, shard.rowCount);
+    } else {
+      freeAt[freeAt.indexOf(now)] = now + shard.rowCount;
+    }
+    given += shard.rowCount;
+  }
+  return split;
+}
+
+/** Gives rows to whoever is free, in small parts. */
+function spread(freeAt: number[], rowCount: number): void {
+  const parts = freeAt.length * 8;
+  for (let part = 0; part < parts; part++) {
+    const first = freeAt.indexOf(Math.min(...freeAt));
+    freeAt[first] = freeAt[first]! + rowCount / parts;
+  }
+}
+
+/** A split shard's spans, along row groups where these are small enough, and the rows that its ring holds. */
+export function cutSpans(
+  shard: Pick<ShardSize, 'rowCount' | 'rowGroupRows'>, threads: number, scoreBytesPerRow: number, slotRows: number,
+): { readonly spans: readonly Span[]; readonly capacityRows: number } {
+  const ringSpans = threads * ringSpansPerThread;
+  const spanRowsByRing = Math.floor(ringBytesMax / Math.max(1, scoreBytesPerRow) / ringSpans);
+  // Each thread gets four spans at least, so that they end at about the same time.
+  const target = Math.max(1, Math.min(spanRowsTarget, spanRowsByRing, Math.ceil(shard.rowCount / threads / 4)));
+  const spans: Span[] = [];
+  let firstRow = 0;
+  let pending = 0;
+  const push = (rowCount: number): void => {
+    spans.push({ firstRow, rowCount });
+    firstRow += rowCount;
+  };
+  for (const groupRows of shard.rowGroupRows) {
+    pending += groupRows;
+    if (pending < target) continue;
+    const parts = Math.max(1, Math.floor(pending / (2 * target)));
+    for (let part = parts; part > 0; part--) {
+      const rowCount = Math.ceil(pending / part);
+      push(rowCount);
+      pending -= rowCount;
+    }
+  }
+  if (pending > 0) push(pending);
+  const longest = spans.reduce((rows, span) => Math.max(rows, span.rowCount), 0);
+  return { spans, capacityRows: Math.min(shard.rowCount, Math.max(slotRows, longest * ringSpans)) };
+}
+
+/** What the run will hold at most. */
+export function memoryTable(
+  threads: number, slotBytes: number, rowGroupBytes: readonly number[], ringBytes: readonly number[],
+): MemoryLine[] {
+  const largest = [...rowGroupBytes].sort((a, b) => b - a);
+  const lines: MemoryLine[] = [
+    { what: 'Node, engines and the plan', count: 1, bytesEach: processBytesBase },
+    { what: 'thread: heap, decoder, row group being written', count: threads, bytesEach: threadBytesBase },
+    { what: 'slot: input and output tensors of one batch', count: threads, bytesEach: slotBytes },
+    { what: 'largest row group, compressed, of the columns read', count: Math.min(threads, largest.length), bytesEach: Math.ceil((largest[0] ?? 0) * rowGroupFactor) },
+  ];
+  if (ringBytes.length > 0) {
+    lines.push({ what: 'writer thread', count: 1, bytesEach: threadBytesBase });
+    lines.push({ what: 'scores of split shards waiting to be written', count: ringBytes.length, bytesEach: Math.max(...ringBytes) });
+  }
+  return lines;
+}

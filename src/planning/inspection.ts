@@ -1,0 +1,133 @@
+/** What `inspect` tells of shards and model, without scoring anything. */
+import { resolve } from 'node:path';
+import { sourceName, type Feature } from '../contract/contract.ts';
+import { loadContract } from '../contract/load.ts';
+import type { Connection } from '../engines/duckdb/database.ts';
+import type { Pointer } from '../engines/native.ts';
+import { describeSession, type ModelValue } from '../engines/onnxruntime/session.ts';
+import { formatError, TandemError } from '../errors.ts';
+import type { InspectedColumn, InspectReport } from '../options.ts';
+import { rowGroupBytesMax, type Footer } from '../read/footers.ts';
+import { buildPlan, resolveModel } from './build-plan.ts';
+
+export function buildInspection(connection: Connection, session: Pointer | undefined, footers: readonly Footer[], modelPath: string | undefined): InspectReport {
+  const groups = footers.flatMap((footer) => footer.rowGroupRows);
+  const fit = modelPath === undefined || session === undefined ? undefined : fitModel(connection, session, footers, modelPath);
+  return {
+    version: 1,
+    shards: footers.map(({ name, rowCount, rowGroupRows, bytes }) => ({ name, rowCount, rowGroups: rowGroupRows.length, bytes })),
+    rowCount: footers.reduce((sum, footer) => sum + footer.rowCount, 0),
+    bytes: footers.reduce((sum, footer) => sum + footer.bytes, 0),
+    rowGroups: {
+      count: groups.length,
+      rowsMin: groups.reduce((least, rows) => Math.min(least, rows), groups[0] ?? 0),
+      rowsMax: groups.reduce((most, rows) => Math.max(most, rows), 0),
+      compressedBytesMax: footers.reduce((most, footer) => Math.max(most, rowGroupBytesMax(footer, 'all')), 0),
+    },
+    columns: inspectColumns(footers, fit?.feeds ?? new Map(), fit?.kept),
+    drift: findDrift(footers),
+    model: fit?.model,
+    problems: fit?.problems ?? [],
+  };
+}
+
+interface Fit {
+  readonly model: NonNullable<InspectReport['model']>;
+  /** By lower-case column name. */
+  readonly feeds: ReadonlyMap<string, string[]>;
+  /** Lower-case names; undefined: all. */
+  readonly kept: ReadonlySet<string> | undefined;
+  readonly problems: readonly string[];
+}
+
+function fitModel(connection: Connection, session: Pointer, footers: readonly Footer[], modelPath: string): Fit {
+  const description = describeSession(session);
+  const engines = { connection, session };
+  const feeds = new Map<string, string[]>();
+  const problems: string[] = [];
+  let features: ReadonlyMap<string, readonly Feature[]> = new Map();
+  let columns: ReadonlyMap<string, readonly string[]> = new Map();
+  let keep: readonly string[] | undefined;
+  try {
+    const resolved = resolveModel(engines, modelPath, footers);
+    keep = resolved.contract.keep;
+    features = new Map(resolved.layouts.inputs.map((tensor) => [tensor.name, tensor.features]));
+    // The output folder does not exist: only what concerns shards and model can be a problem.
+    const plan = buildPlan(engines, footers, { shards: [], model: modelPath, output: resolve('tandem-inspect-no-such-folder') });
+    columns = new Map(plan.model.outputs.map((output, index) => [output.name, plan.model.columns.filter((column) => column.output === index).map((column) => column.name)]));
+  } catch (error) {
+    if (!(error instanceof TandemError)) throw error;
+    problems.push(formatError(error));
+  }
+  for (const [input, list] of features) {
+    list.forEach((feature, index) => {
+      for (const column of columnsOf(feature, footers)) feeds.set(column, [...(feeds.get(column) ?? []), `${input}[${index}]`]);
+    });
+  }
+  return {
+    feeds, problems, kept: keep === undefined ? undefined : new Set(keep.map((name) => name.toLowerCase())),
+    model: {
+      path: loadContract(modelPath).contract.modelPath,
+      inputs: [...description.inputs, ...description.defaults].map((value) => ({
+        name: value.name, type: typeWords(value), features: (features.get(value.name) ?? []).map(featureWords),
+      })),
+      outputs: description.outputs.map((value) => ({ name: value.name, type: typeWords(value), columns: columns.get(value.name) ?? [] })),
+    },
+  };
+}
+
+function columnsOf(feature: Feature, footers: readonly Footer[]): string[] {
+  const { source } = feature;
+  if ('column' in source) return [source.column.toLowerCase()];
+  const text = source.sql.toLowerCase();
+  return (footers[0]?.columns ?? []).map((column) => column.name.toLowerCase()).filter((name) => text.includes(name));
+}
+
+/** `float32 [N, 32]` */
+function typeWords(value: ModelValue): string {
+  return value.kind === 'tensor' ? `${value.elementType ?? 'unsupported type'} [${value.shape?.join(', ') ?? '?'}]` : value.kind;
+}
+
+/** `distance, standardize, clip` */
+export function featureWords(feature: Feature): string {
+  const steps = 'steps' in feature ? feature.steps.map((step) => step.kind) : [];
+  const kind = feature.kind === 'number' ? [] : [feature.kind === 'list' ? `list of ${feature.length ?? 'its type'}` : feature.kind];
+  return [sourceName(feature.source), ...kind, ...steps].join(', ');
+}
+
+function inspectColumns(footers: readonly Footer[], feeds: ReadonlyMap<string, string[]>, kept: ReadonlySet<string> | undefined): InspectedColumn[] {
+  const columns = new Map<string, { types: Set<string>; shards: number }>();
+  for (const footer of footers) {
+    for (const { name, type } of footer.columns) {
+      const column = columns.get(name) ?? { types: new Set(), shards: 0 };
+      column.types.add(type);
+      column.shards++;
+      columns.set(name, column);
+    }
+  }
+  return [...columns].map(([name, { types, shards }]) => ({
+    name, types: [...types], shards, feeds: feeds.get(name.toLowerCase()) ?? [], kept: kept?.has(name.toLowerCase()) ?? true,
+  }));
+}
+
+/** One line for each way in which a shard's columns differ from the first shard's. */
+export function findDrift(footers: readonly Footer[]): string[] {
+  const [first, ...others] = footers;
+  if (first === undefined) return [];
+  const base = new Map(first.columns.map((column) => [column.name, column.type]));
+  const lines = new Map<string, string[]>();
+  const note = (line: string, shard: string): void => void lines.set(line, [...(lines.get(line) ?? []), shard]);
+  for (const footer of others) {
+    const here = new Map(footer.columns.map((column) => [column.name, column.type]));
+    for (const [name, type] of base) if (!here.has(name)) note(`column ${name} (${type}) is missing`, footer.name);
+    for (const [name, type] of here) {
+      const before = base.get(name);
+      if (before === undefined) note(`column ${name} (${type}) is new`, footer.name);
+      else if (before !== type) note(`column ${name} is ${type} instead of ${before}`, footer.name);
+    }
+    const common = footer.columns.map((column) => column.name).filter((name) => base.has(name));
+    const order = first.columns.map((column) => column.name).filter((name) => here.has(name));
+    if (common.join('\u0000') !== order.join('\u0000')) note('columns come in another order', footer.name);
+  }
+  return [...lines].map(([line, shards]) => `${line} in ${shards.length === 1 ? shards[0] : `${shards.length} shards, first ${shards[0]}`}`);
+}

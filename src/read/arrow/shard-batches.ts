@@ -1,0 +1,140 @@
+/** A shard as a sequence of finished columns, on the reader's own thread. */
+import { asTandemError, TandemError } from '../../errors.ts';
+import { ArrowExport, type ArrowField, type ArrowPiece } from '../../engines/duckdb/arrow.ts';
+import { loadDuckDb } from '../../engines/duckdb/bindings.ts';
+import { DuckDbError, quoteIdentifier, quotePath, type Connection, type RowStream } from '../../engines/duckdb/database.ts';
+import { holdsArrowLayout } from '../../engines/duckdb/types.ts';
+import type { Pointer } from '../../engines/native.ts';
+import type { ShardFile } from '../find-shards.ts';
+import { ColumnBuilder } from './column-builder.ts';
+import type { ColumnData } from './layout.ts';
+
+/** What {@link readShardBatches} gives: first the columns' types, then batch after batch. */
+export type ShardPart =
+  | { readonly kind: 'shard'; readonly fields: readonly ArrowField[]; readonly dictionaries: readonly (ColumnData | null)[] }
+  | { readonly kind: 'batch'; readonly rowCount: number; readonly columns: readonly ColumnData[] };
+
+/**
+ * Batches of exactly `batchRows` rows, the shard's last one shorter; none for a shard without rows.
+ * @throws BAD_SHARD, BAD_COLUMN, MEMORY, each with the shard
+ */
+export function* readShardBatches(
+  connection: Connection, shard: ShardFile, columns: readonly string[] | undefined, batchRows: number,
+): Generator<ShardPart, void, void> {
+  const source = `read_parquet(${quotePath(shard.path)}, hive_partitioning=false)`;
+  const projection = columns?.map(quoteIdentifier).join(', ') ?? '*';
+  try {
+    const [count] = connection.rows(`SELECT num_rows FROM parquet_file_metadata(${quotePath(shard.path)})`);
+    const rowCount = Number(count![0]);
+    const stream = connection.stream(`SELECT ${projection} FROM ${source}`);
+    let assembly: BatchAssembly | undefined;
+    try {
+      assembly = new BatchAssembly(connection, stream);
+      yield* assembly.run(rowCount, batchRows);
+    } finally {
+      assembly?.close();
+      stream.close();
+    }
+  } catch (error) {
+    throw inShard(error, shard);
+  }
+}
+
+/** Joins the chunks of a query into batches. */
+class BatchAssembly {
+  readonly #stream: RowStream;
+  readonly #export: ArrowExport;
+  readonly #builders: readonly ColumnBuilder[];
+  /** Columns whose vectors are Arrow's layout already: copied as they are, past the converter. */
+  readonly #direct: readonly boolean[];
+
+  constructor(connection: Connection, stream: RowStream) {
+    this.#stream = stream;
+    this.#direct = stream.columns.map((column) => holdsArrowLayout(column.type));
+    this.#export = new ArrowExport(connection, stream);
+    this.#builders = this.#export.fields.map((field) => new ColumnBuilder(field));
+  }
+
+  *run(rowCount: number, batchRows: number): Generator<ShardPart, void, void> {
+    let rowsDone = 0;
+    let rowsInBatch = 0;
+    let batchEnd = 0;
+    for (let chunkRows = this.#stream.next(); chunkRows > 0; chunkRows = this.#stream.next()) {
+      if (rowsDone + chunkRows > rowCount) throw wrongRowCount(rowCount, 'more');
+      const columns = this.#openChunk(chunkRows);
+      if (rowsDone === 0) yield this.#shardPart(columns);
+      for (let first = 0; first < chunkRows; ) {
+        if (rowsInBatch === 0) {
+          batchEnd = Math.min(batchRows, rowCount - rowsDone);
+          for (const builder of this.#builders) builder.begin(batchEnd);
+        }
+        const count = Math.min(chunkRows - first, batchEnd - rowsInBatch);
+        columns.forEach((column, index) => appendRows(this.#builders[index]!, column, first, count));
+        first += count;
+        rowsDone += count;
+        rowsInBatch += count;
+        if (rowsInBatch < batchEnd) continue;
+        yield { kind: 'batch', rowCount: batchEnd, columns: this.#builders.map((builder) => builder.finish()) };
+        rowsInBatch = 0;
+      }
+      this.#export.release();
+    }
+    if (rowsDone < rowCount) throw wrongRowCount(rowCount, `only ${rowsDone}`);
+  }
+
+  close(): void {
+    this.#export.close();
+  }
+
+  #openChunk(rowCount: number): ChunkColumn[] {
+    const duckdb = loadDuckDb();
+    return this.#direct.map((direct, column) => {
+      if (!direct) return this.#export.piece(column, rowCount);
+      const vector = this.#stream.vector(column);
+      return { data: duckdb.duckdb_vector_get_data(vector), validity: duckdb.duckdb_vector_get_validity(vector) };
+    });
+  }
+
+  #shardPart(columns: readonly ChunkColumn[]): ShardPart {
+    const { fields } = this.#export;
+    return { kind: 'shard', fields, dictionaries: fields.map((field, index) => dictionaryOf(field, columns[index]!)) };
+  }
+}
+
+/** A column of one chunk. */
+type ChunkColumn = ArrowPiece | { readonly data: Pointer; readonly validity: Pointer | null };
+
+function appendRows(builder: ColumnBuilder, column: ChunkColumn, first: number, count: number): void {
+  if ('data' in column) builder.appendFixed(column.data, column.validity, first, count);
+  else builder.append(column, first, count);
+}
+
+/** DuckDB sends an ENUM's whole dictionary with every chunk; it is that of the type, so the first is enough. */
+function dictionaryOf(field: ArrowField, column: ChunkColumn): ColumnData | null {
+  if (field.dictionary === null || 'data' in column || column.dictionary === null) return null;
+  const builder = new ColumnBuilder(field.dictionary);
+  builder.begin(column.dictionary.length);
+  builder.append(column.dictionary, 0, column.dictionary.length);
+  return builder.finish();
+}
+
+function wrongRowCount(expected: number, got: string): TandemError {
+  return new TandemError('BAD_SHARD', `Expected ${expected} rows, as the footer says, got ${got}.`, {
+    remedy: 'Write the file again; it is damaged, or was changed while it was read.',
+  });
+}
+
+/** What went wrong in a shard, with its name. */
+function inShard(error: unknown, shard: ShardFile): TandemError {
+  if (!(error instanceof DuckDbError)) return asTandemError(error).at({ shard: shard.name });
+  const options = { place: { shard: shard.name }, cause: error };
+  if (error.message.startsWith('Out of Memory')) {
+    return new TandemError('MEMORY', `Expected the shard's row groups to fit into memory, got: ${error.message}.`, options);
+  }
+  if (error.message.startsWith('Binder Error')) {
+    return new TandemError('BAD_COLUMN', `Expected the shard to have the columns asked for, got: ${error.message}.`, options);
+  }
+  return new TandemError('BAD_SHARD', `Expected a readable Parquet file, got: ${error.message}.`, {
+    ...options, remedy: 'Write the file again, or leave it out of the pattern.',
+  });
+}

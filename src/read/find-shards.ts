@@ -1,0 +1,86 @@
+/** Which files a pattern means. */
+import { stat } from 'node:fs/promises';
+import { dirname, relative, resolve, sep } from 'node:path';
+import { glob, isDynamicPattern } from 'tinyglobby';
+import { TandemError } from '../errors.ts';
+
+/** One input Parquet file. */
+export interface ShardFile {
+  /** Absolute. */
+  readonly path: string;
+  /** Its path below the patterns' common folder, with `/`: what people see and output files are called. Unique. */
+  readonly name: string;
+}
+
+/** What one pattern gave: files, and the folder that their names are relative to. */
+interface Found {
+  readonly folder: string;
+  readonly paths: readonly string[];
+}
+
+/**
+ * The shards that one or more patterns mean, sorted by name. A pattern is an existing file, a folder (every `.parquet`
+ * below it) or a glob; relative ones start at the working directory. Below a folder or a glob's fixed part, what starts
+ * with `_` or `.` is no shard (Spark's and Hive's rule); links to files and folders are followed.
+ * @throws NO_SHARDS for a pattern that matches nothing
+ */
+export async function findShards(patterns: string | readonly string[]): Promise<ShardFile[]> {
+  const found: Found[] = [];
+  for (const pattern of typeof patterns === 'string' ? [patterns] : patterns) found.push(await findOne(pattern));
+  if (found.length === 0) throw nothingFound('(none)');
+  const folder = found.map((one) => one.folder).reduce(commonFolder);
+  const paths = new Set(found.flatMap((one) => one.paths));
+  return [...paths]
+    .map((path) => ({ path, name: relative(folder, path).replaceAll(sep, '/') }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+async function findOne(pattern: string): Promise<Found> {
+  const path = resolve(pattern);
+  // A file that is really called `g[1].parquet` is meant by its name before the name is meant as a glob.
+  const kind = pattern === '' ? 'none' : await kindOf(path);
+  if (kind === 'file') return { folder: dirname(path), paths: [path] };
+  const { folder, rest } = kind === 'folder' ? { folder: path, rest: '**/*.parquet' } : await fixedPart(pattern);
+  const matches = rest === '' ? [] : await glob(rest, { cwd: folder, expandDirectories: false });
+  const paths = matches.filter((match) => !match.split('/').some(isHidden)).map((match) => resolve(folder, match));
+  if (paths.length === 0) throw nothingFound(pattern);
+  return { folder, paths };
+}
+
+/** The folder that a glob starts in, and the rest of it; a folder whose name has glob characters counts if it exists. */
+async function fixedPart(pattern: string): Promise<{ folder: string; rest: string }> {
+  const segments = pattern.split('/');
+  let folder = pattern.startsWith('/') ? '/' : resolve('.');
+  let next = 0;
+  for (; next < segments.length - 1; next++) {
+    const inside = resolve(folder, segments[next]!);
+    if (isDynamicPattern(segments[next]!) && (await kindOf(inside)) !== 'folder') break;
+    folder = inside;
+  }
+  return { folder, rest: segments.slice(next).join('/') };
+}
+
+async function kindOf(path: string): Promise<'file' | 'folder' | 'none'> {
+  try {
+    const stats = await stat(path);
+    return stats.isDirectory() ? 'folder' : 'file';
+  } catch {
+    return 'none';
+  }
+}
+
+function isHidden(name: string): boolean {
+  return name.startsWith('_') || (name.startsWith('.') && name !== '.' && name !== '..');
+}
+
+function commonFolder(a: string, b: string): string {
+  let folder = a;
+  while (b !== folder && !b.startsWith(folder.endsWith(sep) ? folder : folder + sep)) folder = dirname(folder);
+  return folder;
+}
+
+function nothingFound(pattern: string): TandemError {
+  return new TandemError('NO_SHARDS', `Expected \`${pattern}\` to match Parquet files, got none, looking from ${process.cwd()}.`, {
+    remedy: "Check the path; in a shell put a pattern in quotes: 'data/**/*.parquet'.",
+  });
+}

@@ -1,0 +1,116 @@
+/** The main thread's side of prep threads and writer: starts them, hears from them, stops them. It never waits for one. */
+import { randomBytes } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
+import { interrupt } from '../engines/duckdb/database.ts';
+import type { Pointer } from '../engines/native.ts';
+import { terminateRuns } from '../engines/onnxruntime/run.ts';
+import { createSharedMemory } from '../engines/wasm.ts';
+import { asTandemError, TandemError } from '../errors.ts';
+import { control, type Engines, type RingMemory, type WorkerMessage, type WorkerStart } from '../messages.ts';
+import { scoreBytesPerRow } from '../planning/build-plan.ts';
+import { cutSpans } from '../planning/allocate.ts';
+import type { RunPlan } from '../plan.ts';
+import { slotBytes } from '../score/scorer.ts';
+import { createRing } from '../transfer/ring.ts';
+
+/** What the crew has done so far. */
+export interface Tally {
+  readonly rowsScored: number;
+  readonly shardsDone: number;
+  readonly bytesWritten: number;
+  /** Undefined while it is being chosen. */
+  readonly batchSize: number | undefined;
+}
+
+export class Crew {
+  /** Names this run's temporary files. */
+  readonly attempt = randomBytes(6).toString('hex');
+  /** Connections that the threads leave open: whoever closes the database disconnects them. */
+  readonly connections: Pointer[] = [];
+  readonly #plan: RunPlan;
+  readonly #control = new Int32Array(new SharedArrayBuffer(control.length * Int32Array.BYTES_PER_ELEMENT));
+  readonly #rowsScored = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
+  readonly #runOptions: Pointer[] = [];
+  readonly #ended: Promise<void>[] = [];
+  #shardsDone = 0;
+  #bytesWritten = 0;
+  #failure: TandemError | undefined;
+
+  constructor(plan: RunPlan, engines: Engines) {
+    this.#plan = plan;
+    const bytes = slotBytes(plan.model, plan.slotRows);
+    const slots = createSharedMemory(bytes * plan.threads);
+    const rings = createRings(plan);
+    const start = (threadIndex: number): WorkerStart => ({
+      threadIndex, plan, engines, control: this.#control, rowsScored: this.#rowsScored,
+      slots, slotOffset: threadIndex * bytes, rings, attempt: this.attempt,
+    });
+    for (let thread = 0; thread < plan.threads; thread++) this.#start('./prep.js', start(thread));
+    if (rings.length > 0) this.#start('./writer.js', { ...start(0), slotOffset: 0 });
+  }
+
+  get tally(): Tally {
+    const chosen = Atomics.load(this.#control, control.batchSize);
+    return {
+      rowsScored: Number(Atomics.load(this.#rowsScored, 0)),
+      shardsDone: this.#shardsDone,
+      bytesWritten: this.#bytesWritten,
+      batchSize: this.#plan.batchSize ?? (chosen === 0 ? undefined : chosen),
+    };
+  }
+
+  /** Ends what runs, natively too. {@link finished} is rejected with the error that came first. */
+  stop(error: TandemError): void {
+    this.#failure ??= error;
+    Atomics.store(this.#control, control.stop, 1);
+    for (const connection of this.connections) interrupt(connection);
+    for (const runOptions of this.#runOptions) terminateRuns(runOptions);
+  }
+
+  /** Settles when every thread has ended. */
+  async finished(): Promise<void> {
+    await Promise.all(this.#ended);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #start(entry: string, workerData: WorkerStart): void {
+    const worker = new Worker(new URL(entry, import.meta.url), { workerData });
+    let finished = false;
+    worker.on('message', (message: WorkerMessage) => {
+      if (message.kind === 'failed' || message.kind === 'finished') finished = true;
+      this.#hear(message);
+    });
+    worker.on('error', (error) => this.stop(asTandemError(error)));
+    this.#ended.push(new Promise((resolve) => {
+      worker.on('exit', (exitCode) => {
+        if (!finished) this.stop(new TandemError('TRANSIENT', `Expected a thread to finish, got its end (exit code ${exitCode}).`, { remedy: 'Run the same command again.' }));
+        resolve();
+      });
+    }));
+  }
+
+  #hear(message: WorkerMessage): void {
+    switch (message.kind) {
+      case 'connected':
+        this.connections.push(...message.connections);
+        this.#runOptions.push(...message.runOptions);
+        // A thread that connects after the stop has not been interrupted yet.
+        if (this.#failure !== undefined) this.stop(this.#failure);
+        return;
+      case 'shardDone':
+        this.#shardsDone++;
+        this.#bytesWritten += message.bytes;
+        return;
+      case 'failed':
+        return this.stop(TandemError.fromRecord(message.error));
+      case 'finished':
+    }
+  }
+}
+
+function createRings(plan: RunPlan): RingMemory[] {
+  return plan.shards
+    .filter((shard) => shard.mode === 'split' && !shard.done)
+    .sort((a, b) => b.rowCount - a.rowCount)
+    .map((shard) => createRing(shard.index, cutSpans(shard, plan.threads, scoreBytesPerRow(plan.model), plan.slotRows), plan.model.outputs));
+}

@@ -1,0 +1,64 @@
+/** The main thread's side of the planner's thread. */
+import { Worker } from 'node:worker_threads';
+import { interrupt } from '../engines/duckdb/database.ts';
+import type { Pointer } from '../engines/native.ts';
+import { asTandemError, TandemError } from '../errors.ts';
+import type { PlannerReply, PlannerRequest } from '../messages.ts';
+
+type Reply<Kind extends PlannerReply['kind']> = Extract<PlannerReply, { kind: Kind }>;
+
+export class PlannerClient {
+  readonly #worker = new Worker(new URL('./planner.js', import.meta.url));
+  readonly #signal: AbortSignal | undefined;
+  #connection: Pointer | undefined;
+  #pending: { resolve(reply: PlannerReply): void; reject(error: unknown): void } | undefined;
+
+  constructor(signal: AbortSignal | undefined, onWarning: (text: string) => void) {
+    this.#signal = signal;
+    this.#worker.on('message', (reply: PlannerReply) => {
+      if (reply.kind === 'connected') this.#connection = reply.connection;
+      else if (reply.kind === 'warning') onWarning(reply.text);
+      else if (reply.kind === 'failed') this.#settle((pending) => pending.reject(this.#explain(TandemError.fromRecord(reply.error))));
+      else this.#settle((pending) => pending.resolve(reply));
+    });
+    this.#worker.on('error', (error) => this.#settle((pending) => pending.reject(asTandemError(error))));
+    this.#worker.on('exit', () => this.#settle((pending) => pending.reject(new TandemError('TRANSIENT', 'Expected the planner to answer, got its end.'))));
+  }
+
+  /** @throws what the planner throws; STOPPED after an abort */
+  async ask<Kind extends PlannerReply['kind']>(request: PlannerRequest, kind: Kind): Promise<Reply<Kind>> {
+    const stop = (): void => {
+      if (this.#connection !== undefined) interrupt(this.#connection);
+    };
+    if (request.kind !== 'close') {
+      this.#signal?.addEventListener('abort', stop);
+      if (this.#signal?.aborted === true) throw new TandemError('STOPPED', 'The run was stopped before it began.');
+    }
+    try {
+      const reply = await new Promise<PlannerReply>((resolve, reject) => {
+        this.#pending = { resolve, reject };
+        this.#worker.postMessage(request);
+      });
+      if (reply.kind !== kind) throw new Error(`The planner answered ${reply.kind} instead of ${kind}. This is a bug.`);
+      return reply as Reply<Kind>;
+    } finally {
+      this.#signal?.removeEventListener('abort', stop);
+    }
+  }
+
+  /** Disconnects what other threads have left, closes the engines, ends the thread. */
+  async close(connections: readonly Pointer[]): Promise<void> {
+    this.#connection = undefined;
+    await this.ask({ kind: 'close', connections }, 'closed').catch(() => this.#worker.terminate());
+  }
+
+  #explain(error: TandemError): TandemError {
+    return this.#signal?.aborted === true ? new TandemError('STOPPED', 'The run was stopped while it was being planned.', { cause: error }) : error;
+  }
+
+  #settle(how: (pending: { resolve(reply: PlannerReply): void; reject(error: unknown): void }) => void): void {
+    const pending = this.#pending;
+    this.#pending = undefined;
+    if (pending !== undefined) how(pending);
+  }
+}

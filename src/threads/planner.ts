@@ -1,0 +1,69 @@
+/** Entry of the planner's thread: opens the engines, reads footers, plans; holds the engines until the run is over. */
+import { parentPort } from 'node:worker_threads';
+import { loadContract } from '../contract/load.ts';
+import { loadDuckDb } from '../engines/duckdb/bindings.ts';
+import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
+import type { Pointer } from '../engines/native.ts';
+import { closeSession, openSession } from '../engines/onnxruntime/session.ts';
+import { asTandemError } from '../errors.ts';
+import type { PlannerReply, PlannerRequest } from '../messages.ts';
+import { buildPlan, readShardFooters } from '../planning/build-plan.ts';
+import { buildInspection } from '../planning/inspection.ts';
+import { identityOf } from '../write/shard-writer.ts';
+import { prepareOutput } from '../write/output-folder.ts';
+import { explainLoadFailure } from '../score/load-failure.ts';
+
+let database: Pointer | undefined;
+let connection: Connection | undefined;
+let session: Pointer | undefined;
+
+function post(reply: PlannerReply): void {
+  parentPort!.postMessage(reply);
+}
+
+function connect(): Connection {
+  database = openDatabase();
+  connection = new Connection(database);
+  post({ kind: 'connected', connection: connection.pointer });
+  return connection;
+}
+
+/** One thread per run: prep threads run the model side by side. @throws BAD_MODEL */
+function load(modelPath: string): Pointer {
+  const { contract } = loadContract(modelPath);
+  try {
+    return openSession(contract.modelPath, { intraOpThreads: 1 });
+  } catch (error) {
+    throw explainLoadFailure(error, contract.modelPath);
+  }
+}
+
+async function answer(request: PlannerRequest): Promise<void> {
+  switch (request.kind) {
+    case 'plan': {
+      const open = connect();
+      session = load(request.options.model);
+      const footers = await readShardFooters(open, request.options.shards);
+      const plan = buildPlan({ connection: open, session }, footers, request.options);
+      if (!request.dryRun) prepareOutput(plan, identityOf(plan), request.options.overwrite ?? false);
+      return post({ kind: 'planned', plan, engines: { database: database!, session } });
+    }
+    case 'inspect': {
+      const open = connect();
+      if (request.model !== undefined) session = load(request.model);
+      const footers = await readShardFooters(open, request.shards);
+      return post({ kind: 'inspected', report: buildInspection(open, session, footers, request.model) });
+    }
+    case 'close':
+      if (session !== undefined) closeSession(session);
+      for (const pointer of request.connections) loadDuckDb().duckdb_disconnect([pointer]);
+      connection?.close();
+      if (database !== undefined) closeDatabase(database);
+      post({ kind: 'closed' });
+      return parentPort!.close();
+  }
+}
+
+parentPort!.on('message', (request: PlannerRequest) => {
+  answer(request).catch((error: unknown) => post({ kind: 'failed', error: asTandemError(error).toRecord() }));
+});

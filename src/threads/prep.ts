@@ -1,0 +1,92 @@
+/** Entry of a prep thread: takes shards, or spans of split shards, until there are none. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { vectorRows } from '../engines/duckdb/types.ts';
+import { Connection } from '../engines/duckdb/database.ts';
+import type { TableRows } from '../engines/duckdb/table-function.ts';
+import { createRunOptions } from '../engines/onnxruntime/run.ts';
+import { asTandemError } from '../errors.ts';
+import { control, type WorkerMessage, type WorkerStart } from '../messages.ts';
+import type { PlannedShard } from '../plan.ts';
+import { layOutSlot, SlotScorer } from '../score/scorer.ts';
+import { RingFiller } from '../transfer/ring.ts';
+import { InFlight } from '../write/in-flight.ts';
+import { inFlightPath } from '../write/output-folder.ts';
+import { sliceColumns } from '../write/score-columns.ts';
+import { ShardWriter } from '../write/shard-writer.ts';
+import { Lane, type ScoredBatch } from './lane.ts';
+
+const start = workerData as WorkerStart;
+const { plan, engines } = start;
+
+function post(message: WorkerMessage): void {
+  parentPort!.postMessage(message);
+}
+
+/** This thread reads, scores and writes the shard: DuckDB's COPY asks for scores, and they are made there and then. */
+function scoreWhole(lane: Lane, writer: ShardWriter, shard: PlannedShard): void {
+  let batch: ScoredBatch | undefined;
+  let taken = 0;
+  const next = (): TableRows => {
+    if (batch === undefined || taken === batch.rowCount) {
+      batch = lane.next();
+      taken = 0;
+    }
+    if (batch === undefined) return { rowCount: 0, columns: [] };
+    const rowCount = Math.min(vectorRows, batch.rowCount - taken);
+    const columns = sliceColumns(plan.model, batch.outputs, taken, rowCount);
+    taken += rowCount;
+    return { rowCount, columns };
+  };
+  lane.open(shard);
+  const bytes = writer.write(shard, next);
+  post({ kind: 'shardDone', shardIndex: shard.index, rowCount: shard.rowCount, bytes });
+}
+
+/** Scores the spans that are left of a split shard; the writer's thread takes them from the ring. */
+function scoreSpans(lane: Lane, ring: RingFiller, shard: PlannedShard): void {
+  for (let span = ring.takeSpan(); span !== undefined; span = ring.takeSpan()) {
+    lane.open(shard, span);
+    for (let batch = lane.next(); batch !== undefined; batch = lane.next()) {
+      ring.put(span.index, batch.firstRow, batch.rowCount, batch.outputs);
+    }
+  }
+}
+
+function run(): void {
+  const reading = new Connection(engines.database);
+  const writing = new Connection(engines.database);
+  const runOptions = createRunOptions();
+  post({ kind: 'connected', connections: [reading.pointer, writing.pointer], runOptions: [runOptions] });
+  const slot = layOutSlot(plan.model, plan.slotRows, start.slots.buffer, start.slotOffset);
+  const scorer = new SlotScorer(plan.model, engines.session, runOptions, slot);
+  const inFlight = new InFlight(inFlightPath(plan.output), start.threadIndex);
+  const writer = new ShardWriter(writing, plan, start.attempt, `prep_${start.threadIndex}`);
+  const lane = new Lane({
+    plan, connection: reading, slot, scorer, inFlight,
+    control: start.control, rowsScored: start.rowsScored, now: () => performance.now() / 1000,
+  });
+  try {
+    const pending = plan.shards.filter((shard) => !shard.done).sort((a, b) => b.rowCount - a.rowCount);
+    const whole = pending.filter((shard) => shard.mode === 'whole');
+    for (let shard = takeWhole(whole); shard !== undefined; shard = takeWhole(whole)) scoreWhole(lane, writer, shard);
+    for (const memory of start.rings) {
+      scoreSpans(lane, new RingFiller(memory, plan.model.outputs, start.control), plan.shards[memory.shardIndex]!);
+    }
+  } finally {
+    lane.close();
+    writer.close();
+    scorer.close();
+    inFlight.close();
+  }
+}
+
+function takeWhole(whole: readonly PlannedShard[]): PlannedShard | undefined {
+  return whole[Atomics.add(start.control, control.nextWhole, 1)];
+}
+
+try {
+  run();
+  post({ kind: 'finished' });
+} catch (error) {
+  post({ kind: 'failed', error: asTandemError(error).toRecord() });
+}

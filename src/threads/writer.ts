@@ -1,0 +1,42 @@
+/** Entry of the thread that writes split shards, one after the other, from the rings that prep threads fill. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { Connection } from '../engines/duckdb/database.ts';
+import { vectorRows } from '../engines/duckdb/types.ts';
+import { asTandemError } from '../errors.ts';
+import type { WorkerMessage, WorkerStart } from '../messages.ts';
+import { RingReader } from '../transfer/ring.ts';
+import { sliceColumns } from '../write/score-columns.ts';
+import { ShardWriter } from '../write/shard-writer.ts';
+
+const start = workerData as WorkerStart;
+const { plan, engines } = start;
+
+function post(message: WorkerMessage): void {
+  parentPort!.postMessage(message);
+}
+
+function run(): void {
+  const connection = new Connection(engines.database);
+  post({ kind: 'connected', connections: [connection.pointer], runOptions: [] });
+  const writer = new ShardWriter(connection, plan, start.attempt, 'writer');
+  try {
+    for (const memory of start.rings) {
+      const shard = plan.shards[memory.shardIndex]!;
+      const ring = new RingReader(memory, plan.model.outputs, start.control);
+      const bytes = writer.write(shard, () => {
+        const { ringRow, rowCount } = ring.next(vectorRows);
+        return { rowCount, columns: rowCount === 0 ? [] : sliceColumns(plan.model, ring.outputs, ringRow, rowCount) };
+      });
+      post({ kind: 'shardDone', shardIndex: shard.index, rowCount: shard.rowCount, bytes });
+    }
+  } finally {
+    writer.close();
+  }
+}
+
+try {
+  run();
+  post({ kind: 'finished' });
+} catch (error) {
+  post({ kind: 'failed', error: asTandemError(error).toRecord() });
+}

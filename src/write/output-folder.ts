@@ -1,0 +1,261 @@
+/**
+ * The output folder: what a run finds there, and how a shard's output becomes visible. A file that ends in `.parquet` is
+ * whole; what is unfinished or beside the data never does.
+ */
+import {
+  closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, rmdirSync,
+  statSync, writeFileSync, writeSync,
+} from 'node:fs';
+import { dirname, join, relative, sep } from 'node:path';
+import { TandemError } from '../errors.ts';
+import type { PlannedShard, RunPlan } from '../plan.ts';
+
+const planName = '_plan.json';
+const reportName = '_report.json';
+const successName = '_SUCCESS';
+const inFlightName = '_inflight';
+const manifestFolder = '_manifests';
+const temporaryPattern = /\.tmp-[0-9a-f]{12}$/;
+/** Newest version of the files above that this Tandem reads and writes. */
+const version = 1;
+
+/** What makes two runs into one folder the same run. */
+export interface RunIdentity {
+  readonly modelSha256: string;
+  readonly contractSha256: string;
+  /** The list, or 'all'. */
+  readonly keep: readonly string[] | 'all';
+}
+
+export interface ShardIdentity {
+  readonly name: string;
+  readonly bytes: number;
+  readonly modifiedMs: number;
+  readonly rowCount: number;
+}
+
+interface Manifest {
+  readonly version: number;
+  readonly shard: ShardIdentity;
+  readonly output: { readonly rowCount: number; readonly bytes: number };
+  readonly run: RunIdentity;
+}
+
+/** Path of a shard's output under the folder: the shard's own name, ending in .parquet. */
+export function outputName(shardName: string): string {
+  return shardName.endsWith('.parquet') ? shardName : `${shardName}.parquet`;
+}
+
+/**
+ * Looks at the folder before anything is written: which shards are whole already.
+ * @returns names of the shards whose output is whole
+ * @throws BAD_OUTPUT when it holds something else, or the output of another model, contract or input
+ */
+export function inspectOutput(folder: string, identity: RunIdentity, shards: readonly ShardIdentity[], overwrite: boolean): ReadonlySet<string> {
+  if (!existsSync(folder)) return new Set();
+  if (!statSync(folder).isDirectory()) {
+    throw new TandemError('BAD_OUTPUT', `Expected the output to be a folder, got the file ${folder}.`, { remedy: 'Choose another --output.' });
+  }
+  const manifests = readManifests(folder);
+  refuseForeignFiles(folder, manifests);
+  if (overwrite) return new Set();
+  const shardOf = new Map(shards.map((shard) => [shard.name, shard]));
+  for (const manifest of manifests) {
+    refuseOtherRun(folder, identity, manifest);
+    refuseOtherShard(folder, manifest.shard, shardOf.get(manifest.shard.name));
+  }
+  return new Set(manifests.map((manifest) => manifest.shard.name));
+}
+
+function readManifests(folder: string): Manifest[] {
+  return listFiles(join(folder, manifestFolder)).filter((path) => path.endsWith('.json')).map((path) => {
+    const full = join(folder, manifestFolder, path);
+    let manifest: Manifest;
+    try {
+      manifest = JSON.parse(readFileSync(full, 'utf8')) as Manifest;
+    } catch (cause) {
+      throw new TandemError('BAD_OUTPUT', `Expected ${full} to be a manifest, got something else.`, { remedy: 'Remove it and its shard\'s output; the shard is then scored again.', cause });
+    }
+    if (manifest.version > version) {
+      throw new TandemError('BAD_OUTPUT', `Expected a manifest of version ${version} or older, got ${manifest.version}: a newer Tandem wrote ${full}.`, { remedy: 'Use that Tandem, or another --output.' });
+    }
+    return manifest;
+  });
+}
+
+function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): void {
+  const ours = new Set([planName, reportName, successName, inFlightName]);
+  for (const manifest of manifests) {
+    ours.add(outputName(manifest.shard.name));
+    ours.add(manifestName(manifest.shard.name));
+  }
+  const foreign = listFiles(folder).filter((path) => !ours.has(path) && !temporaryPattern.test(path) && !isUnfinished(folder, path));
+  if (foreign.length === 0) return;
+  const more = foreign.length > 3 ? ` and ${foreign.length - 3} more` : '';
+  throw new TandemError('BAD_OUTPUT', `Expected the output folder ${folder} to hold nothing but Tandem's files, got ${foreign.slice(0, 3).join(', ')}${more}.`, {
+    remedy: 'Choose an empty folder. --overwrite removes only what Tandem wrote.',
+  });
+}
+
+/** A shard's output that was renamed to its place when the process died, just before its manifest. The plan names it. */
+function isUnfinished(folder: string, path: string): boolean {
+  return plannedShards(folder).some((name) => outputName(name) === path);
+}
+
+/** Shards of the run that last wrote into the folder. */
+export function plannedShards(folder: string): readonly string[] {
+  const planPath = join(folder, planName);
+  if (!existsSync(planPath)) return [];
+  return (JSON.parse(readFileSync(planPath, 'utf8')) as { readonly shards: readonly string[] }).shards;
+}
+
+function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifest): void {
+  const differences: string[] = [];
+  if (manifest.run.modelSha256 !== identity.modelSha256) differences.push('another model');
+  if (manifest.run.contractSha256 !== identity.contractSha256) differences.push('another contract (tandem.json)');
+  if (String(manifest.run.keep) !== String(identity.keep)) differences.push(`other kept columns (${String(manifest.run.keep)})`);
+  if (differences.length === 0) return;
+  throw new TandemError('BAD_OUTPUT', `Expected the output folder ${folder} to be of this run, got the output of ${differences.join(' and ')}.`, {
+    remedy: 'Choose another --output, or remove this one with --overwrite.',
+  });
+}
+
+function refuseOtherShard(folder: string, found: ShardIdentity, wanted: ShardIdentity | undefined): void {
+  const remedy = 'Choose another --output, or remove this one with --overwrite.';
+  if (wanted === undefined) {
+    throw new TandemError('BAD_OUTPUT', `Expected the output folder ${folder} to be of these shards, got the output of another input: ${found.name}.`, { remedy });
+  }
+  if (found.bytes !== wanted.bytes || found.rowCount !== wanted.rowCount || found.modifiedMs !== wanted.modifiedMs) {
+    throw new TandemError('BAD_OUTPUT', `Expected shard ${found.name} to be as it was when it was scored (${found.bytes} bytes, ${found.rowCount} rows), got ${wanted.bytes} bytes, ${wanted.rowCount} rows${found.modifiedMs === wanted.modifiedMs ? '' : ', modified since'}.`, { place: { shard: found.name }, remedy });
+  }
+}
+
+/** Makes the folder ready: removes what is to go and what a killed run left, writes the plan. @throws BAD_OUTPUT */
+export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: boolean): void {
+  const folder = plan.output;
+  try {
+    mkdirSync(join(folder, manifestFolder), { recursive: true });
+    if (overwrite) removeOurs(folder);
+    for (const path of listFiles(folder)) if (temporaryPattern.test(path)) rmSync(join(folder, path), { force: true });
+    rmSync(join(folder, successName), { force: true });
+    for (const shard of plan.shards) mkdirSync(dirname(join(folder, outputName(shard.name))), { recursive: true });
+    const text = { version, model: plan.model.path, run: identity, shards: plan.shards.map((shard) => shard.name) };
+    writeFileSync(join(folder, planName), `${JSON.stringify(text, null, 2)}\n`);
+  } catch (cause) {
+    throw cannotWrite(folder, cause);
+  }
+}
+
+function removeOurs(folder: string): void {
+  for (const name of new Set([...plannedShards(folder), ...readManifests(folder).map((manifest) => manifest.shard.name)])) {
+    rmSync(join(folder, outputName(name)), { force: true });
+    removeEmptyParents(folder, outputName(name));
+  }
+  rmSync(join(folder, manifestFolder), { recursive: true, force: true });
+  mkdirSync(join(folder, manifestFolder));
+  for (const name of [planName, reportName, successName, inFlightName]) rmSync(join(folder, name), { force: true });
+}
+
+function removeEmptyParents(folder: string, path: string): void {
+  for (let parent = dirname(path); parent !== '.'; parent = dirname(parent)) {
+    try {
+      rmdirSync(join(folder, parent));
+    } catch {
+      return;
+    }
+  }
+}
+
+function cannotWrite(folder: string, cause: unknown): TandemError {
+  if (cause instanceof TandemError) return cause;
+  const code = (cause as NodeJS.ErrnoException).code;
+  if (code === 'ENOSPC' || code === 'EDQUOT') return diskFull(folder, cause);
+  return new TandemError('BAD_OUTPUT', `Expected the output folder ${folder} to be writable, got ${(cause as Error).message}.`, {
+    remedy: 'Choose another --output, or change its permissions.', cause,
+  });
+}
+
+export function diskFull(folder: string, cause: unknown): TandemError {
+  return new TandemError('TRANSIENT', `Expected room under ${folder}, got a full disk.`, {
+    remedy: 'Make room and run the same command again: finished shards are kept.', cause,
+  });
+}
+
+/** Where a shard is written before it is whole. */
+export function temporaryPath(folder: string, shardName: string, attempt: string): string {
+  return join(folder, `${outputName(shardName)}.tmp-${attempt}`);
+}
+
+/**
+ * Makes a finished temporary file the shard's output: fsync, rename, manifest. A crash between the two leaves a file
+ * without manifest, which the next run writes again.
+ * @returns bytes of the output
+ */
+export function publishShard(plan: RunPlan, identity: RunIdentity, shard: PlannedShard, attempt: string): number {
+  const temporary = temporaryPath(plan.output, shard.name, attempt);
+  const place = join(plan.output, outputName(shard.name));
+  try {
+    const bytes = statSync(temporary).size;
+    syncFile(temporary);
+    renameSync(temporary, place);
+    syncFile(dirname(place));
+    const manifest: Manifest = {
+      version,
+      shard: { name: shard.name, bytes: shard.bytes, modifiedMs: shard.modifiedMs, rowCount: shard.rowCount },
+      output: { rowCount: shard.rowCount, bytes },
+      run: identity,
+    };
+    writeManifest(join(plan.output, manifestName(shard.name)), manifest);
+    return bytes;
+  } catch (cause) {
+    throw cannotWrite(plan.output, cause);
+  }
+}
+
+/** Its text is on disk before its name exists; the name is never taken from another run's. */
+function writeManifest(path: string, manifest: Manifest): void {
+  mkdirSync(dirname(path), { recursive: true });
+  const descriptor = openSync(path, 'wx');
+  writeSync(descriptor, `${JSON.stringify(manifest)}\n`);
+  fsyncSync(descriptor);
+  closeSync(descriptor);
+  syncFile(dirname(path));
+}
+
+function syncFile(path: string): void {
+  const descriptor = openSync(path, 'r');
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function manifestName(shardName: string): string {
+  return `${manifestFolder}/${shardName}.json`;
+}
+
+/** The run is whole. */
+export function finishOutput(folder: string, report: unknown): void {
+  rmSync(join(folder, inFlightName), { force: true });
+  writeFileSync(join(folder, reportName), `${JSON.stringify(report, null, 2)}\n`);
+  writeFileSync(join(folder, successName), '');
+}
+
+/** Takes away what an ended run leaves besides whole shards. */
+export function cleanOutput(folder: string, attempt: string): void {
+  for (const path of listFiles(folder)) if (path.endsWith(`.tmp-${attempt}`)) rmSync(join(folder, path), { force: true });
+  rmSync(join(folder, inFlightName), { force: true });
+}
+
+/** Paths of all files under a folder, relative, with forward slashes. */
+function listFiles(folder: string): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'));
+}
+
+export function inFlightPath(folder: string): string {
+  return join(folder, inFlightName);
+}

@@ -1,0 +1,108 @@
+/**
+ * Writes one shard's output: kept columns straight from the shard, scores beside them. `POSITIONAL JOIN` keeps the order
+ * with one thread and never brings a kept value into JavaScript; it would pad with NULL where the counts differ, so
+ * both are compared with the footer before the file is published.
+ */
+import { rmSync, statSync } from 'node:fs';
+import { DuckDbError, quoteIdentifier, quotePath, quoteText, type Connection } from '../engines/duckdb/database.ts';
+import { registerTableFunction, type TableRows } from '../engines/duckdb/table-function.ts';
+import { TandemError } from '../errors.ts';
+import type { PlannedShard, RunPlan } from '../plan.ts';
+import { diskFull, publishShard, temporaryPath, type RunIdentity } from './output-folder.ts';
+import { tableColumns } from './score-columns.ts';
+
+/** Scores in row order, at most 2,048 rows a call; 0 rows end it. */
+export type NextScores = () => TableRows;
+
+/** A writer for one thread. Its table function is visible to the whole database, hence the name of its own. */
+export class ShardWriter {
+  readonly #connection: Connection;
+  readonly #plan: RunPlan;
+  readonly #attempt: string;
+  readonly #functionName: string;
+  readonly #scores: ReturnType<typeof registerTableFunction>;
+  #next: NextScores = () => ({ rowCount: 0, columns: [] });
+  #delivered = 0;
+  #failure: unknown;
+
+  constructor(connection: Connection, plan: RunPlan, attempt: string, threadName: string) {
+    this.#connection = connection;
+    this.#plan = plan;
+    this.#attempt = attempt;
+    this.#functionName = `tandem_scores_${threadName}`;
+    this.#scores = registerTableFunction(connection, this.#functionName, tableColumns(plan.model), () => this.#deliver());
+  }
+
+  /**
+   * Writes, checks and publishes the output of a shard.
+   * @returns bytes of the output
+   * @throws whatever `next` throws; BAD_SHARD, TRANSIENT, BAD_OUTPUT
+   */
+  write(shard: PlannedShard, next: NextScores): number {
+    const temporary = temporaryPath(this.#plan.output, shard.name, this.#attempt);
+    this.#next = next;
+    this.#delivered = 0;
+    this.#failure = undefined;
+    try {
+      const rows = this.#connection.rows(this.#copySql(shard, temporary));
+      this.#checkRows(shard, Number(rows[0]?.[0] ?? -1));
+      return publishShard(this.#plan, identityOf(this.#plan), shard, this.#attempt);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw this.#explain(error, shard);
+    }
+  }
+
+  close(): void {
+    this.#scores.dispose();
+  }
+
+  #deliver(): TableRows {
+    try {
+      const rows = this.#next();
+      this.#delivered += rows.rowCount;
+      return rows;
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
+  }
+
+  #copySql(shard: PlannedShard, temporary: string): string {
+    const { keepProjection } = this.#plan.schemas[shard.schema]!;
+    const scores = this.#plan.model.columns.map((column) => `scores.${quoteIdentifier(column.name)}`).join(', ');
+    const from = keepProjection === ''
+      ? `${this.#functionName}() AS scores`
+      : `read_parquet([${quotePath(shard.path)}], hive_partitioning=false) AS shard POSITIONAL JOIN ${this.#functionName}() AS scores`;
+    const columns = keepProjection === '' ? scores : `${keepProjection}, ${scores}`;
+    const codec = { snappy: 'SNAPPY', zstd: 'ZSTD', none: 'UNCOMPRESSED' }[this.#plan.compression];
+    return `COPY (SELECT ${columns} FROM ${from}) TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION ${codec}, USE_TMP_FILE false)`;
+  }
+
+  #checkRows(shard: PlannedShard, written: number): void {
+    const { size, mtimeMs } = statSync(shard.path);
+    const changed = size !== shard.bytes || Math.floor(mtimeMs) !== shard.modifiedMs;
+    if (!changed && written === shard.rowCount && this.#delivered === shard.rowCount) return;
+    throw new TandemError('TRANSIENT', `Expected ${shard.rowCount} rows of scores and of the shard, got ${this.#delivered} and ${written}${changed ? '; the file has changed' : ''}.`, {
+      place: { shard: shard.name }, remedy: 'The file changed while it was read: run the same command again.',
+    });
+  }
+
+  #explain(error: unknown, shard: PlannedShard): unknown {
+    if (this.#failure !== undefined) return this.#failure;
+    if (!(error instanceof DuckDbError)) return error;
+    if (/No space left|Disk quota/i.test(error.message)) return diskFull(this.#plan.output, error);
+    if (/INTERRUPT/i.test(error.message)) return new TandemError('STOPPED', 'The run was stopped.', { cause: error });
+    if (/Permission denied|Read-only file system/i.test(error.message)) {
+      return new TandemError('BAD_OUTPUT', `Expected the output folder to be writable, got: ${error.message}`, { remedy: 'Change its permissions, or choose another --output.', cause: error });
+    }
+    return new TandemError('BAD_SHARD', `Expected the kept columns to be readable and the output writable, got: ${error.message.split('\n')[0]}`, {
+      place: { shard: shard.name }, remedy: 'If the shard is damaged, write it again or leave it out of the pattern.', cause: error,
+    });
+  }
+}
+
+/** What makes two runs into one output folder the same run. */
+export function identityOf(plan: RunPlan): RunIdentity {
+  return { modelSha256: plan.model.sha256, contractSha256: plan.model.contractSha256, keep: plan.keepsAll ? 'all' : plan.keep };
+}
