@@ -113,7 +113,9 @@ try {
   process.stdout.write(
     `Late by more than ${lateMinutes} minutes, by airport of departure (${formatCount(flightsMin)} flights or more):\n`,
   );
-  process.stdout.write(`${airportsAtRisk()}\n\nWhen: by hour of departure\n${hoursOfDay()}\n\n`);
+  process.stdout.write(
+    `${airportsAtRisk()}\n\nBy hour of departure (as it happened, it seems: hours of the night give away who was late):\n${hoursOfDay()}\n\n`,
+  );
   process.stdout.write(
     `The scores are in ${relative('', output)}, one row for each flight: date, origin, destination, delay, p_late.\n`,
   );

@@ -6,3 +6,4 @@ export type {
 } from './options.ts';
 export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
+export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';

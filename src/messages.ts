@@ -3,7 +3,7 @@ import type { Span } from './batch.ts';
 import type { Pointer } from './engines/native.ts';
 import type { SharedMemory } from './engines/wasm.ts';
 import type { ErrorRecord } from './errors.ts';
-import type { InspectReport, ScoreOptions } from './options.ts';
+import type { CheckReport, InspectReport, ScoreOptions } from './options.ts';
 import type { RunPlan } from './plan.ts';
 
 /** Options without the functions that cannot cross a thread. */
@@ -19,6 +19,8 @@ export interface Engines {
 export type PlannerRequest =
   | { readonly kind: 'plan'; readonly options: PlainScoreOptions; readonly dryRun: boolean }
   | { readonly kind: 'inspect'; readonly shards: string | readonly string[]; readonly model: string | undefined }
+  /** Scores against golden ones, row by row. */
+  | { readonly kind: 'compare'; readonly golden: string; readonly scores: string; readonly tolerance: number }
   /** All other threads are gone: disconnect, close, end. */
   | { readonly kind: 'close'; readonly connections: readonly Pointer[] };
 
@@ -26,6 +28,7 @@ export type PlannerReply =
   | { readonly kind: 'connected'; readonly connection: Pointer }
   | { readonly kind: 'planned'; readonly plan: RunPlan; readonly engines: Engines }
   | { readonly kind: 'inspected'; readonly report: InspectReport }
+  | { readonly kind: 'compared'; readonly report: CheckReport }
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'closed' };

@@ -53,8 +53,8 @@ function trimZeros(exponential: string): string {
 }
 
 /** `a, b, c and 29 more` */
-export function formatList(items: readonly string[], countMax: number): string {
-  const shown = items.slice(0, countMax).join(', ');
+export function formatList(items: readonly string[], countMax: number, separator = ', '): string {
+  const shown = items.slice(0, countMax).join(separator);
   return items.length <= countMax ? shown : `${shown} and ${formatCount(items.length - countMax)} more`;
 }
 

@@ -60,7 +60,8 @@ function shards({ shardsDone, shardsTotal, shardsSkipped }: Progress): string {
   return `${formatCount(shardsDone)} of ${counted(shardsTotal, 'shard')}${skipped}`;
 }
 
-function rates({ phase, rowsPerSecondNow, rowsPerSecondMean }: Progress): string[] {
+function rates({ phase, rowsDone, rowsPerSecondNow, rowsPerSecondMean }: Progress): string[] {
+  if (rowsDone === 0) return [];
   const mean = `${formatRate(rowsPerSecondMean)} on average`;
   return phase === 'done' ? [mean] : [`${formatRate(rowsPerSecondNow)} now`, mean];
 }

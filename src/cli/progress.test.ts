@@ -54,7 +54,7 @@ test('a line says all there is to say', () => {
     rowsTotal: 1,
     rowsDone: 0,
   });
-  assert.match(early, /^scoring: 0 of 1 row \(0\.0 %\), 2 of 5 shards, .*average, batch size being chosen$/);
+  assert.match(early, /^scoring: 0 of 1 row \(0\.0 %\), 2 of 5 shards, batch size being chosen$/);
 });
 
 test('100 % is when every row is done', () => {

@@ -66,7 +66,11 @@ function driftSection({ drift, shards }: InspectReport): string | undefined {
 
 function modelSection({ model }: InspectReport): string | undefined {
   if (model === undefined) return undefined;
-  const inputs = model.inputs.map((input) => [input.name, input.type, formatList(input.features, featuresShownMax)]);
+  const inputs = model.inputs.map((input) => [
+    input.name,
+    input.type,
+    formatList(input.features, featuresShownMax, '; '),
+  ]);
   const outputs = model.outputs.map((output) => [
     output.name,
     output.type,

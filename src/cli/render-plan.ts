@@ -48,7 +48,7 @@ function inputTable({ model }: RunPlan): string {
   const rows = model.inputs.map((input) => [
     input.name,
     tensorType(input.elementType, input.rowShape),
-    formatList(input.features.map(describeFeature), featuresShownMax),
+    formatList(input.features.map(describeFeature), featuresShownMax, '; '),
   ]);
   const constants = model.constants.map((constant) => [
     constant.name,
@@ -108,8 +108,7 @@ function keepLines(plan: RunPlan): string {
   if (plan.keep.length === 0) return '  no columns';
   const cost = `${formatBytes(plan.keepBytes)} compressed to copy; the features read ${formatBytes(plan.featureBytes)}`;
   const lines = [`  ${formatList(plan.keep.map(printable), featuresShownMax)}`, `  ${cost}`];
-  if (plan.keepsAll)
-    lines.push('  every column is copied, for no list was given: --keep a,b or --keep none copies less');
+  if (plan.keepsAll) lines.push('  every column is copied: --keep a,b or --keep none copies less');
   return lines.join('\n');
 }
 

@@ -151,7 +151,6 @@ const plan: RunPlan = {
     ...Array.from({ length: 9 }, (_, index) => shard(index + 2)),
   ],
   schemas: [],
-  setup: [],
   rowsTotal: 11_055,
   keep: ['date', 'origin'],
   keepsAll: false,
@@ -181,7 +180,7 @@ test('plan', () => {
     '  1.parquet  1,001           2  1.0 MiB  whole already',
     '  2.parquet  1,002           2  1.0 MiB  one thread',
     '  and 1 more',
-    '  x     float32[N, 2]  distance: standardize, clip, sql hour(date)',
+    '  x     float32[N, 2]  distance: standardize, clip; sql hour(date)',
     '  rate  int64[1]       constant 16000',
     '  p_late  float32     p',
     '  all     float32[3]  probabilities',
@@ -210,7 +209,7 @@ test('plan: hints, and lists that are at their bound', () => {
     batchSize: 1,
     model: { ...plan.model, fixedBatchRows: 1 },
   });
-  assert.match(all, /every column is copied, for no list was given: --keep a,b or --keep none copies less/);
+  assert.match(all, /every column is copied: --keep a,b or --keep none copies less/);
   assert.match(all, /batch size {3}1 row \(fixed by the model\)/);
   assert.ok(!all.includes(' more\n'));
   assert.match(renderPlan({ ...plan, keep: [], keepBytes: 0 }), /keep\n {2}no columns\n/);
@@ -248,7 +247,7 @@ test('inspect', () => {
   assert.match(text, /\n {2}distance +BIGINT or INTEGER +all +x\[0\], x\[1\]\n/);
   assert.match(text, /\n {2}id +VARCHAR +1 of 2 +yes\n/);
   assert.match(text, /\ndrift\n {2}b\.parquet has no column id\n/);
-  assert.match(text, /\n {2}x +float32\[N, 2\] +distance, log1p\(distance\)\n/);
+  assert.match(text, /\n {2}x +float32\[N, 2\] +distance; log1p\(distance\)\n/);
   assert.match(text, /\n\nscore would start: nothing is in its way$/);
   const bare = renderInspect({ ...inspected, model: undefined, drift: [], shards: inspected.shards.slice(0, 1) });
   assert.doesNotMatch(bare, /feeds|drift|score would|model/);

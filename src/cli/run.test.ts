@@ -123,6 +123,16 @@ test('score: flags become options, the result goes to stdout, all else to stderr
   assert.match(stderr, /^warning: early warning\nscoring: 10 of 40 rows .*\nwarning: late warning\n$/);
 });
 
+test('score --dry-run: the plan on stdout, no output folder needed, nothing scored', async () => {
+  let got: ScoreOptions | undefined;
+  const stopped = new TandemError('STOPPED', 'Stopped.');
+  const api: Partial<Api> = { planScore: async (options) => ((got = options), Promise.reject(stopped)) };
+  const { exitCode, stdout, stderr } = await run(['score', 'a', '--model', 'm', '--dry-run'], api);
+  assert.deepEqual([exitCode, stdout, stderr], [75, '', 'STOPPED: Stopped.\n']);
+  assert.equal(got?.output, 'scores');
+  assert.equal(got?.onProgress, undefined);
+});
+
 test('score: what is not said stays unsaid', async () => {
   let got: ScoreOptions | undefined;
   await run(['score', 'a', '--model=m', '--output=o'], { score: async (options) => ((got = options), result) });

@@ -8,6 +8,7 @@ import { closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError } from '../errors.ts';
 import type { PlannerReply, PlannerRequest } from '../messages.ts';
 import { buildPlan, readShardFooters } from '../planning/build-plan.ts';
+import { compareWithGolden } from '../planning/golden.ts';
 import { buildInspection } from '../planning/inspection.ts';
 import { identityOf } from '../write/shard-writer.ts';
 import { prepareOutput } from '../write/output-folder.ts';
@@ -54,6 +55,8 @@ async function answer(request: PlannerRequest): Promise<void> {
       const footers = await readShardFooters(open, request.shards);
       return post({ kind: 'inspected', report: buildInspection(open, session, footers, request.model) });
     }
+    case 'compare':
+      return post({ kind: 'compared', report: compareWithGolden(connect(), request.golden, request.scores, request.tolerance) });
     case 'close':
       if (session !== undefined) closeSession(session);
       for (const pointer of request.connections) loadDuckDb().duckdb_disconnect([pointer]);

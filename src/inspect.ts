@@ -1,0 +1,53 @@
+/** The functions beside `score`: looking at shards and model, and checking a model folder against its golden rows. */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { loadContract } from './contract/load.ts';
+import { TandemError } from './errors.ts';
+import type { CheckReport, InspectReport, RunOptions } from './options.ts';
+import { score } from './pipeline.ts';
+import { PlannerClient } from './threads/planner-client.ts';
+
+export interface InspectOptions extends Pick<RunOptions, 'signal' | 'onWarning'> {
+  readonly shards: string | readonly string[];
+  /** Without it only the shards are looked at. */
+  readonly model?: string;
+}
+
+/** Rows, columns, row groups, drift, and which column feeds which input. What does not fit is in `problems`. */
+export async function inspect(options: InspectOptions): Promise<InspectReport> {
+  const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
+  try {
+    return (await planner.ask({ kind: 'inspect', shards: options.shards, model: options.model }, 'inspected')).report;
+  } finally {
+    await planner.close([]);
+  }
+}
+
+export interface CheckOptions extends RunOptions {
+  /** A model folder with golden.parquet. */
+  readonly model: string;
+}
+
+/** Scores golden.parquet through the whole path and compares. @throws BAD_CONTRACT when the folder has none */
+export async function check(options: CheckOptions): Promise<CheckReport> {
+  const { golden } = loadContract(options.model).contract;
+  if (!existsSync(golden.path)) {
+    throw new TandemError('BAD_CONTRACT', `Expected ${golden.path} with rows and their expected scores, got nothing.`, {
+      remedy: 'Write a few hundred rows of input with the scores of the training library, under the names of the score columns.',
+    });
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'tandem-check-'));
+  try {
+    await score({ ...options, shards: golden.path, output: folder, keep: [] });
+    const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
+    try {
+      const request = { kind: 'compare', golden: golden.path, scores: join(folder, basename(golden.path)), tolerance: golden.tolerance } as const;
+      return (await planner.ask(request, 'compared')).report;
+    } finally {
+      await planner.close([]);
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

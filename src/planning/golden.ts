@@ -1,0 +1,62 @@
+/** Compares scores with those of golden.parquet, row by row. */
+import { quoteIdentifier, quotePath, type Connection } from '../engines/duckdb/database.ts';
+import { TandemError } from '../errors.ts';
+import type { CheckReport } from '../options.ts';
+import { describe, readParquet } from '../read/footers.ts';
+import { isNumeric, listType } from '../read/projection.ts';
+
+const worstRowsMax = 10;
+
+/**
+ * @param golden a file with the expected scores under the names of the score columns
+ * @param scores what a run over that file wrote, in the same order
+ * @param tolerance largest |score - golden| / max(1, |golden|) that passes
+ * @throws BAD_CONTRACT when golden.parquet holds none of the score columns
+ */
+export function compareWithGolden(connection: Connection, golden: string, scores: string, tolerance: number): CheckReport {
+  const goldenTypes = new Map(describe(connection, '*', readParquet(golden)).map(({ name, type }) => [name.toLowerCase(), type]));
+  const scoreColumns = describe(connection, '*', readParquet(scores));
+  const shared = scoreColumns.filter(({ name }) => goldenTypes.has(name.toLowerCase()));
+  if (shared.length === 0) {
+    throw new TandemError('BAD_CONTRACT', `Expected golden.parquet to hold expected scores under the names of the score columns, got ${[...goldenTypes.keys()].join(', ')}.`, {
+      place: { shard: golden }, remedy: `Add one of: ${scoreColumns.map((column) => column.name).join(', ')}.`,
+    });
+  }
+  const columns = shared.map(({ name, type }) => compareColumn(connection, golden, scores, name, type, tolerance));
+  const [[rowCount] = [0n]] = connection.rows(`SELECT count(*) FROM ${readParquet(golden)}`);
+  return { version: 1, rowCount: Number(rowCount), tolerance, passed: columns.every((column) => column.rowsBeyond === 0), columns };
+}
+
+function compareColumn(connection: Connection, golden: string, scores: string, name: string, type: string, tolerance: number): CheckReport['columns'][number] {
+  const column = quoteIdentifier(name);
+  const both = `SELECT row, golden, score, ${differenceSql(type)} AS difference FROM (
+    SELECT row_number() OVER () - 1 AS row, g.${column} AS golden, s.${column} AS score
+    FROM read_parquet([${quotePath(golden)}]) AS g POSITIONAL JOIN read_parquet([${quotePath(scores)}]) AS s)`;
+  const allowed = isNumeric(type) ? `${tolerance} * greatest(1, abs(coalesce(golden, 0)::DOUBLE))` : `${tolerance}`;
+  const [[largest, beyond] = [0, 0n]] = connection.rows(`SELECT max(difference), count(*) FILTER (difference > ${allowed}) FROM (${both})`);
+  const worst = connection.rows(
+    `SELECT row, golden::VARCHAR, score::VARCHAR, difference FROM (${both}) WHERE difference > 0 ORDER BY difference DESC, row LIMIT ${worstRowsMax}`,
+  );
+  return {
+    name, differenceMax: Number(largest ?? 0), rowsBeyond: Number(beyond),
+    worst: worst.map(([row, expected, actual, difference]) => ({
+      row: Number(row), golden: String(expected), score: String(actual), difference: Number(difference),
+    })),
+  };
+}
+
+/** |score - golden| as DOUBLE; lists: the largest of their values'; texts: 0 or infinity. NaN equals NaN, NULL equals NULL. */
+function differenceSql(type: string): string {
+  const list = listType(type);
+  const scalar = (golden: string, score: string): string =>
+    `CASE WHEN ${golden} IS NOT DISTINCT FROM ${score} THEN 0
+          WHEN ${golden} IS NULL OR ${score} IS NULL OR isnan(${golden}) OR isnan(${score}) THEN 'infinity'::DOUBLE
+          ELSE abs(${golden} - ${score}) END`;
+  if (list !== undefined && isNumeric(list.element)) {
+    const pairs = 'list_zip(golden::DOUBLE[], score::DOUBLE[])';
+    return `CASE WHEN len(golden) IS DISTINCT FROM len(score) THEN 'infinity'::DOUBLE
+                 ELSE coalesce(list_max(list_transform(${pairs}, lambda pair: ${scalar('pair[1]', 'pair[2]')})), 0) END`;
+  }
+  if (isNumeric(type)) return scalar('golden::DOUBLE', 'score::DOUBLE');
+  return `CASE WHEN golden IS NOT DISTINCT FROM score THEN 0 ELSE 'infinity'::DOUBLE END`;
+}
