@@ -114,7 +114,8 @@ try {
     `Late by more than ${lateMinutes} minutes, by airport of departure (${formatCount(flightsMin)} flights or more):\n`,
   );
   process.stdout.write(
-    `${airportsAtRisk()}\n\nBy hour of departure (as it happened, it seems: hours of the night give away who was late):\n${hoursOfDay()}\n\n`,
+    `${airportsAtRisk()}\n\nBy hour of departure (as it happened, it seems: the night gives away who was late):\n` +
+      `${hoursOfDay()}\n\n`,
   );
   process.stdout.write(
     `The scores are in ${relative('', output)}, one row for each flight: date, origin, destination, delay, p_late.\n`,

@@ -18,7 +18,7 @@ export function renderScore(result: ScoreResult): string {
     lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}`);
   }
   lines.push(
-    `result: ${output} (${formatBytes(result.outputBytes)})`,
+    `result: ${output}${result.outputBytes === 0 ? '' : ` (${formatBytes(result.outputBytes)})`}`,
     `read it: ${readCommand(output)}`,
     `     or: pandas.read_parquet(${JSON.stringify(output)})`,
   );

@@ -47,12 +47,13 @@ test('score', () => {
   });
   assert.match(
     resumed,
-    /^scored 10 rows of 3 shards .*\n {2}2 more shards whole already\n {2}9 rows written\n {2}batch .*4,096, 2 threads, cpu\n/,
+    /^scored 10 rows of 3 shards .*\n {2}2 more shards whole already\n {2}9 rows written\n {2}batch .*4,096, 2 threads, /,
   );
   assert.match(
     renderScore({ ...scored, shards: 0, shardsSkipped: 2 }),
-    /^nothing to do: 2 shards whole already\nresult:/,
+    /^nothing to do: 2 shards whole already\nresult: out\/ \(500 B\)\n/,
   );
+  assert.match(renderScore({ ...scored, outputBytes: 0 }), /\nresult: out\/\n/);
 });
 
 test('the line that reads the result survives the shell, SQL and the glob', () => {

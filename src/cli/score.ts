@@ -151,6 +151,7 @@ export const scoreCommand: Command = {
       printResult(io, given, result, renderScore);
       return 0;
     } catch (thrown) {
+      view.close();
       await sayWhatIsWhole(thrown, last, view);
       throw thrown;
     } finally {

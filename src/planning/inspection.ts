@@ -8,7 +8,8 @@ import { describeSession, type ModelValue } from '../engines/onnxruntime/session
 import { formatError, TandemError } from '../errors.ts';
 import type { InspectedColumn, InspectReport } from '../options.ts';
 import { rowGroupBytesMax, type Footer } from '../read/footers.ts';
-import { buildPlan, resolveModel } from './build-plan.ts';
+import { buildPlan } from './build-plan.ts';
+import { resolveModel } from './model.ts';
 
 export function buildInspection(connection: Connection, session: Pointer | undefined, footers: readonly Footer[], modelPath: string | undefined): InspectReport {
   const groups = footers.flatMap((footer) => footer.rowGroupRows);

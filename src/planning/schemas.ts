@@ -4,46 +4,46 @@ import { sourceName, type Source } from '../contract/contract.ts';
 import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError } from '../errors.ts';
 import type { PlannedSchema } from '../plan.ts';
-import { describe, readParquet, selectColumns, type Footer } from '../read/footers.ts';
+import { describe, selectColumns, type SourceTable } from '../read/footers.ts';
 import { createEnum, isText, listType, projectColumn, sourceSql, type ColumnType } from '../read/projection.ts';
 import type { SourceShape } from '../score/layout.ts';
 
 /** Shards that share column names and types (in this order) share a schema. */
 export class SchemaPlanner {
   readonly #connection: Connection;
-  readonly #footers: readonly Footer[];
-  /** The first footer of each schema, by the schema's signature. */
-  readonly #first = new Map<string, Footer>();
+  readonly #tables: readonly SourceTable[];
+  /** The first table of each schema, by the schema's signature. */
+  readonly #first = new Map<string, SourceTable>();
   readonly #enums = new Map<string, string>();
   readonly #sqlTypes = new Map<string, string>();
 
-  constructor(connection: Connection, footers: readonly Footer[]) {
+  constructor(connection: Connection, tables: readonly SourceTable[]) {
     this.#connection = connection;
-    this.#footers = footers;
-    for (const footer of footers) if (!this.#first.has(signature(footer))) this.#first.set(signature(footer), footer);
+    this.#tables = tables;
+    for (const table of tables) if (!this.#first.has(signature(table))) this.#first.set(signature(table), table);
   }
 
-  indexOf(footer: Footer): number {
-    return [...this.#first.keys()].indexOf(signature(footer));
+  indexOf(table: SourceTable): number {
+    return [...this.#first.keys()].indexOf(signature(table));
   }
 
   /** What a source is in the first shard. @throws BAD_COLUMN, BAD_CONTRACT */
   shapeOf(source: Source): SourceShape {
-    const type = this.#typeOf(source, this.#footers[0]!);
+    const type = this.#typeOf(source, this.#tables[0]!);
     const list = listType(type);
     if (list !== undefined) return { kind: 'list', length: list.length };
     return { kind: isText(type) ? 'text' : 'number' };
   }
 
   /** SELECT list of the requests over a shard. @throws BAD_COLUMN naming the shard */
-  projection(footer: Footer, requests: readonly ColumnRequest[]): string {
+  projection(table: SourceTable, requests: readonly ColumnRequest[]): string {
     return requests
       .map((request, index) => {
         try {
-          const type = this.#typeOf(request.feature.source, footer);
+          const type = this.#typeOf(request.feature.source, table);
           return `${projectColumn(request, type, this.#enumOf(request))} AS c${index}`;
         } catch (error) {
-          throw error instanceof TandemError ? error.at({ shard: footer.name }) : error;
+          throw error instanceof TandemError ? error.at({ shard: table.name }) : error;
         }
       })
       .join(', ');
@@ -51,39 +51,39 @@ export class SchemaPlanner {
 
   /** All schemas. @throws BAD_COLUMN for a kept column that is missing, BAD_CONTRACT for a name that is there twice */
   plan(requests: readonly ColumnRequest[], keep: readonly string[] | undefined, scoreNames: readonly string[]): PlannedSchema[] {
-    return [...this.#first.values()].map((footer) => {
-      const kept = keep === undefined ? footer.columns.map((column) => column.name) : keep.map((name) => findColumn(footer, name, 'kept column').name);
+    return [...this.#first.values()].map((table) => {
+      const kept = keep === undefined ? table.columns.map((column) => column.name) : keep.map((name) => findColumn(table, name, 'kept column').name);
       const clash = scoreNames.find((name) => kept.some((other) => other.toLowerCase() === name.toLowerCase()));
       if (clash !== undefined) {
         throw new TandemError('BAD_CONTRACT', `Expected score columns to have names of their own, got ${clash}, which is a kept column too.`, {
-          place: { shard: footer.name, column: clash },
+          place: { shard: table.name, column: clash },
           remedy: `Name the score column otherwise in tandem.json ("outputs": { ...: { "column": "score" } }), or leave ${clash} out with --keep.`,
         });
       }
-      return { columns: footer.columns, projection: this.projection(footer, requests), keepProjection: selectColumns(kept) };
+      return { columns: table.columns, projection: this.projection(table, requests), keepProjection: selectColumns(kept) };
     });
   }
 
-  #typeOf(source: Source, footer: Footer): string {
-    if ('column' in source) return findColumn(footer, source.column, 'column').type;
-    const key = `${signature(footer)}\u0002${source.sql}`;
+  #typeOf(source: Source, table: SourceTable): string {
+    if ('column' in source) return findColumn(table, source.column, 'column').type;
+    const key = `${signature(table)}\u0002${source.sql}`;
     let type = this.#sqlTypes.get(key);
     if (type === undefined) {
-      type = this.#describeSql(source, footer);
+      type = this.#describeSql(source, table);
       this.#sqlTypes.set(key, type);
     }
     return type;
   }
 
-  #describeSql(source: Source & { readonly sql: string }, footer: Footer): string {
+  #describeSql(source: Source & { readonly sql: string }, table: SourceTable): string {
     try {
-      const columns = describe(this.#connection, sourceSql(source), readParquet(footer.path));
+      const columns = describe(this.#connection, sourceSql(source), table.from);
       if (columns.length === 1) return columns[0]!.type;
       throw new TandemError('BAD_CONTRACT', `Expected ${sourceName(source)} to be one scalar expression, got ${columns.length} columns.`);
     } catch (error) {
       if (!(error instanceof DuckDbError)) throw error;
       throw new TandemError('BAD_CONTRACT', `Expected ${sourceName(source)} to be a scalar expression over the shard's columns, got: ${error.message.split('\n')[0]}`, {
-        place: { shard: footer.name }, remedy: `The shard has: ${names(footer.columns)}.`, cause: error,
+        place: { shard: table.name }, remedy: `The shard has: ${names(table.columns)}.`, cause: error,
       });
     }
   }
@@ -104,17 +104,17 @@ export class SchemaPlanner {
   }
 }
 
-function signature(footer: Footer): string {
-  return footer.columns.map(({ name, type }) => `${name}\u0000${type}`).join('\u0001');
+function signature(table: SourceTable): string {
+  return table.columns.map(({ name, type }) => `${name}\u0000${type}`).join('\u0001');
 }
 
 /** By exact name, or else regardless of case, as SQL does. @throws BAD_COLUMN */
-function findColumn(footer: Footer, name: string, what: string): ColumnType {
-  const found = footer.columns.find((column) => column.name === name)
-    ?? footer.columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
+function findColumn(table: SourceTable, name: string, what: string): ColumnType {
+  const found = table.columns.find((column) => column.name === name)
+    ?? table.columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
   if (found !== undefined) return found;
   throw new TandemError('BAD_COLUMN', `Expected ${what} ${name} in the shard, got none of that name.`, {
-    place: { shard: footer.name, column: name }, remedy: `The shard has: ${names(footer.columns)}.`,
+    place: { shard: table.name, column: name }, remedy: `The shard has: ${names(table.columns)}.`,
   });
 }
 

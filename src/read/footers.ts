@@ -5,16 +5,23 @@ import { TandemError } from '../errors.ts';
 import type { ShardFile } from './find-shards.ts';
 import type { ColumnType } from './projection.ts';
 
-export interface Footer {
-  readonly path: string;
+/** Rows that SQL can read: a shard, or batches that somebody hands over. */
+export interface SourceTable {
+  /** As errors name it. */
   readonly name: string;
+  /** What stands after FROM. */
+  readonly from: string;
+  readonly rowCount: number;
+  readonly columns: readonly ColumnType[];
+}
+
+export interface Footer extends SourceTable {
+  readonly path: string;
   readonly bytes: number;
   readonly modifiedMs: number;
-  readonly rowCount: number;
   readonly rowGroupRows: readonly number[];
   /** Compressed bytes of each row group, by top-level column. */
   readonly rowGroupBytes: readonly ReadonlyMap<string, number>[];
-  readonly columns: readonly ColumnType[];
 }
 
 /** Reads every footer once. @throws BAD_SHARD naming the first file that is none of ours */
@@ -30,7 +37,7 @@ export function readFooters(connection: Connection, files: readonly ShardFile[])
         columns = describe(connection, '*', readParquet(file.path));
         typesOf.set(signature, columns);
       }
-      return { path: file.path, name: file.name, bytes, modifiedMs, columns, ...groups };
+      return { path: file.path, name: file.name, from: readParquet(file.path), bytes, modifiedMs, columns, ...groups };
     });
   });
 }

@@ -1,0 +1,153 @@
+/** What tests of whole runs share: a folder with shards, a model and an output, and what may lie in that output. */
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join, relative, sep } from 'node:path';
+import { planScore, score, TandemError, errorCodes, type ErrorCode, type ErrorPlace, type ScoreOptions, type ScoreResult } from '../index.ts';
+import type { Value } from '../engines/duckdb/database.ts';
+import { writeModel, type ModelSpec } from '../testing/onnx.ts';
+import { readRows, tempDir, writeShard, type WriteOptions } from '../testing/shards.ts';
+
+export type Row = Record<string, Value>;
+
+/** One test's folder: `data` holds shards, `model` the model folder, `scores` is the output. */
+export class Workplace {
+  readonly folder: string;
+  readonly data: string;
+  readonly model: string;
+  readonly output: string;
+
+  constructor(test: { after(remove: () => void): void }) {
+    this.folder = tempDir(test);
+    this.data = join(this.folder, 'data');
+    this.model = join(this.folder, 'model');
+    this.output = join(this.folder, 'scores');
+  }
+
+  /** Writes a shard; gives its path. */
+  shard(name: string, sql: string, options: WriteOptions = {}): string {
+    const path = join(this.data, name);
+    writeShard(path, sql, options);
+    return path;
+  }
+
+  /** Writes model.onnx, and tandem.json unless there is no contract. */
+  writeModel(spec: ModelSpec, contract?: object): void {
+    writeModel(join(this.model, 'model.onnx'), spec);
+    if (contract !== undefined) this.writeContract(contract);
+  }
+
+  writeContract(contract: object): void {
+    writeFileSync(join(this.model, 'tandem.json'), JSON.stringify({ model: 'model.onnx', ...contract }));
+  }
+
+  options(changes: Partial<ScoreOptions> = {}): ScoreOptions {
+    return { shards: this.data, model: this.model, output: this.output, threads: 1, batchSize: 1000, ...changes };
+  }
+
+  /** A run that must succeed; what it leaves is checked. */
+  async score(changes: Partial<ScoreOptions> = {}): Promise<ScoreResult> {
+    const options = this.options(changes);
+    const result = await score(options);
+    assert.equal(existsSync(join(options.output, '_SUCCESS')), true);
+    assertOnlyWholeShards(options.output);
+    return result;
+  }
+
+  /** A run that must fail in this way and leave whole shards only. */
+  async fails(expected: Failure, changes: Partial<ScoreOptions> = {}): Promise<TandemError> {
+    const options = this.options(changes);
+    const error = await caught(score(options));
+    assertFailure(error, expected);
+    assert.equal(existsSync(join(options.output, '_SUCCESS')), false);
+    if (existsSync(options.output) && statSync(options.output).isDirectory()) assertOnlyWholeShards(options.output);
+    return error;
+  }
+
+  /** Planning alone must fail in the same way, and touch nothing. */
+  async failsToPlan(expected: Failure, changes: Partial<ScoreOptions> = {}): Promise<TandemError> {
+    const options = this.options(changes);
+    const before = listFiles(options.output);
+    assertFailure(await caught(planScore(options)), expected);
+    assert.deepEqual(listFiles(options.output), before);
+    return this.fails(expected, changes);
+  }
+
+  /** Rows of a shard's output. */
+  rows(name: string): Row[] {
+    return readRows(join(this.output, name));
+  }
+}
+
+export interface Failure {
+  readonly code: ErrorCode;
+  /** Exactly this place. */
+  readonly place: ErrorPlace;
+  readonly message: RegExp;
+  readonly remedy?: RegExp;
+}
+
+async function caught(run: Promise<unknown>): Promise<TandemError> {
+  const error: unknown = await run.then(() => undefined, (thrown: unknown) => thrown);
+  if (error === undefined) throw new assert.AssertionError({ message: 'Expected the run to fail, it succeeded.' });
+  assert.ok(error instanceof TandemError, String(error));
+  return error;
+}
+
+export function assertFailure(error: TandemError, expected: Failure): void {
+  assert.match(error.message, expected.message);
+  assert.equal(error.code, expected.code, error.message);
+  assert.deepEqual(error.place, expected.place);
+  assert.equal(error.exitCode, errorCodes[expected.code].exitCode);
+  assert.ok(error.remedy !== undefined && error.remedy !== '', `Without a remedy: ${error.message}`);
+  if (expected.remedy !== undefined) assert.match(error.remedy, expected.remedy);
+}
+
+interface WrittenManifest {
+  readonly version: number;
+  readonly shard: { readonly name: string; readonly rowCount: number };
+  readonly output: { readonly rowCount: number; readonly bytes: number };
+}
+
+const besideData = new Set(['_plan.json', '_report.json', '_SUCCESS']);
+
+/**
+ * Every file is a shard's output with a manifest that says so, such a manifest, or the run's own account; each output can
+ * be read and has as many rows as its shard.
+ * @returns names of the whole shards
+ */
+export function assertOnlyWholeShards(folder: string): string[] {
+  const manifests = listFiles(folder)
+    .filter((path) => path.startsWith('_manifests/') && path.endsWith('.json'))
+    .map((path) => [path, JSON.parse(readFileSync(join(folder, path), 'utf8')) as WrittenManifest] as const);
+  const allowed = new Set(besideData);
+  for (const [path, { version, shard, output }] of manifests) {
+    assert.equal(version, 1);
+    assert.equal(path, `_manifests/${shard.name}.json`);
+    const name = shard.name.endsWith('.parquet') ? shard.name : `${shard.name}.parquet`;
+    assert.equal(output.rowCount, shard.rowCount);
+    assert.equal(statSync(join(folder, name)).size, output.bytes);
+    assert.equal(readRows(join(folder, name)).length, shard.rowCount);
+    allowed.add(name).add(path);
+  }
+  assert.deepEqual(listFiles(folder).filter((path) => !allowed.has(path)), []);
+  return manifests.map(([, manifest]) => manifest.shard.name).sort();
+}
+
+/** All files under a folder, relative, with forward slashes, sorted. */
+export function listFiles(folder: string): string[] {
+  if (!existsSync(folder) || !statSync(folder).isDirectory()) return [];
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'))
+    .sort();
+}
+
+/** Values of one column, in row order. */
+export function columnOf(rows: readonly Row[], name: string): (Value | undefined)[] {
+  return rows.map((row) => row[name]);
+}
+
+/** 0, 1, 2, ... */
+export function countTo(rowCount: number): number[] {
+  return Array.from({ length: rowCount }, (_, row) => row);
+}

@@ -1,0 +1,130 @@
+/** Fits a model folder to a table: input tensors, output columns, and the SQL between table and tensors. */
+import { createHash } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { elementBytes, viewOf, type ColumnRequest, type TensorLayout, type TensorValues } from '../batch.ts';
+import type { Contract, ElementType } from '../contract/contract.ts';
+import { contractHash } from '../contract/hash.ts';
+import { contractFromModel, loadContract } from '../contract/load.ts';
+import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
+import type { Pointer } from '../engines/native.ts';
+import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
+import { describeSession, type ModelDescription } from '../engines/onnxruntime/session.ts';
+import { TandemError } from '../errors.ts';
+import { BadRowError } from '../featurize/bad-row.ts';
+import { createFeaturizer, requestsOf } from '../featurize/featurizer.ts';
+import type { ModelPlan, OutputLayout } from '../plan.ts';
+import { shardError, type SourceTable } from '../read/footers.ts';
+import { openChunks } from '../read/shard-reader.ts';
+import { layOutColumns, layOutInputs, usedOutputs, type InputLayouts } from '../score/layout.ts';
+import { constantTensor, declaredOutputs, probeOutputs } from '../score/scorer.ts';
+import { SchemaPlanner } from './schemas.ts';
+
+/** What the planner's thread holds open. */
+export interface PlanningEngines {
+  readonly connection: Connection;
+  readonly session: Pointer;
+}
+
+/** A contract as the model and the first shard make it complete. */
+export interface ResolvedModel {
+  readonly contract: Contract;
+  readonly description: ModelDescription;
+  readonly layouts: InputLayouts;
+  readonly requests: readonly ColumnRequest[];
+  readonly schemas: SchemaPlanner;
+}
+
+/** Fits contract, model and the first shard's columns together. @throws BAD_CONTRACT, BAD_MODEL, BAD_COLUMN */
+export function resolveModel(engines: PlanningEngines, modelPath: string, tables: readonly SourceTable[]): ResolvedModel {
+  const description = describeSession(engines.session);
+  const loaded = loadContract(modelPath);
+  const contract = loaded.hasFile ? loaded.contract : contractWithoutFile(modelPath, description);
+  const schemas = new SchemaPlanner(engines.connection, tables);
+  const layouts = layOutInputs(contract, description, (feature) => schemas.shapeOf(feature.source));
+  return { contract, description, layouts, schemas, requests: layouts.inputs.flatMap(requestsOf) };
+}
+
+/** Input names are column names. */
+function contractWithoutFile(modelPath: string, description: ModelDescription): Contract {
+  const inputs = description.inputs.flatMap(({ name, elementType, shape }) =>
+    elementType === undefined ? [] : [{ name, elementType, rowShape: (shape ?? []).slice(1).map((size) => (typeof size === 'number' ? size : -1)) }]);
+  return contractFromModel(modelPath, inputs);
+}
+
+/** The model's part of a plan. @throws BAD_CONTRACT, BAD_MODEL, BAD_ROW */
+export function planModel(engines: PlanningEngines, tables: readonly SourceTable[], resolved: ResolvedModel): ModelPlan {
+  const { contract, layouts } = resolved;
+  const outputs = findOutputs(engines, tables, resolved);
+  return {
+    ...fileIdentity(contract.modelPath),
+    contractSha256: contractHash(contract),
+    ...layouts,
+    outputs,
+    columns: layOutColumns(contract, outputs),
+  };
+}
+
+function fileIdentity(path: string): Pick<ModelPlan, 'path' | 'bytes' | 'sha256'> {
+  const hash = createHash('sha256').update(readFileSync(path));
+  return { path, bytes: statSync(path).size, sha256: hash.digest('hex') };
+}
+
+/** Rows on which the output shapes are tried: more than one, so that an output of one row for the whole batch is seen. */
+const probeRows = 3;
+
+/** Shapes of the used outputs, from the first rows of the first shard that has any. */
+function findOutputs(engines: PlanningEngines, tables: readonly SourceTable[], resolved: ResolvedModel): OutputLayout[] {
+  const used = usedOutputs(resolved.contract, resolved.description);
+  const table = tables.find((candidate) => candidate.rowCount > 0);
+  if (table === undefined) return declaredOutputs(used);
+  const rows = resolved.layouts.fixedBatchRows ?? probeRows;
+  const tensors = resolved.layouts.inputs;
+  const values = featurizeFirstRows(engines.connection, table, resolved, rows);
+  const inputs = tensors.map((tensor, index) => ({
+    name: tensor.name, elementType: tensor.elementType, shape: [rows, ...tensor.rowShape], values: values[index]!,
+  }));
+  const constants = resolved.layouts.constants.map((constant) => constantTensor(constant, rows));
+  const runOptions = createRunOptions();
+  try {
+    return probeOutputs(engines.session, runOptions, [...inputs, ...constants], used.map((value) => value.name), rows);
+  } finally {
+    releaseRunOptions(runOptions);
+  }
+}
+
+/** Input tensors of the shard's first rows, the last of them repeated where there are fewer. */
+function featurizeFirstRows(connection: Connection, table: SourceTable, resolved: ResolvedModel, rowCount: number): TensorValues[] {
+  const tensors = resolved.layouts.inputs;
+  const values = tensors.map((tensor) => allocateTensor(tensor, rowCount));
+  const sql = `SELECT ${resolved.schemas.projection(table, resolved.requests)} FROM ${table.from} AS shard LIMIT ${rowCount}`;
+  try {
+    const source = openChunks(connection, sql, resolved.requests);
+    try {
+      const chunk = source.next();
+      if (chunk === undefined) throw new TandemError('BAD_SHARD', 'Expected rows, got none.', { place: { shard: table.name } });
+      let firstVector = 0;
+      tensors.forEach((tensor, index) => {
+        const featurizer = createFeaturizer(tensor, firstVector);
+        for (let row = 0; row < rowCount; row++) featurizer.fill(chunk, Math.min(row, chunk.rowCount - 1), 1, values[index]!, row);
+        firstVector += tensor.features.length;
+      });
+    } finally {
+      source.close();
+    }
+  } catch (error) {
+    if (error instanceof DuckDbError) throw shardError(error, table.name);
+    if (error instanceof BadRowError) {
+      throw new TandemError('BAD_ROW', error.message, {
+        place: { shard: table.name, rowGroup: 0, row: error.rowInChunk, column: error.featureLabel }, remedy: error.remedy, cause: error,
+      });
+    }
+    throw error;
+  }
+  return values;
+}
+
+function allocateTensor(tensor: TensorLayout, rowCount: number): TensorValues {
+  const length = rowCount * tensor.width;
+  const elementType: ElementType = tensor.elementType;
+  return elementType === 'string' ? new Array<string>(length).fill('') : viewOf(elementType, new ArrayBuffer(length * elementBytes[elementType]), 0, length);
+}
