@@ -1,10 +1,10 @@
 /** What crosses a thread: plain data and addresses, never rows. */
-import type { Span } from './batch.ts';
+import type { NumberArray, Span } from './batch.ts';
 import type { Pointer } from './engines/native.ts';
 import type { SharedMemory } from './engines/wasm.ts';
 import type { ErrorRecord } from './errors.ts';
 import type { CheckReport, InspectReport, ScoreOptions } from './options.ts';
-import type { RunPlan } from './plan.ts';
+import type { ModelPlan, RunPlan } from './plan.ts';
 
 /** Options without the functions that cannot cross a thread. */
 export type PlainScoreOptions = Omit<ScoreOptions, 'signal' | 'onProgress' | 'onWarning'>;
@@ -79,3 +79,36 @@ export const control = {
   batchSize: 2,
   length: 3,
 } as const;
+
+/** What the first thread of `scoreBatches` finds out for the others. */
+export interface BatchPlan {
+  readonly engines: Engines;
+  readonly model: ModelPlan;
+  readonly batchSize: number | undefined;
+  readonly slotRows: number;
+  /** SELECT list over a batch, which is called `shard` in it. */
+  readonly projection: string;
+}
+
+export interface BatchWorkerStart {
+  readonly threadIndex: number;
+  readonly model: string;
+  readonly batchSize: number | undefined;
+  readonly control: Int32Array;
+  /** Undefined for the first thread, which makes it. */
+  readonly plan: BatchPlan | undefined;
+}
+
+export type BatchRequest =
+  /** One batch to score, as an Arrow IPC stream. */
+  | { readonly kind: 'score'; readonly index: number; readonly ipc: Uint8Array }
+  /** Free everything and end. The first thread, which opened the engines, is asked last. */
+  | { readonly kind: 'close' };
+
+/** Values of one output tensor for all rows of a batch. */
+export type ScoredValues = NumberArray | string[];
+
+export type BatchReply =
+  | { readonly kind: 'planned'; readonly plan: BatchPlan }
+  | { readonly kind: 'scored'; readonly index: number; readonly values: readonly ScoredValues[] }
+  | { readonly kind: 'failed'; readonly error: ErrorRecord };

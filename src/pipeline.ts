@@ -66,6 +66,7 @@ async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<v
     await crew.finished();
     report('done');
   } catch (error) {
+    report('scoring');
     cleanOutput(plan.output, crew.attempt);
     throw error;
   } finally {

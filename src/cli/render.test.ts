@@ -47,7 +47,7 @@ test('score', () => {
   });
   assert.match(
     resumed,
-    /^scored 10 rows of 3 shards .*\n {2}2 more shards whole already\n {2}9 rows written\n {2}batch .*4,096, 2 threads, /,
+    /^scored 10 rows of 3 shards .*\n {2}2 more shards whole already\n {2}9 rows written\n {2}batch .*4,096, 2 threads/,
   );
   assert.match(
     renderScore({ ...scored, shards: 0, shardsSkipped: 2 }),

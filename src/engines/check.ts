@@ -10,7 +10,8 @@ import { parseArgs } from 'node:util';
 import { asTandemError, errorCodes, formatError, TandemError } from '../errors.ts';
 import { loadDuckDb } from './duckdb/bindings.ts';
 import { parseDuckDbHeader, parseOrtApi, parseOrtApiVersion, type Declaration } from './headers.ts';
-import { loadOnnxRuntime, readApiTable } from './onnxruntime/bindings.ts';
+import { ortApiFunctions } from './onnxruntime/api-table.ts';
+import { loadOnnxRuntime } from './onnxruntime/bindings.ts';
 import { selfTest, type SelfTestLine } from './selftest.ts';
 
 /** What a header says against what we have; one line per difference, or one that says there is none. */
@@ -94,7 +95,7 @@ function main(): number {
   const lines = selfTest();
   if (flags.header !== undefined) {
     const bound = boundFunctions(loadOnnxRuntime());
-    lines.push(...compareOrtHeader(readHeader(flags.header), readApiTable().functions, bound));
+    lines.push(...compareOrtHeader(readHeader(flags.header), ortApiFunctions, bound));
   }
   if (flags['duckdb-header'] !== undefined) {
     lines.push(...compareDuckDbHeader(readHeader(flags['duckdb-header']), boundFunctions(loadDuckDb())));

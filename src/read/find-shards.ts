@@ -47,7 +47,7 @@ async function findOne(pattern: string): Promise<Found> {
   return { folder, paths };
 }
 
-/** The folder that a glob starts in, and the rest of it; a folder whose name has glob characters counts if it exists. */
+/** The folder that a glob starts in, and the rest; a folder whose name has glob characters counts if it exists. */
 async function fixedPart(pattern: string): Promise<{ folder: string; rest: string }> {
   const segments = pattern.split('/');
   let folder = pattern.startsWith('/') ? '/' : resolve('.');
@@ -80,7 +80,8 @@ function commonFolder(a: string, b: string): string {
 }
 
 function nothingFound(pattern: string): TandemError {
-  return new TandemError('NO_SHARDS', `Expected \`${pattern}\` to match Parquet files, got none, looking from ${process.cwd()}.`, {
+  const from = process.cwd();
+  return new TandemError('NO_SHARDS', `Expected \`${pattern}\` to match Parquet files, got none, looking from ${from}.`, {
     remedy: "Check the path; in a shell put a pattern in quotes: 'data/**/*.parquet'.",
   });
 }

@@ -16,13 +16,23 @@ import type { Slot, SlotScorer } from '../score/scorer.ts';
 import type { InFlight } from '../write/in-flight.ts';
 import { explainSqlFailure } from './sql-failure.ts';
 
+/** Rows to score: where SQL finds them, and how errors name them. */
+export interface LaneRows extends SpanAddress {
+  readonly name: string;
+  readonly rowGroupRows: readonly number[];
+  /** One result column for each request of the model's features. */
+  readonly sql: string;
+  /** What stands after FROM, with `file_row_number` as a column; undefined: single rows cannot be looked up. */
+  readonly numberedFrom: string | undefined;
+}
+
 /** What a lane needs; all of it belongs to its thread but the shared counters. */
 export interface LaneParts {
-  readonly plan: RunPlan;
+  readonly plan: Pick<RunPlan, 'model' | 'slotRows' | 'batchSize'>;
   readonly connection: Connection;
   readonly slot: Slot;
   readonly scorer: SlotScorer;
-  readonly inFlight: InFlight;
+  readonly inFlight: Pick<InFlight, 'enter'>;
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
   /** Seconds, from a monotonic clock. */
@@ -38,7 +48,7 @@ export class Lane {
   readonly #parts: LaneParts;
   readonly #featurizers: readonly Featurizer[];
   #sweep: BatchSizeState;
-  #shard: PlannedShard | undefined;
+  #rows: LaneRows | undefined;
   #source: ChunkSource | undefined;
   #chunk: Chunk | undefined;
   #chunkRow = 0;
@@ -56,19 +66,15 @@ export class Lane {
     this.#sweep = startSweep(parts.plan.slotRows);
   }
 
-  /** Starts on rows of a shard; all of them when no span is given. */
-  open(shard: PlannedShard, span?: Span): void {
-    const { plan, connection } = this.#parts;
+  /** Starts on rows; what was open before is closed. @throws BAD_ROW, BAD_SHARD, STOPPED */
+  open(rows: LaneRows): void {
     this.close();
-    this.#shard = shard;
-    this.#nextRow = span?.firstRow ?? 0;
-    this.#endRow = this.#nextRow + (span?.rowCount ?? shard.rowCount);
+    this.#rows = rows;
+    this.#nextRow = rows.firstRow;
+    this.#endRow = rows.firstRow + rows.rowCount;
     this.#chunk = undefined;
-    const { projection } = plan.schemas[shard.schema]!;
-    const options = span === undefined ? '' : ', file_row_number=true';
-    const where = span === undefined ? '' : ` WHERE shard.file_row_number BETWEEN ${span.firstRow} AND ${this.#endRow - 1}`;
-    const sql = `SELECT ${projection} FROM ${readParquet(shard.path, options)} AS shard${where}`;
-    this.#source = this.#translate(() => openChunks(connection, sql, plan.model.inputs.flatMap(requestsOf)));
+    const requests = this.#parts.plan.model.inputs.flatMap(requestsOf);
+    this.#source = this.#translate(() => openChunks(this.#parts.connection, rows.sql, requests));
   }
 
   /** The next batch's scores; undefined at the end. @throws BAD_ROW, BAD_SHARD, BAD_MODEL, STOPPED */
@@ -90,7 +96,7 @@ export class Lane {
       this.#expectAllRows();
       return undefined;
     }
-    const address = { shardIndex: this.#shard!.index, firstRow: this.#nextRow, rowCount };
+    const address = { shardIndex: this.#rows!.shardIndex, firstRow: this.#nextRow, rowCount };
     inFlight.enter(address);
     const started = now();
     scorer.score(rowCount);
@@ -125,7 +131,7 @@ export class Lane {
       if (!(error instanceof BadRowError)) throw error;
       const row = this.#nextRow + filled + (error.rowInChunk - this.#chunkRow);
       throw new TandemError('BAD_ROW', error.message, {
-        place: { row, rowGroup: rowGroupOf(this.#shard!, row), column: error.featureLabel }, remedy: error.remedy, cause: error,
+        place: { row, ...rowGroupPlace(this.#rows!, row), column: error.featureLabel }, remedy: error.remedy, cause: error,
       });
     }
   }
@@ -156,15 +162,31 @@ export class Lane {
     try {
       return work();
     } catch (error) {
-      const shard = this.#shard!;
+      const rows = this.#rows!;
       const stopped = Atomics.load(this.#parts.control, control.stop) !== 0;
       if (stopped) throw new TandemError('STOPPED', 'The run was stopped.', { cause: error });
-      if (error instanceof DuckDbError) throw explainSqlFailure(this.#parts, shard, error) ?? shardError(error, shard.name);
+      if (error instanceof DuckDbError) throw explainSqlFailure(this.#parts, rows, error) ?? shardError(error, rows.name);
       if (!(error instanceof TandemError)) throw error;
-      const row = error.code === 'BAD_MODEL' ? { row: this.#nextRow, rowGroup: rowGroupOf(shard, this.#nextRow) } : {};
-      throw error.at({ shard: shard.name, ...row });
+      const row = error.code === 'BAD_MODEL' ? { row: this.#nextRow, ...rowGroupPlace(rows, this.#nextRow) } : {};
+      throw error.at({ shard: rows.name, ...row });
     }
   }
+}
+
+/** Rows of a planned shard; all of them when no span is given. */
+export function shardRows(plan: RunPlan, shard: PlannedShard, span: Span = { firstRow: 0, rowCount: shard.rowCount }): LaneRows {
+  const { projection } = plan.schemas[shard.schema]!;
+  const numberedFrom = `${readParquet(shard.path, ', file_row_number=true')} AS shard`;
+  const { firstRow, rowCount } = span;
+  const sql = rowCount === shard.rowCount
+    ? `SELECT ${projection} FROM ${readParquet(shard.path)} AS shard`
+    : `SELECT ${projection} FROM ${numberedFrom} WHERE shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
+  return { shardIndex: shard.index, firstRow, rowCount, name: shard.name, rowGroupRows: shard.rowGroupRows, sql, numberedFrom };
+}
+
+/** Batches that somebody hands over have no row groups. */
+function rowGroupPlace(rows: LaneRows, row: number): { readonly rowGroup?: number } {
+  return rows.rowGroupRows.length === 0 ? {} : { rowGroup: rowGroupOf(rows, row) };
 }
 
 /** Row group that holds a row. */

@@ -13,7 +13,7 @@ import { InFlight } from '../write/in-flight.ts';
 import { inFlightPath } from '../write/output-folder.ts';
 import { sliceColumns } from '../write/score-columns.ts';
 import { ShardWriter } from '../write/shard-writer.ts';
-import { Lane, type ScoredBatch } from './lane.ts';
+import { Lane, shardRows, type ScoredBatch } from './lane.ts';
 
 const start = workerData as WorkerStart;
 const { plan, engines } = start;
@@ -37,7 +37,7 @@ function scoreWhole(lane: Lane, writer: ShardWriter, shard: PlannedShard): void 
     taken += rowCount;
     return { rowCount, columns };
   };
-  lane.open(shard);
+  lane.open(shardRows(plan, shard));
   const bytes = writer.write(shard, next);
   post({ kind: 'shardDone', shardIndex: shard.index, rowCount: shard.rowCount, bytes });
 }
@@ -45,7 +45,7 @@ function scoreWhole(lane: Lane, writer: ShardWriter, shard: PlannedShard): void 
 /** Scores the spans that are left of a split shard; the writer's thread takes them from the ring. */
 function scoreSpans(lane: Lane, ring: RingFiller, shard: PlannedShard): void {
   for (let span = ring.takeSpan(); span !== undefined; span = ring.takeSpan()) {
-    lane.open(shard, span);
+    lane.open(shardRows(plan, shard, span));
     for (let batch = lane.next(); batch !== undefined; batch = lane.next()) {
       ring.put(span.index, batch.firstRow, batch.rowCount, batch.outputs);
     }

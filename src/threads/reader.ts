@@ -3,7 +3,9 @@ import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { asTandemError, bug } from '../errors.ts';
 import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
 import { buffersOf } from '../read/arrow/layout.ts';
-import { batchesAheadMax, connectionState, control, type ReaderMessage, type ReaderTask } from '../read/arrow/messages.ts';
+import {
+  batchesAheadMax, connectionState, control, type ReaderMessage, type ReaderTask,
+} from '../read/arrow/messages.ts';
 import { readShardBatches } from '../read/arrow/shard-batches.ts';
 
 function main(port: MessagePort, task: ReaderTask): void {

@@ -29,7 +29,8 @@ function structOfField(field: Field, release: Pointer): CStruct {
 }
 
 function fieldStruct(
-  name: string, format: string, nullable: boolean, children: readonly CStruct[], dictionary: CStruct | null, release: Pointer,
+  name: string, format: string, nullable: boolean, children: readonly CStruct[], dictionary: CStruct | null,
+  release: Pointer,
 ): CStruct {
   const memory = new BigUint64Array(schemaBytes / 8);
   const texts = { name: Buffer.from(`${name}\0`), format: Buffer.from(`${format}\0`) };

@@ -65,7 +65,8 @@ const signatures = {
   duckdb_vector_reference_vector: 'void duckdb_vector_reference_vector(void *target, void *source)',
   duckdb_create_data_chunk: 'void *duckdb_create_data_chunk(const void *types, uint64_t count)',
   duckdb_data_chunk_reset: 'void duckdb_data_chunk_reset(void *chunk)',
-  duckdb_connection_get_arrow_options: 'void duckdb_connection_get_arrow_options(void *connection, _Out_ void **options)',
+  duckdb_connection_get_arrow_options:
+    'void duckdb_connection_get_arrow_options(void *connection, _Out_ void **options)',
   duckdb_destroy_arrow_options: 'void duckdb_destroy_arrow_options(_Inout_ void **options)',
   duckdb_to_arrow_schema:
     'void *duckdb_to_arrow_schema(void *options, const void *types, const char **names, uint64_t count, void *schema)',
@@ -228,7 +229,7 @@ export function callWithMemory(address: Pointer, memory: Memory): void {
   koffi.call(address, callbackTypes!.info, memory);
 }
 
-/** Address of a C function that changes nothing whatever its arguments are: the `release` of memory that is JavaScript's. */
+/** Address of a C function that changes nothing, whatever it is given: the `release` of memory that is JavaScript's. */
 export function harmlessFunction(): Pointer {
   return openLibrary(duckDbLibraryPath(), 'DuckDB').symbol('duckdb_library_version') as Pointer;
 }

@@ -1,13 +1,13 @@
 /**
- * ONNX Runtime's C API as far as we use it: one table of function pointers, `OrtApi`, whose order is in `api-table.json`
+ * ONNX Runtime's C API as far as we use it: one table of function pointers, `OrtApi`, whose order is in `api-table.ts`
  * (checked by `npm run engines:check`). A wrong signature would kill the process.
  */
-import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { TandemError } from '../../errors.ts';
 import { openLibrary, type Memory, type Pointer } from '../native.ts';
+import { ortApiFunctions } from './api-table.ts';
 
 /** Version of the library that this table was written for, and of its OrtApi struct. */
 export const onnxRuntimeVersion = '1.30.0';
@@ -138,17 +138,6 @@ export function onnxRuntimeLibraryPath(): string {
   return join(root, 'bin', 'napi-v6', process.platform, process.arch, file);
 }
 
-export interface ApiTable {
-  readonly version: number;
-  /** Function names in the order of the C struct. */
-  readonly functions: readonly string[];
-}
-
-export function readApiTable(): ApiTable {
-  const path = new URL('../../../../src/engines/onnxruntime/api-table.json', import.meta.url);
-  return JSON.parse(readFileSync(path, 'utf8')) as ApiTable;
-}
-
 /** Binds the library once per thread and checks its version. @throws ENVIRONMENT */
 export function loadOnnxRuntime(): OnnxRuntime {
   if (functions !== undefined) return functions;
@@ -162,7 +151,7 @@ export function loadOnnxRuntime(): OnnxRuntime {
     });
   }
   const api = koffi.call(getApi, koffi.proto('void *OrtGetApi(uint32_t version)'), ortApiVersion) as Pointer;
-  const names = readApiTable().functions;
+  const names = ortApiFunctions;
   const pointers = koffi.decode(api, koffi.array('void *', names.length)) as Pointer[];
   const bound = Object.entries(signatures).map(([name, signature]) => {
     const prototype = koffi.proto(signature.replace('NAME', `Ort${name}`));

@@ -47,7 +47,7 @@ function typeOf(field: ArrowField): DataType {
     // DuckDB names the session's time zone, which is the machine's; what a column with a zone holds are UTC instants.
     return new Timestamp(timeUnits[format[2]!]!, format.length > 4 ? 'UTC' : null);
   }
-  if (format.startsWith('tt')) return new Time(timeUnits[format[2]!]!, format[2] === 's' || format[2] === 'm' ? 32 : 64);
+  if (format.startsWith('tt')) return new Time(timeUnits[format[2]!]!, /[sm]/.test(format[2]!) ? 32 : 64);
   if (format.startsWith('d:')) {
     const { precision, scale, bitWidth } = decimalOf(format);
     return new Decimal(scale, precision, bitWidth);
@@ -95,7 +95,6 @@ function dataOf(type: DataType, column: ColumnData, dictionary?: Vector): Data {
 
 /** The bytes as the array class that apache-arrow expects for the type. */
 function typedValues(type: DataType, bytes: Uint8Array<ArrayBuffer>): unknown {
-  const arrayClass = (type as DataType & { ArrayType: { new (buffer: ArrayBuffer, offset: number, length: number): unknown } })
-    .ArrayType as Uint8ArrayConstructor;
+  const arrayClass = type.ArrayType as Uint8ArrayConstructor;
   return new arrayClass(bytes.buffer, bytes.byteOffset, bytes.byteLength / arrayClass.BYTES_PER_ELEMENT);
 }

@@ -1,10 +1,9 @@
 /** Bitmaps as Arrow and DuckDB have them: least significant bit first. */
 
-/**
- * Copies bits. Those of the target from `targetBit` on must be 0 before.
- * @param source at least one byte longer than the bits need is not required; missing bytes count as 0
- */
-export function copyBits(target: Uint8Array, targetBit: number, source: Uint8Array, sourceBit: number, count: number): void {
+/** Copies bits. Those of the target from `targetBit` on must be 0 before. */
+export function copyBits(
+  target: Uint8Array, targetBit: number, source: Uint8Array, sourceBit: number, count: number,
+): void {
   if ((targetBit & 7) === 0 && (sourceBit & 7) === 0 && (count & 7) === 0) {
     target.set(source.subarray(sourceBit >> 3, (sourceBit + count) >> 3), targetBit >> 3);
     return;

@@ -185,7 +185,7 @@ function grown(bytes: Uint8Array, byteCount: number): Uint8Array<ArrayBuffer> {
   return larger;
 }
 
-/** Memory that need not be zero: the C library may give pages that the process has already, which is several times cheaper. */
+/** Memory that need not be zero: the C library may give pages that the process has already, which is cheaper. */
 function uninitialized(byteCount: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(Buffer.allocUnsafeSlow(byteCount).buffer as ArrayBuffer);
 }

@@ -40,7 +40,7 @@ export function decimalOf(format: string): { precision: number; scale: number; b
   return { precision: precision!, scale: scale!, bitWidth: bitWidth ?? 128 };
 }
 
-/** A finished column in Arrow's layout: plain data whose buffers are its own and may be transferred to another thread. */
+/** A finished column in Arrow's layout: plain data, whose buffers are its own and may go to another thread. */
 export interface ColumnData {
   readonly length: number;
   /** LSB first, 1 = valid; null: no row is null. */

@@ -14,11 +14,24 @@ export interface ReaderTask {
   readonly control: Int32Array;
 }
 
+/** Comes before a shard's batches. `dictionaries`: one per column; null where it has none. */
+export interface ShardStart {
+  readonly kind: 'shard';
+  readonly fields: readonly ArrowField[];
+  readonly dictionaries: readonly (ColumnData | null)[];
+}
+
+/** A finished batch, whose buffers are transferred. */
+export interface ShardBatch {
+  readonly kind: 'batch';
+  readonly rowCount: number;
+  readonly columns: readonly ColumnData[];
+}
+
 export type ReaderMessage =
   | { readonly kind: 'connected'; readonly connection: bigint }
-  /** Before the shard's batches. `dictionaries`: one per column; null where it has none. */
-  | { readonly kind: 'shard'; readonly fields: readonly ArrowField[]; readonly dictionaries: readonly (ColumnData | null)[] }
-  | { readonly kind: 'batch'; readonly rowCount: number; readonly columns: readonly ColumnData[] }
+  | ShardStart
+  | ShardBatch
   | { readonly kind: 'done' }
   | { readonly kind: 'failed'; readonly error: ErrorRecord };
 

@@ -2,25 +2,23 @@
 import { asTandemError, TandemError } from '../../errors.ts';
 import { ArrowExport, type ArrowField, type ArrowPiece } from '../../engines/duckdb/arrow.ts';
 import { loadDuckDb } from '../../engines/duckdb/bindings.ts';
-import { DuckDbError, quoteIdentifier, quotePath, type Connection, type RowStream } from '../../engines/duckdb/database.ts';
+import {
+  DuckDbError, quoteIdentifier, quotePath, type Connection, type RowStream,
+} from '../../engines/duckdb/database.ts';
 import { holdsArrowLayout } from '../../engines/duckdb/types.ts';
 import type { Pointer } from '../../engines/native.ts';
 import type { ShardFile } from '../find-shards.ts';
 import { ColumnBuilder } from './column-builder.ts';
 import type { ColumnData } from './layout.ts';
-
-/** What {@link readShardBatches} gives: first the columns' types, then batch after batch. */
-export type ShardPart =
-  | { readonly kind: 'shard'; readonly fields: readonly ArrowField[]; readonly dictionaries: readonly (ColumnData | null)[] }
-  | { readonly kind: 'batch'; readonly rowCount: number; readonly columns: readonly ColumnData[] };
+import type { ShardBatch, ShardStart } from './messages.ts';
 
 /**
- * Batches of exactly `batchRows` rows, the shard's last one shorter; none for a shard without rows.
+ * First the columns' types, then batches of exactly `batchRows` rows, the shard's last one shorter; none for a shard without rows.
  * @throws BAD_SHARD, BAD_COLUMN, MEMORY, each with the shard
  */
 export function* readShardBatches(
   connection: Connection, shard: ShardFile, columns: readonly string[] | undefined, batchRows: number,
-): Generator<ShardPart, void, void> {
+): Generator<ShardStart | ShardBatch, void, void> {
   const source = `read_parquet(${quotePath(shard.path)}, hive_partitioning=false)`;
   const projection = columns?.map(quoteIdentifier).join(', ') ?? '*';
   try {
@@ -55,7 +53,7 @@ class BatchAssembly {
     this.#builders = this.#export.fields.map((field) => new ColumnBuilder(field));
   }
 
-  *run(rowCount: number, batchRows: number): Generator<ShardPart, void, void> {
+  *run(rowCount: number, batchRows: number): Generator<ShardStart | ShardBatch, void, void> {
     let rowsDone = 0;
     let rowsInBatch = 0;
     let batchEnd = 0;
@@ -95,7 +93,7 @@ class BatchAssembly {
     });
   }
 
-  #shardPart(columns: readonly ChunkColumn[]): ShardPart {
+  #shardPart(columns: readonly ChunkColumn[]): ShardStart | ShardBatch {
     const { fields } = this.#export;
     return { kind: 'shard', fields, dictionaries: fields.map((field, index) => dictionaryOf(field, columns[index]!)) };
   }
@@ -129,10 +127,10 @@ function inShard(error: unknown, shard: ShardFile): TandemError {
   if (!(error instanceof DuckDbError)) return asTandemError(error).at({ shard: shard.name });
   const options = { place: { shard: shard.name }, cause: error };
   if (error.message.startsWith('Out of Memory')) {
-    return new TandemError('MEMORY', `Expected the shard's row groups to fit into memory, got: ${error.message}.`, options);
+    return new TandemError('MEMORY', `Expected the row groups to fit into memory, got: ${error.message}.`, options);
   }
   if (error.message.startsWith('Binder Error')) {
-    return new TandemError('BAD_COLUMN', `Expected the shard to have the columns asked for, got: ${error.message}.`, options);
+    return new TandemError('BAD_COLUMN', `Expected the shard to have the columns, got: ${error.message}.`, options);
   }
   return new TandemError('BAD_SHARD', `Expected a readable Parquet file, got: ${error.message}.`, {
     ...options, remedy: 'Write the file again, or leave it out of the pattern.',

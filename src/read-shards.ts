@@ -1,9 +1,9 @@
 /** Parquet shards as Arrow batches: the loader by itself. */
 import type { RecordBatch } from 'apache-arrow';
-import { bug, TandemError } from '../../errors.ts';
-import { findShards } from '../find-shards.ts';
-import { RecordBatchMaker } from './arrow-types.ts';
-import { ReaderThread } from './reader-thread.ts';
+import { bug, TandemError } from './errors.ts';
+import { findShards } from './read/find-shards.ts';
+import { RecordBatchMaker } from './read/arrow/arrow-types.ts';
+import { ReaderThread } from './threads/reader-thread.ts';
 
 export interface ReadShardsOptions {
   /** Names of the columns to read, in the order of the batches' columns. Default: all, in the file's order. */
@@ -35,7 +35,8 @@ export async function* readShards(
 ): AsyncGenerator<RecordBatch, void, void> {
   const { columns, batchRows = batchRowsDefault, signal } = options;
   if (!Number.isInteger(batchRows) || batchRows < 1 || batchRows > batchRowsMax) {
-    throw new TandemError('USAGE', `Expected batchRows to be a whole number from 1 to ${batchRowsMax}, got ${batchRows}.`);
+    const expected = `a whole number from 1 to ${batchRowsMax}`;
+    throw new TandemError('USAGE', `Expected batchRows to be ${expected}, got \`${batchRows}\`.`);
   }
   if (columns?.length === 0) throw new TandemError('USAGE', 'Expected columns to name at least one column, got [].');
   const shards = await findShards(patterns);

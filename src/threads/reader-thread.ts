@@ -1,9 +1,9 @@
 /** The reader's thread as its caller sees it. */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import { bug, TandemError } from '../../errors.ts';
-import { interrupt } from '../../engines/duckdb/database.ts';
-import { connectionState, control, type ReaderMessage, type ReaderTask } from './messages.ts';
+import { bug, TandemError } from '../errors.ts';
+import { interrupt } from '../engines/duckdb/database.ts';
+import { connectionState, control, type ReaderMessage, type ReaderTask } from '../read/arrow/messages.ts';
 
 export class ReaderThread {
   readonly #control: Int32Array;
@@ -17,7 +17,7 @@ export class ReaderThread {
   constructor(task: Omit<ReaderTask, 'control'>) {
     this.#control = new Int32Array(new SharedArrayBuffer(control.length * 4));
     const workerData: ReaderTask = { ...task, control: this.#control };
-    this.#worker = new Worker(new URL('../../threads/reader.js', import.meta.url), { workerData });
+    this.#worker = new Worker(new URL('./reader.js', import.meta.url), { workerData });
     this.#exited = once(this.#worker, 'exit').catch(() => {});
     this.#worker.on('message', (message: ReaderMessage) => {
       if (message.kind === 'connected') this.#connection = message.connection;
@@ -26,7 +26,7 @@ export class ReaderThread {
     });
     this.#worker.on('error', (error) => this.#fail(error));
     this.#worker.on('exit', () => this.#fail(bug('The reader thread ended without a word')));
-    // A generator that its owner forgot must not keep the process alive; next and close hold the thread while they wait.
+    // A generator that its owner forgot must not keep the process alive; next and close hold it while they wait.
     this.#worker.unref();
   }
 

@@ -1,0 +1,132 @@
+/** Entry of a thread that scores Arrow batches handed to it: SQL over the batch, then the same lane as for shards. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { tableFromIPC, type RecordBatch } from 'apache-arrow';
+import { viewOf, elementBytes, type NumberArray, type TensorValues } from '../batch.ts';
+import { loadContract } from '../contract/load.ts';
+import { registerArrowTable, type ArrowTable } from '../engines/duckdb/arrow-import.ts';
+import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
+import { createRunOptions } from '../engines/onnxruntime/run.ts';
+import { closeSession, openSession } from '../engines/onnxruntime/session.ts';
+import { asTandemError, bug } from '../errors.ts';
+import { type BatchPlan, type BatchReply, type BatchRequest, type BatchWorkerStart, type ScoredValues } from '../messages.ts';
+import { planModel, resolveModel } from '../planning/model.ts';
+import { slotRowsFor } from '../planning/allocate.ts';
+import { describe } from '../read/footers.ts';
+import { explainLoadFailure } from '../score/load-failure.ts';
+import { layOutSlot, slotBytes, SlotScorer } from '../score/scorer.ts';
+import { Lane } from './lane.ts';
+
+const start = workerData as BatchWorkerStart;
+const tableName = `tandem_batch_${start.threadIndex}`;
+
+let connection: Connection | undefined;
+let table: ArrowTable | undefined;
+let lane: Lane | undefined;
+let scorer: SlotScorer | undefined;
+let plan = start.plan;
+
+function post(reply: BatchReply, transfer: ArrayBuffer[] = []): void {
+  parentPort!.postMessage(reply, transfer);
+}
+
+function readBatch(ipc: Uint8Array): RecordBatch {
+  const batch = tableFromIPC(ipc).batches[0];
+  if (batch === undefined) throw bug('A batch without rows was handed over');
+  return batch;
+}
+
+/** The first thread opens the engines and fits the model to the first batch; the others take over what it found. */
+function openAndPlan(batch: RecordBatch): BatchPlan {
+  const database = openDatabase();
+  connection = new Connection(database);
+  const { contract } = loadContract(start.model);
+  let session;
+  try {
+    session = openSession(contract.modelPath, { intraOpThreads: 1 });
+  } catch (error) {
+    throw explainLoadFailure(error, contract.modelPath);
+  }
+  table = registerArrowTable(connection, tableName, batch);
+  const from = `${tableName}()`;
+  const source = { name: 'the first batch', from, rowCount: batch.numRows, columns: describe(connection, '*', from) };
+  const engines = { connection, session };
+  const resolved = resolveModel(engines, start.model, [source]);
+  const model = planModel(engines, [source], resolved);
+  const batchSize = model.fixedBatchRows ?? start.batchSize;
+  return {
+    engines: { database, session }, model, batchSize,
+    slotRows: slotRowsFor(slotBytes(model, 64) / 64, batchSize),
+    projection: resolved.schemas.projection(source, resolved.requests),
+  };
+}
+
+function createLane(known: BatchPlan, open: Connection): Lane {
+  const runOptions = createRunOptions();
+  const slot = layOutSlot(known.model, known.slotRows, new ArrayBuffer(slotBytes(known.model, known.slotRows)), 0);
+  scorer = new SlotScorer(known.model, known.engines.session, runOptions, slot);
+  return new Lane({
+    plan: known, connection: open, slot, scorer,
+    inFlight: { enter: () => {} }, control: start.control, rowsScored: new BigInt64Array(new SharedArrayBuffer(8)),
+    now: () => performance.now() / 1000,
+  });
+}
+
+function scoreBatch(request: Extract<BatchRequest, { kind: 'score' }>): void {
+  const batch = readBatch(request.ipc);
+  if (plan === undefined) {
+    plan = openAndPlan(batch);
+    post({ kind: 'planned', plan });
+  }
+  connection ??= new Connection(plan.engines.database);
+  if (table === undefined) table = registerArrowTable(connection, tableName, batch);
+  else table.replace(batch);
+  lane ??= createLane(plan, connection);
+  const values = emptyScores(plan, batch.numRows);
+  lane.open({
+    shardIndex: 0, firstRow: 0, rowCount: batch.numRows, name: `batch ${request.index}`, rowGroupRows: [],
+    sql: `SELECT ${plan.projection} FROM ${tableName}() AS shard`, numberedFrom: undefined,
+  });
+  for (let scored = lane.next(); scored !== undefined; scored = lane.next()) {
+    const { firstRow, rowCount, outputs } = scored;
+    values.forEach((target, output) => append(target, outputs[output]!, plan!.model.outputs[output]!.width, firstRow, rowCount));
+  }
+  lane.close();
+  post({ kind: 'scored', index: request.index, values }, values.flatMap((each) => (Array.isArray(each) ? [] : [each.buffer as ArrayBuffer])));
+}
+
+function emptyScores({ model }: BatchPlan, rowCount: number): ScoredValues[] {
+  return model.outputs.map(({ elementType, width }) => {
+    const length = rowCount * width;
+    return elementType === 'string' ? new Array<string>(length) : viewOf(elementType, new ArrayBuffer(length * elementBytes[elementType]), 0, length);
+  });
+}
+
+function append(target: ScoredValues, source: TensorValues, width: number, firstRow: number, rowCount: number): void {
+  if (Array.isArray(target)) {
+    for (let index = 0; index < rowCount * width; index++) target[firstRow * width + index] = (source as string[])[index]!;
+    return;
+  }
+  (target as Float64Array).set((source as NumberArray).subarray(0, rowCount * width) as Float64Array, firstRow * width);
+}
+
+function close(): void {
+  lane?.close();
+  scorer?.close();
+  table?.dispose();
+  connection?.close();
+  // Only the first thread started without a plan: what it found is its own to close.
+  if (start.plan === undefined && plan !== undefined) {
+    closeSession(plan.engines.session);
+    closeDatabase(plan.engines.database);
+  }
+  parentPort!.close();
+}
+
+parentPort!.on('message', (request: BatchRequest) => {
+  if (request.kind === 'close') return close();
+  try {
+    scoreBatch(request);
+  } catch (error) {
+    post({ kind: 'failed', error: asTandemError(error).toRecord() });
+  }
+});
