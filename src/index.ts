@@ -7,5 +7,5 @@ export type {
 export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
-export { readShards, type ReadShardsOptions } from './read/arrow/read-shards.ts';
+export { readShards, type ReadShardsOptions } from './read-shards.ts';
 export { scoreBatches, type ScoreBatchesOptions } from './score-batches.ts';

@@ -4,6 +4,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { checkFlags } from './cli/check.ts';
+import type { Flag } from './cli/flags.ts';
+import { inspectFlags } from './cli/inspect.ts';
+import { scoreFlags } from './cli/score.ts';
 import { errorCodes } from './errors.ts';
 
 /** Compiled tests run from dist/src; the rules are about the sources. */
@@ -112,4 +116,19 @@ test('paths that the README links to exist', () => {
   const linked = [...readme.matchAll(/\]\(((?!https?:|#)[^)]+)\)/g)].map(([, path]) => path!.replace(/\/$/, ''));
   assert.deepEqual(linked.filter((path) => !present.has(path)), []);
   assert.equal(relative(root, join(root, 'README.md')), 'README.md');
+});
+
+/** One flag as a row of the README's tables. */
+function flagRow({ name, value, describe, required, otherwise, choices }: Flag): string {
+  const more = [
+    choices === undefined ? undefined : choices.join(', '),
+    required === undefined ? undefined : required === 'always' ? 'required' : `required ${required}`,
+    otherwise === undefined ? undefined : `otherwise: ${otherwise}`,
+  ].filter((part) => part !== undefined);
+  return `| \`--${name}${value === undefined ? '' : ` <${value}>`}\` | ${describe}${more.length === 0 ? '' : ` (${more.join('; ')})`} |`;
+}
+
+test('the README lists the flags of each command, and no other', () => {
+  const rows = readFileSync(join(root, 'README.md'), 'utf8').split('\n').filter((line) => line.startsWith('| `--'));
+  assert.deepEqual(rows, [...scoreFlags, ...inspectFlags, ...checkFlags].map(flagRow));
 });

@@ -16,7 +16,7 @@ const typedColumns: Readonly<Record<string, string>> = {
   nested: `CASE WHEN i % 7 = 5 THEN NULL ELSE [['a' || i], NULL, []] END`,
   pair: `CASE WHEN i % 7 = 6 THEN NULL ELSE {'name': 'n' || i, 'tags': [i::VARCHAR]} END`,
   pairs: `MAP {'k' || i: i}`,
-  at: `CASE WHEN i % 7 = 0 THEN NULL ELSE TIMESTAMP '2026-01-01 00:00:00.123456' + INTERVAL (i) SECOND END`,
+  moment: `CASE WHEN i % 7 = 0 THEN NULL ELSE TIMESTAMP '2026-01-01 00:00:00.123456' + INTERVAL (i) SECOND END`,
   zoned: `(TIMESTAMP '2026-01-01 00:00:00.123456' + INTERVAL (i) SECOND)::TIMESTAMPTZ`,
   nanos: `make_timestamp_ns(1767225600123456789 + i)`,
   day: `DATE '1969-12-30' + i::INTEGER`,
@@ -68,7 +68,7 @@ for (const compression of ['snappy', 'zstd', 'none'] as const) {
 test('all columns of a shard that threads share', async (t) => {
   const place = new Workplace(t);
   place.writeModel(identityModel('float32'), copyContract);
-  const columns = ['text', 'amount', 'list', 'at', 'pair'];
+  const columns = ['text', 'amount', 'list', 'moment', 'pair'];
   const selected = columns.map((name) => `${typedColumns[name]} AS ${name}`).join(', ');
   const shard = place.shard('a.parquet', `SELECT i::FLOAT AS x, ${selected} FROM range(530000) rows(i)`, { rowGroupRows: 40 * 2048 });
   await place.score({ threads: 2 });
@@ -86,9 +86,9 @@ test('a list, in its own order', async (t) => {
   const place = new Workplace(t);
   place.writeModel(identityModel('float32'), { ...copyContract, keep: ['text'] });
   const shard = place.shard('a.parquet', typedShard(100));
-  await place.score({ keep: ['pair', 'amount', 'at'] });
+  await place.score({ keep: ['pair', 'amount', 'moment'] });
   assert.deepEqual(Object.keys(place.rows('a.parquet')[0]!), ['pair', 'amount', 'at', 'y']);
-  assertSameColumns(shard, join(place.output, 'a.parquet'), ['pair', 'amount', 'at']);
+  assertSameColumns(shard, join(place.output, 'a.parquet'), ['pair', 'amount', 'moment']);
 });
 
 test('none', async (t) => {
@@ -113,7 +113,7 @@ test('the list of the contract, and all columns without one', async (t) => {
 test('zero rows make a valid output with the same types', async (t) => {
   const place = new Workplace(t);
   place.writeModel(identityModel('int64', ['N', 3]), { inputs: { x: [{ column: 'list3' }] } });
-  const shard = place.shard('a.parquet', `SELECT *, [1, 2, 3]::BIGINT[] AS list3 FROM (${typedShard(10)}) WHERE i IS NULL`.replace('i IS NULL', 'x < 0'));
+  const shard = place.shard('a.parquet', `SELECT *, [1, 2, 3]::BIGINT[] AS list3 FROM (${typedShard(10)}) WHERE x < 0`);
   await place.score();
   assert.deepEqual(place.rows('a.parquet'), []);
   assertSameColumns(shard, join(place.output, 'a.parquet'), ['x', ...Object.keys(typedColumns), 'list3']);

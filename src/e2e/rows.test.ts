@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { planScore } from '../index.ts';
+import { planScore } from '../pipeline.ts';
 import { Connection, quotePath } from '../engines/duckdb/database.ts';
 import { registerTableFunction } from '../engines/duckdb/table-function.ts';
 import { duckDbType } from '../engines/duckdb/types.ts';

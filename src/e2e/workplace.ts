@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
-import { planScore, score, TandemError, errorCodes, type ErrorCode, type ErrorPlace, type ScoreOptions, type ScoreResult } from '../index.ts';
+import { errorCodes, TandemError, type ErrorCode, type ErrorPlace } from '../errors.ts';
+import type { ScoreOptions, ScoreResult } from '../options.ts';
+import { planScore, score } from '../pipeline.ts';
 import { quotePath, type Value } from '../engines/duckdb/database.ts';
 import { writeModel, type ModelSpec } from '../testing/onnx.ts';
 import { readRows, tempDir, withConnection, writeShard, type WriteOptions } from '../testing/shards.ts';

@@ -11,7 +11,8 @@ after(() => rmSync(folder, { recursive: true }));
 
 for (const name of [
   'b.parquet', 'a.parquet', 'note.txt', 'g[1].parquet', 'g1.parquet', 'sub/c.parquet', 'sub/deep/d.parquet',
-  '_hidden.parquet', '.hidden.parquet', '_tmp/e.parquet', '.git/f.parquet', 'o[2]/x.parquet', 'o2/y.parquet', "sp ace/it's.parquet",
+  '_hidden.parquet', '.hidden.parquet', '_tmp/e.parquet', '.git/f.parquet', 'o[2]/x.parquet', 'o2/y.parquet',
+  "sp ace/it's.parquet",
 ]) {
   mkdirSync(join(folder, dirname(name)), { recursive: true });
   writeFileSync(join(folder, name), '');

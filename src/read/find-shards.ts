@@ -80,8 +80,8 @@ function commonFolder(a: string, b: string): string {
 }
 
 function nothingFound(pattern: string): TandemError {
-  const from = process.cwd();
-  return new TandemError('NO_SHARDS', `Expected \`${pattern}\` to match Parquet files, got none, looking from ${from}.`, {
+  const message = `Expected \`${pattern}\` to match Parquet files, got none, looking from ${process.cwd()}.`;
+  return new TandemError('NO_SHARDS', message, {
     remedy: "Check the path; in a shell put a pattern in quotes: 'data/**/*.parquet'.",
   });
 }

@@ -40,8 +40,8 @@ export function readText(address: Pointer): string {
 }
 
 /**
- * Where an array's memory lies. It stays there as long as the array lives: asking for `buffer` moves the values of small
- * arrays, which V8 keeps in its own moving heap at first, out of it for good.
+ * Where an array's memory lies. It stays there as long as the array lives: asking for `buffer` moves the values of
+ * small arrays, which V8 keeps in its own moving heap at first, out of it for good.
  */
 export function addressOf(memory: Memory): Pointer {
   void memory.buffer;

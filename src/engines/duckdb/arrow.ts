@@ -1,6 +1,6 @@
 /**
- * Chunks of a query as Arrow arrays in native memory, through DuckDB's Arrow C data functions. The converter copies each
- * value once, in C++; nested types come out in Arrow's own layout.
+ * Chunks of a query as Arrow arrays in native memory, through DuckDB's Arrow C data functions. The converter copies
+ * each value once, in C++; nested types come out in Arrow's own layout.
  */
 import type { Pointer } from '../native.ts';
 import {

@@ -62,11 +62,11 @@ function columnOf(node: Node): ParquetColumn {
 }
 
 function leafOf(node: Node, path: readonly string[], rLevelMax: number, dLevelMax: number): Leaf {
-  const { Type, ConvertedType } = loadParquetJs().thrift;
+  const { Type } = loadParquetJs().thrift;
   return {
     path, rLevelMax, dLevelMax, type: leafType(node.element),
     physical: nameIn(Type, node.element.type) ?? 'no type',
-    converted: nameIn(ConvertedType, node.element.converted_type),
+    converted: convertedOf(node.element),
   };
 }
 
@@ -98,34 +98,32 @@ const convertedTypes: Readonly<Record<string, string>> = {
 };
 
 function leafType(element: ThriftSchemaElement): string {
-  const { Type, ConvertedType } = loadParquetJs().thrift;
-  const physical = nameIn(Type, element.type) ?? 'no type';
-  const converted = nameIn(ConvertedType, element.converted_type);
+  const physical = nameIn(loadParquetJs().thrift.Type, element.type) ?? 'no type';
+  const converted = convertedOf(element);
   const logical = element.logicalType;
-  if (converted === 'DECIMAL') return `DECIMAL(${element.precision ?? 0},${element.scale ?? 0})`;
+  if (converted === 'DECIMAL') return `DECIMAL(${logical?.DECIMAL?.precision ?? element.precision ?? 0},${logical?.DECIMAL?.scale ?? element.scale ?? 0})`;
   if (logical !== null) {
-    const known = Object.values(logical).some((member) => member !== null);
     if (logical.TIMESTAMP?.isAdjustedToUTC === true) return 'TIMESTAMP WITH TIME ZONE';
     if (logical.TIME?.isAdjustedToUTC === true) return 'TIME WITH TIME ZONE';
-    const time = logical.TIMESTAMP ?? logical.TIME;
-    if (time !== null && time.unit.MILLIS === null && time.unit.MICROS === null) return logical.TIME === null ? 'TIMESTAMP_NS' : 'TIME_NS';
+    if (converted === undefined && logical.TIMESTAMP !== null) return 'TIMESTAMP_NS';
+    if (converted === undefined && logical.TIME !== null) return 'TIME_NS';
     // UUID, FLOAT16 and what is younger than the library.
-    if (!known && converted === undefined) return `${physical} of a logical type unknown to parquetjs-lite`;
+    if (converted === undefined && logical.UNKNOWN === null) return `${physical} of a logical type that parquetjs-lite does not know`;
   }
-  if (converted !== undefined) return convertedTypes[converted] ?? converted;
-  return logicalType(logical) ?? physicalTypes[physical] ?? physical;
+  return (converted === undefined ? physicalTypes[physical] : convertedTypes[converted]) ?? physical;
 }
 
-/** For files without converted types. */
-function logicalType(logical: ThriftSchemaElement['logicalType']): string | undefined {
-  if (logical === null) return undefined;
-  const { INTEGER: integer, DECIMAL: decimal } = logical;
-  if (logical.STRING !== null || logical.ENUM !== null) return 'VARCHAR';
+/** The converted type, or what a file without any says in its logical type. */
+function convertedOf({ converted_type: converted, logicalType: logical }: ThriftSchemaElement): string | undefined {
+  const named = nameIn(loadParquetJs().thrift.ConvertedType, converted);
+  if (named !== undefined || logical === null) return named;
+  const { TIMESTAMP: timestamp, TIME: time, INTEGER: integer } = logical;
+  if (logical.STRING !== null || logical.ENUM !== null) return 'UTF8';
   if (logical.JSON !== null) return 'JSON';
   if (logical.DATE !== null) return 'DATE';
-  if (logical.TIMESTAMP !== null) return 'TIMESTAMP';
-  if (logical.TIME !== null) return 'TIME';
-  if (decimal !== null) return `DECIMAL(${decimal.precision},${decimal.scale})`;
-  if (integer !== null) return convertedTypes[`${integer.isSigned ? '' : 'U'}INT_${integer.bitWidth}`];
-  return undefined;
+  if (logical.DECIMAL !== null) return 'DECIMAL';
+  if (integer !== null) return `${integer.isSigned ? '' : 'U'}INT_${integer.bitWidth}`;
+  const unit = (timestamp ?? time)?.unit;
+  if (unit === undefined || (unit.MILLIS === null && unit.MICROS === null)) return undefined;
+  return `${timestamp === null ? 'TIME' : 'TIMESTAMP'}_${unit.MILLIS === null ? 'MICROS' : 'MILLIS'}`;
 }

@@ -13,7 +13,8 @@ import type { ColumnData } from './layout.ts';
 import type { ShardBatch, ShardStart } from './messages.ts';
 
 /**
- * First the columns' types, then batches of exactly `batchRows` rows, the shard's last one shorter; none for a shard without rows.
+ * First the columns' types, then batches of exactly `batchRows` rows, the shard's last one shorter. A shard without
+ * rows gives nothing.
  * @throws BAD_SHARD, BAD_COLUMN, MEMORY, each with the shard
  */
 export function* readShardBatches(
@@ -60,7 +61,7 @@ class BatchAssembly {
     for (let chunkRows = this.#stream.next(); chunkRows > 0; chunkRows = this.#stream.next()) {
       if (rowsDone + chunkRows > rowCount) throw wrongRowCount(rowCount, 'more');
       const columns = this.#openChunk(chunkRows);
-      if (rowsDone === 0) yield this.#shardPart(columns);
+      if (rowsDone === 0) yield this.#start(columns);
       for (let first = 0; first < chunkRows; ) {
         if (rowsInBatch === 0) {
           batchEnd = Math.min(batchRows, rowCount - rowsDone);
@@ -93,7 +94,7 @@ class BatchAssembly {
     });
   }
 
-  #shardPart(columns: readonly ChunkColumn[]): ShardStart | ShardBatch {
+  #start(columns: readonly ChunkColumn[]): ShardStart {
     const { fields } = this.#export;
     return { kind: 'shard', fields, dictionaries: fields.map((field, index) => dictionaryOf(field, columns[index]!)) };
   }
