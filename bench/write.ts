@@ -13,7 +13,7 @@ import type { Stage, StageTask } from './measure.ts';
 export function openWrite(task: StageTask): Stage {
   const { threadIndex } = task;
   const shard = renamed(task.plan, threadIndex);
-  const plan: RunPlan = { ...task.plan, output: join(task.plan.output, `thread-${threadIndex}`), shards: [shard] };
+  const plan: RunPlan = { ...task.plan, output: `${task.plan.output}-written-${threadIndex}`, shards: [shard] };
   mkdirSync(plan.output, { recursive: true });
   const database = openDatabase();
   const connection = new Connection(database);

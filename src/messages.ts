@@ -11,6 +11,7 @@ export type PlainScoreOptions = Omit<ScoreOptions, 'signal' | 'onProgress' | 'on
 
 /** Engines that the planner opened: addresses that are good in every thread of the process. */
 export interface Engines {
+  /** 0n where parquetjs-lite reads. */
   readonly database: Pointer;
   readonly session: Pointer;
 }

@@ -26,7 +26,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     const { plan, engines } = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
     plan.warnings.forEach(warn);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
-      crew = new Crew(plan, engines);
+      crew = new Crew(plan, engines, options.reader);
       await work(plan, crew, options);
     }
     const result = summarize(plan, crew, (performance.now() - startedMs) / 1000, warnings);

@@ -49,6 +49,8 @@ export interface OutputLayout {
   readonly rowShape: readonly number[];
   /** Values per row: the product of rowShape. */
   readonly width: number;
+  /** The model declares another shape than it gives, so ONNX Runtime refuses memory for it: allocated by it, then copied. */
+  readonly copied?: true;
 }
 
 export interface ConstantInput {

@@ -87,7 +87,7 @@ test('a list, in its own order', async (t) => {
   place.writeModel(identityModel('float32'), { ...copyContract, keep: ['text'] });
   const shard = place.shard('a.parquet', typedShard(100));
   await place.score({ keep: ['pair', 'amount', 'moment'] });
-  assert.deepEqual(Object.keys(place.rows('a.parquet')[0]!), ['pair', 'amount', 'at', 'y']);
+  assert.deepEqual(Object.keys(place.rows('a.parquet')[0]!), ['pair', 'amount', 'moment', 'y']);
   assertSameColumns(shard, join(place.output, 'a.parquet'), ['pair', 'amount', 'moment']);
 });
 

@@ -74,6 +74,16 @@ export class Workplace {
     return this.fails(expected, changes);
   }
 
+  /** A run that must fail in this way, into a folder that need not be Tandem's: nothing in it changes. */
+  async refuses(expected: Failure, changes: Partial<ScoreOptions> = {}): Promise<TandemError> {
+    const options = this.options(changes);
+    const before = listFiles(options.output);
+    const error = await caught(score(options));
+    assertFailure(error, expected);
+    assert.deepEqual(listFiles(options.output), before);
+    return error;
+  }
+
   /** Rows of a shard's output. */
   rows(name: string): Row[] {
     return readRows(join(this.output, name));

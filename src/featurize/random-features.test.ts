@@ -125,9 +125,9 @@ function randomNumbers(dice: Dice, elementType: ElementType, count: number, cate
     }
     if (dice.chance(wildShare)) value = dice.pick(wildNumbers);
     if (values instanceof BigInt64Array || values instanceof BigUint64Array) {
-      const any = (BigInt(dice.below(2 ** 32)) << 32n) | BigInt(dice.below(2 ** 32));
+      const anything = (BigInt(dice.below(2 ** 32)) << 32n) | BigInt(dice.below(2 ** 32));
       const anyShare = isFloat(elementType) || elementType === arrayType ? 0.5 : wildShare;
-      values[i] = dice.chance(anyShare) ? any : Number.isFinite(value) ? BigInt(Math.trunc(value)) : any;
+      values[i] = dice.chance(anyShare) ? anything : Number.isFinite(value) ? BigInt(Math.trunc(value)) : anything;
     } else values[i] = value;
   }
   return values;

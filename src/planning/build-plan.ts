@@ -27,7 +27,7 @@ export function buildPlan(engines: PlanningEngines, footers: readonly Footer[], 
   const used = usedColumns(requests, footers[0]!.columns);
   const reads = (footer: Footer): ReadonlySet<string> | 'all' => (keep === undefined ? 'all' : new Set([...used, ...keep]));
   const shardSizes = footers.map((footer): ShardSize => ({
-    ...footer, rowGroupBytesMax: rowGroupBytesMax(footer, reads(footer)), splittable: isSplittable(footer, model.outputs),
+    ...footer, rowGroupBytesMax: rowGroupBytesMax(footer, reads(footer)), splittable: options.reader !== 'parquetjs' && isSplittable(footer, model.outputs),
   }));
   const bytesPerRow = slotBytes(model, 64) / 64;
   const batchSize = model.fixedBatchRows ?? options.batchSize;

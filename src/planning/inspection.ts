@@ -10,6 +10,7 @@ import type { InspectedColumn, InspectReport } from '../options.ts';
 import { rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { buildPlan } from './build-plan.ts';
 import { resolveModel } from './model.ts';
+import { DuckDbTables } from './tables.ts';
 
 export function buildInspection(connection: Connection, session: Pointer | undefined, footers: readonly Footer[], modelPath: string | undefined): InspectReport {
   const groups = footers.flatMap((footer) => footer.rowGroupRows);
@@ -43,7 +44,7 @@ interface Fit {
 
 function fitModel(connection: Connection, session: Pointer, footers: readonly Footer[], modelPath: string): Fit {
   const description = describeSession(session);
-  const engines = { connection, session };
+  const engines = { reader: new DuckDbTables(connection), session };
   const feeds = new Map<string, string[]>();
   const problems: string[] = [];
   let features: ReadonlyMap<string, readonly Feature[]> = new Map();

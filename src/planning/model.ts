@@ -5,7 +5,6 @@ import { elementBytes, viewOf, type ColumnRequest, type TensorLayout, type Tenso
 import type { Contract, ElementType } from '../contract/contract.ts';
 import { contractHash } from '../contract/hash.ts';
 import { contractFromModel, loadContract } from '../contract/load.ts';
-import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
 import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
 import { describeSession, type ModelDescription } from '../engines/onnxruntime/session.ts';
@@ -13,15 +12,15 @@ import { TandemError } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer, requestsOf } from '../featurize/featurizer.ts';
 import type { ModelPlan, OutputLayout } from '../plan.ts';
-import { shardError, type SourceTable } from '../read/footers.ts';
-import { openChunks } from '../read/shard-reader.ts';
+import type { SourceTable } from '../read/footers.ts';
 import { layOutColumns, layOutInputs, usedOutputs, type InputLayouts } from '../score/layout.ts';
 import { constantTensor, declaredOutputs, probeOutputs } from '../score/scorer.ts';
 import { SchemaPlanner } from './schemas.ts';
+import type { TableReader } from './tables.ts';
 
 /** What the planner's thread holds open. */
 export interface PlanningEngines {
-  readonly connection: Connection;
+  readonly reader: TableReader;
   readonly session: Pointer;
 }
 
@@ -38,8 +37,8 @@ export interface ResolvedModel {
 export function resolveModel(engines: PlanningEngines, modelPath: string, tables: readonly SourceTable[]): ResolvedModel {
   const description = describeSession(engines.session);
   const loaded = loadContract(modelPath);
-  const contract = loaded.hasFile ? loaded.contract : contractWithoutFile(modelPath, description);
-  const schemas = new SchemaPlanner(engines.connection, tables);
+  const contract = loaded.hasFile ? loaded.contract : contractWithoutFile(loaded.contract.modelPath, description);
+  const schemas = new SchemaPlanner(engines.reader, tables);
   const layouts = layOutInputs(contract, description, (feature) => schemas.shapeOf(feature.source));
   return { contract, description, layouts, schemas, requests: layouts.inputs.flatMap(requestsOf) };
 }
@@ -79,26 +78,26 @@ function findOutputs(engines: PlanningEngines, tables: readonly SourceTable[], r
   if (table === undefined) return declaredOutputs(used);
   const rows = resolved.layouts.fixedBatchRows ?? probeRows;
   const tensors = resolved.layouts.inputs;
-  const values = featurizeFirstRows(engines.connection, table, resolved, rows);
+  const values = featurizeFirstRows(engines.reader, table, resolved, rows);
   const inputs = tensors.map((tensor, index) => ({
     name: tensor.name, elementType: tensor.elementType, shape: [rows, ...tensor.rowShape], values: values[index]!,
   }));
   const constants = resolved.layouts.constants.map((constant) => constantTensor(constant, rows));
   const runOptions = createRunOptions();
   try {
-    return probeOutputs(engines.session, runOptions, [...inputs, ...constants], used.map((value) => value.name), rows);
+    return probeOutputs(engines.session, runOptions, [...inputs, ...constants], used, rows);
   } finally {
     releaseRunOptions(runOptions);
   }
 }
 
 /** Input tensors of the shard's first rows, the last of them repeated where there are fewer. */
-function featurizeFirstRows(connection: Connection, table: SourceTable, resolved: ResolvedModel, rowCount: number): TensorValues[] {
+function featurizeFirstRows(reader: TableReader, table: SourceTable, resolved: ResolvedModel, rowCount: number): TensorValues[] {
   const tensors = resolved.layouts.inputs;
   const values = tensors.map((tensor) => allocateTensor(tensor, rowCount));
-  const sql = `SELECT ${resolved.schemas.projection(table, resolved.requests)} FROM ${table.from} AS shard LIMIT ${rowCount}`;
+  const projection = resolved.schemas.projection(table, resolved.requests);
   try {
-    const source = openChunks(connection, sql, resolved.requests);
+    const source = reader.openFirst(table, projection, resolved.requests, rowCount);
     try {
       const chunk = source.next();
       if (chunk === undefined) throw new TandemError('BAD_SHARD', 'Expected rows, got none.', { place: { shard: table.name } });
@@ -112,13 +111,12 @@ function featurizeFirstRows(connection: Connection, table: SourceTable, resolved
       source.close();
     }
   } catch (error) {
-    if (error instanceof DuckDbError) throw shardError(error, table.name);
     if (error instanceof BadRowError) {
       throw new TandemError('BAD_ROW', error.message, {
         place: { shard: table.name, rowGroup: 0, row: error.rowInChunk, column: error.featureLabel }, remedy: error.remedy, cause: error,
       });
     }
-    throw error;
+    throw reader.explain(error, table, resolved.requests) ?? error;
   }
   return values;
 }

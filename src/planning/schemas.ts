@@ -1,24 +1,23 @@
 /** The SELECT lists for each distinct set of columns among the shards. */
 import type { ColumnRequest } from '../batch.ts';
-import { sourceName, type Source } from '../contract/contract.ts';
-import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
+import type { Source } from '../contract/contract.ts';
 import { TandemError } from '../errors.ts';
 import type { PlannedSchema } from '../plan.ts';
-import { describe, selectColumns, type SourceTable } from '../read/footers.ts';
-import { createEnum, isText, listType, projectColumn, sourceSql, type ColumnType } from '../read/projection.ts';
+import type { SourceTable } from '../read/footers.ts';
+import { isText, listType, type ColumnType } from '../read/projection.ts';
 import type { SourceShape } from '../score/layout.ts';
+import { columnNames, type TableReader } from './tables.ts';
 
 /** Shards that share column names and types (in this order) share a schema. */
 export class SchemaPlanner {
-  readonly #connection: Connection;
+  readonly #reader: TableReader;
   readonly #tables: readonly SourceTable[];
   /** The first table of each schema, by the schema's signature. */
   readonly #first = new Map<string, SourceTable>();
-  readonly #enums = new Map<string, string>();
   readonly #sqlTypes = new Map<string, string>();
 
-  constructor(connection: Connection, tables: readonly SourceTable[]) {
-    this.#connection = connection;
+  constructor(reader: TableReader, tables: readonly SourceTable[]) {
+    this.#reader = reader;
     this.#tables = tables;
     for (const table of tables) if (!this.#first.has(signature(table))) this.#first.set(signature(table), table);
   }
@@ -41,7 +40,7 @@ export class SchemaPlanner {
       .map((request, index) => {
         try {
           const type = this.#typeOf(request.feature.source, table);
-          return `${projectColumn(request, type, this.#enumOf(request))} AS c${index}`;
+          return `${this.#reader.project(request, type, table)} AS c${index}`;
         } catch (error) {
           throw error instanceof TandemError ? error.at({ shard: table.name }) : error;
         }
@@ -60,8 +59,16 @@ export class SchemaPlanner {
           remedy: `Name the score column otherwise in tandem.json ("outputs": { ...: { "column": "score" } }), or leave ${clash} out with --keep.`,
         });
       }
-      return { columns: table.columns, projection: this.projection(table, requests), keepProjection: selectColumns(kept) };
+      return { columns: table.columns, projection: this.projection(table, requests), keepProjection: this.#keepProjection(kept, table) };
     });
+  }
+
+  #keepProjection(kept: readonly string[], table: SourceTable): string {
+    try {
+      return this.#reader.projectKept(kept, table);
+    } catch (error) {
+      throw error instanceof TandemError ? error.at({ shard: table.name }) : error;
+    }
   }
 
   #typeOf(source: Source, table: SourceTable): string {
@@ -69,38 +76,10 @@ export class SchemaPlanner {
     const key = `${signature(table)}\u0002${source.sql}`;
     let type = this.#sqlTypes.get(key);
     if (type === undefined) {
-      type = this.#describeSql(source, table);
+      type = this.#reader.typeOfSql(source, table);
       this.#sqlTypes.set(key, type);
     }
     return type;
-  }
-
-  #describeSql(source: Source & { readonly sql: string }, table: SourceTable): string {
-    try {
-      const columns = describe(this.#connection, sourceSql(source), table.from);
-      if (columns.length === 1) return columns[0]!.type;
-      throw new TandemError('BAD_CONTRACT', `Expected ${sourceName(source)} to be one scalar expression, got ${columns.length} columns.`);
-    } catch (error) {
-      if (!(error instanceof DuckDbError)) throw error;
-      throw new TandemError('BAD_CONTRACT', `Expected ${sourceName(source)} to be a scalar expression over the shard's columns, got: ${error.message.split('\n')[0]}`, {
-        place: { shard: table.name }, remedy: `The shard has: ${names(table.columns)}.`, cause: error,
-      });
-    }
-  }
-
-  /** The ENUM type of a request's categories, created at first use; equal lists share one. */
-  #enumOf(request: ColumnRequest): string | undefined {
-    const { feature } = request;
-    if (request.as !== 'category' || !('categories' in feature)) return undefined;
-    const categories = feature.categories.map(String);
-    const key = JSON.stringify(categories);
-    let name = this.#enums.get(key);
-    if (name === undefined) {
-      name = `tandem_categories_${this.#enums.size}`;
-      this.#connection.execute(createEnum(name, categories));
-      this.#enums.set(key, name);
-    }
-    return name;
   }
 }
 
@@ -114,13 +93,8 @@ function findColumn(table: SourceTable, name: string, what: string): ColumnType 
     ?? table.columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
   if (found !== undefined) return found;
   throw new TandemError('BAD_COLUMN', `Expected ${what} ${name} in the shard, got none of that name.`, {
-    place: { shard: table.name, column: name }, remedy: `The shard has: ${names(table.columns)}.`,
+    place: { shard: table.name, column: name }, remedy: `The shard has: ${columnNames(table.columns)}.`,
   });
-}
-
-function names(columns: readonly ColumnType[]): string {
-  const shown = columns.slice(0, 40).map((column) => column.name).join(', ');
-  return columns.length > 40 ? `${shown} and ${columns.length - 40} more` : shown;
 }
 
 /** Columns of the shard that the features read: a guess for SQL expressions, by the names in their text. */

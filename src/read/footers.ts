@@ -13,6 +13,9 @@ export interface SourceTable {
   readonly from: string;
   readonly rowCount: number;
   readonly columns: readonly ColumnType[];
+  /** As in `NamedRows`; undefined where the rows come from no file. */
+  readonly numberedFrom?: string | undefined;
+  readonly rowGroupRows?: readonly number[] | undefined;
 }
 
 export interface Footer extends SourceTable {
@@ -37,7 +40,7 @@ export function readFooters(connection: Connection, files: readonly ShardFile[])
         columns = describe(connection, '*', readParquet(file.path));
         typesOf.set(signature, columns);
       }
-      return { path: file.path, name: file.name, from: readParquet(file.path), bytes, modifiedMs, columns, ...groups };
+      return { path: file.path, name: file.name, from: readParquet(file.path), numberedFrom: numberedRows(file.path), bytes, modifiedMs, columns, ...groups };
     });
   });
 }
@@ -45,6 +48,11 @@ export function readFooters(connection: Connection, files: readonly ShardFile[])
 /** The table expression for one shard. */
 export function readParquet(path: string, options = ''): string {
   return `read_parquet([${quotePath(path)}], hive_partitioning=false${options})`;
+}
+
+/** One shard after FROM, with `file_row_number` as a column. */
+export function numberedRows(path: string): string {
+  return `${readParquet(path, ', file_row_number=true')} AS shard`;
 }
 
 /** Names and types of a SELECT list over a table expression, which is called `shard` in it. */
@@ -55,7 +63,7 @@ export function describe(connection: Connection, projection: string, table: stri
 }
 
 /** First and last four bytes, which tell most wrong files apart better than a parser's error does. */
-function checkMagic(file: ShardFile): { bytes: number; modifiedMs: number } {
+export function checkMagic(file: ShardFile): { bytes: number; modifiedMs: number } {
   const bad = (got: string, remedy: string): TandemError =>
     new TandemError('BAD_SHARD', `Expected a Parquet file, got ${got}.`, { place: { shard: file.name }, remedy });
   let descriptor: number;

@@ -54,11 +54,17 @@ export function projectColumn(request: ColumnRequest, type: string, enumType: st
       return type === 'VARCHAR' ? sql : `CAST(${sql} AS VARCHAR)`;
     case 'list': {
       const list = listType(type);
+      if (list !== undefined && request.feature.kind === 'length') return placeholderList(sql);
       if (list === undefined || !isNumeric(list.element)) throw wrongType(request, 'a list of numbers', type);
       if (plainNumbers.has(list.element) || (wideIntegers.has(list.element) && request.exactIntegers)) return sql;
       return `CAST(${sql} AS DOUBLE[${list.length ?? ''}])`;
     }
   }
+}
+
+/** A list as long as another of any type, for a feature that only counts. */
+function placeholderList(sql: string): string {
+  return `CASE WHEN ${sql} IS NULL THEN NULL ELSE list_resize(CAST([] AS TINYINT[]), len(${sql}), 0) END`;
 }
 
 function numberSql(sql: string, type: string, request: ColumnRequest): string {

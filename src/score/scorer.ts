@@ -68,7 +68,7 @@ export class SlotScorer {
       bound ??= this.#bind(runRows);
       if (kept) this.#bound.set(runRows, bound);
       bound.run(this.#runOptions);
-      this.#fetchStrings(bound);
+      this.#fetch(bound);
     } catch (error) {
       throw runError(error);
     } finally {
@@ -87,18 +87,21 @@ export class SlotScorer {
     }));
     const constants = this.#model.constants.map((constant) => constantTensor(constant, rowCount));
     const outputs: BoundOutput[] = this.#model.outputs.map((output, index) => {
-      if (output.elementType === 'string') return { name: output.name };
+      if (isFetched(output)) return { name: output.name };
       const shape = [rowCount, ...output.rowShape];
       return { name: output.name, elementType: output.elementType, shape, values: this.#slot.outputs[index]! };
     });
     return new BoundRun(this.#session, [...inputs, ...constants], outputs);
   }
 
-  #fetchStrings(bound: BoundRun): void {
-    if (!this.#model.outputs.some((output) => output.elementType === 'string')) return;
-    for (const fetched of bound.fetch()) {
-      const index = this.#model.outputs.findIndex((output) => output.name === fetched.name);
-      this.#slot.outputs[index] = fetched.values;
+  /** Outputs that ONNX Runtime allocated, into the slot. */
+  #fetch(bound: BoundRun): void {
+    if (!this.#model.outputs.some(isFetched)) return;
+    for (const { name, values } of bound.fetch()) {
+      const index = this.#model.outputs.findIndex((output) => output.name === name);
+      const target = this.#slot.outputs[index]!;
+      if (Array.isArray(values)) this.#slot.outputs[index] = values;
+      else (target as Float64Array).set(values as Float64Array);
     }
   }
 
@@ -133,6 +136,10 @@ export function constantTensor(constant: ConstantInput, rowCount: number): Bound
   return { name: constant.name, elementType, shape, values };
 }
 
+function isFetched(output: OutputLayout): boolean {
+  return output.elementType === 'string' || output.copied === true;
+}
+
 function runError(error: unknown): unknown {
   if (!(error instanceof OnnxRuntimeError)) return error;
   if (/terminate flag/i.test(error.message)) return new TandemError('STOPPED', 'The run was stopped.', { cause: error });
@@ -147,23 +154,25 @@ function runError(error: unknown): unknown {
 /**
  * Output shapes, by running the model once on a few rows and looking.
  * @param inputs the tensors of `rowCount` rows
+ * @param outputs with their declared shapes, which may be wrong: exporters of boosted trees declare a label of shape [1]
  * @throws BAD_MODEL when an output does not have one row for each row of the batch
  */
 export function probeOutputs(
-  session: Pointer, runOptions: Pointer, inputs: readonly BoundTensor[], names: readonly string[], rowCount: number,
+  session: Pointer, runOptions: Pointer, inputs: readonly BoundTensor[], outputs: readonly DeclaredOutput[], rowCount: number,
 ): OutputLayout[] {
   let bound: BoundRun | undefined;
   try {
-    bound = new BoundRun(session, inputs, names.map((name) => ({ name })));
+    bound = new BoundRun(session, inputs, outputs.map(({ name }) => ({ name })));
     bound.run(runOptions);
-    return bound.fetch().map(({ name, elementType, shape }) => {
+    return bound.fetch().map(({ name, elementType, shape }, index) => {
       if (shape[0] !== rowCount) {
         throw new TandemError('BAD_MODEL', `Expected output ${name} to have one row for each of the ${rowCount} rows of a batch, got shape [${shape.join(', ')}].`, {
           place: { field: `outputs.${name}` }, remedy: 'Leave it out ("outputs": { ... } without it), or export the model with the batch as first dimension.',
         });
       }
       const rowShape = shape.slice(1);
-      return { name, elementType, rowShape, width: rowShape.reduce((product, size) => product * size, 1) };
+      const layout = { name, elementType, rowShape, width: rowShape.reduce((product, size) => product * size, 1) };
+      return agrees(outputs[index]!.shape, shape) ? layout : { ...layout, copied: true };
     });
   } catch (error) {
     throw runError(error);
@@ -172,8 +181,20 @@ export function probeOutputs(
   }
 }
 
+function agrees(declared: DeclaredOutput['shape'], shape: readonly number[]): boolean {
+  return declared === undefined
+    || (declared.length === shape.length && declared.every((size, axis) => typeof size !== 'number' || size === shape[axis]));
+}
+
+/** An output as the model describes it. */
+export interface DeclaredOutput {
+  readonly name: string;
+  readonly elementType: OutputLayout['elementType'] | undefined;
+  readonly shape: readonly (number | string)[] | undefined;
+}
+
 /** Output shapes as declared, for when there is no row to try the model on. */
-export function declaredOutputs(values: readonly { name: string; elementType: OutputLayout['elementType'] | undefined; shape: readonly (number | string)[] | undefined }[]): OutputLayout[] {
+export function declaredOutputs(values: readonly DeclaredOutput[]): OutputLayout[] {
   return values.map(({ name, elementType, shape }) => {
     if (elementType === undefined) throw bug(`Output ${name} has no element type`);
     const rowShape = (shape ?? []).slice(1).map((size) => (typeof size === 'number' ? size : 1));

@@ -10,10 +10,12 @@ import { closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, bug } from '../errors.ts';
 import { type BatchPlan, type BatchReply, type BatchRequest, type BatchWorkerStart, type ScoredValues } from '../messages.ts';
 import { planModel, resolveModel } from '../planning/model.ts';
+import { DuckDbTables } from '../planning/tables.ts';
 import { slotRowsFor } from '../planning/allocate.ts';
 import { describe } from '../read/footers.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
 import { layOutSlot, slotBytes, SlotScorer } from '../score/scorer.ts';
+import { duckDbReader } from './duckdb-reader.ts';
 import { Lane } from './lane.ts';
 
 const start = workerData as BatchWorkerStart;
@@ -49,7 +51,7 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   table = registerArrowTable(connection, tableName, batch);
   const from = `${tableName}()`;
   const source = { name: 'the first batch', from, rowCount: batch.numRows, columns: describe(connection, '*', from) };
-  const engines = { connection, session };
+  const engines = { reader: new DuckDbTables(connection), session };
   const resolved = resolveModel(engines, start.model, [source]);
   const model = planModel(engines, [source], resolved);
   const batchSize = model.fixedBatchRows ?? start.batchSize;
@@ -65,7 +67,7 @@ function createLane(known: BatchPlan, open: Connection): Lane {
   const slot = layOutSlot(known.model, known.slotRows, new ArrayBuffer(slotBytes(known.model, known.slotRows)), 0);
   scorer = new SlotScorer(known.model, known.engines.session, runOptions, slot);
   return new Lane({
-    plan: known, connection: open, slot, scorer,
+    plan: known, reader: duckDbReader(open, known.model), slot, scorer,
     inFlight: { enter: () => {} }, control: start.control, rowsScored: new BigInt64Array(new SharedArrayBuffer(8)),
     now: () => performance.now() / 1000,
   });

@@ -9,6 +9,7 @@ import { asTandemError, TandemError } from '../errors.ts';
 import { control, type Engines, type RingMemory, type WorkerMessage, type WorkerStart } from '../messages.ts';
 import { scoreBytesPerRow } from '../planning/build-plan.ts';
 import { cutSpans } from '../planning/allocate.ts';
+import type { ReaderName } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { createRing } from '../transfer/ring.ts';
@@ -21,6 +22,8 @@ export interface Tally {
   /** Undefined while it is being chosen. */
   readonly batchSize: number | undefined;
 }
+
+const prepEntries: Readonly<Record<ReaderName, string>> = { duckdb: './prep.js', parquetjs: './parquetjs-prep.js' };
 
 export class Crew {
   /** Names this run's temporary files. */
@@ -36,7 +39,7 @@ export class Crew {
   #bytesWritten = 0;
   #failure: TandemError | undefined;
 
-  constructor(plan: RunPlan, engines: Engines) {
+  constructor(plan: RunPlan, engines: Engines, reader: ReaderName = 'duckdb') {
     this.#plan = plan;
     const bytes = slotBytes(plan.model, plan.slotRows);
     const slots = createSharedMemory(bytes * plan.threads);
@@ -45,7 +48,7 @@ export class Crew {
       threadIndex, plan, engines, control: this.#control, rowsScored: this.#rowsScored,
       slots, slotOffset: threadIndex * bytes, rings, attempt: this.attempt,
     });
-    for (let thread = 0; thread < plan.threads; thread++) this.#start('./prep.js', start(thread));
+    for (let thread = 0; thread < plan.threads; thread++) this.#start(prepEntries[reader], start(thread));
     if (rings.length > 0) this.#start('./writer.js', { ...start(0), slotOffset: 0 });
   }
 

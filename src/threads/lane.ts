@@ -2,34 +2,36 @@
  * One thread's way from a shard's rows to their scores: read, featurize into the slot, score in place. The rows of a
  * batch leave before the next one is made.
  */
-import type { Chunk, Span, SpanAddress, TensorValues } from '../batch.ts';
-import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
+import type { Chunk, ColumnRequest, Span, SpanAddress, TensorValues } from '../batch.ts';
 import { TandemError } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer, requestsOf, type Featurizer } from '../featurize/featurizer.ts';
 import { control } from '../messages.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
-import { readParquet, shardError } from '../read/footers.ts';
-import { openChunks, type ChunkSource } from '../read/shard-reader.ts';
+import { numberedRows, readParquet } from '../read/footers.ts';
+import { placeOfRow, type NamedRows } from '../read/row-failure.ts';
+import type { ChunkSource } from '../read/shard-reader.ts';
 import { addSample, chosenBatchSize, nextBatchSize, startSweep, type BatchSizeState } from '../score/batch-size.ts';
 import type { Slot, SlotScorer } from '../score/scorer.ts';
 import type { InFlight } from '../write/in-flight.ts';
-import { explainSqlFailure } from './sql-failure.ts';
 
 /** Rows to score: where SQL finds them, and how errors name them. */
-export interface LaneRows extends SpanAddress {
-  readonly name: string;
-  readonly rowGroupRows: readonly number[];
+export interface LaneRows extends SpanAddress, NamedRows {
   /** One result column for each request of the model's features. */
   readonly sql: string;
-  /** What stands after FROM, with `file_row_number` as a column; undefined: single rows cannot be looked up. */
-  readonly numberedFrom: string | undefined;
+}
+
+/** Where a lane's rows come from. */
+export interface LaneReader {
+  open(rows: LaneRows, requests: readonly ColumnRequest[]): ChunkSource;
+  /** What a failure of the library means; undefined: it is none. */
+  explain(error: unknown, rows: LaneRows): TandemError | undefined;
 }
 
 /** What a lane needs; all of it belongs to its thread but the shared counters. */
 export interface LaneParts {
   readonly plan: Pick<RunPlan, 'model' | 'slotRows' | 'batchSize'>;
-  readonly connection: Connection;
+  readonly reader: LaneReader;
   readonly slot: Slot;
   readonly scorer: SlotScorer;
   readonly inFlight: Pick<InFlight, 'enter'>;
@@ -74,7 +76,7 @@ export class Lane {
     this.#endRow = rows.firstRow + rows.rowCount;
     this.#chunk = undefined;
     const requests = this.#parts.plan.model.inputs.flatMap(requestsOf);
-    this.#source = this.#translate(() => openChunks(this.#parts.connection, rows.sql, requests));
+    this.#source = this.#translate(() => this.#parts.reader.open(rows, requests));
   }
 
   /** The next batch's scores; undefined at the end. @throws BAD_ROW, BAD_SHARD, BAD_MODEL, STOPPED */
@@ -131,7 +133,7 @@ export class Lane {
       if (!(error instanceof BadRowError)) throw error;
       const row = this.#nextRow + filled + (error.rowInChunk - this.#chunkRow);
       throw new TandemError('BAD_ROW', error.message, {
-        place: { row, ...rowGroupPlace(this.#rows!, row), column: error.featureLabel }, remedy: error.remedy, cause: error,
+        place: { ...placeOfRow(this.#rows!, row), column: error.featureLabel }, remedy: error.remedy, cause: error,
       });
     }
   }
@@ -165,10 +167,8 @@ export class Lane {
       const rows = this.#rows!;
       const stopped = Atomics.load(this.#parts.control, control.stop) !== 0;
       if (stopped) throw new TandemError('STOPPED', 'The run was stopped.', { cause: error });
-      if (error instanceof DuckDbError) throw explainSqlFailure(this.#parts, rows, error) ?? shardError(error, rows.name);
-      if (!(error instanceof TandemError)) throw error;
-      const row = error.code === 'BAD_MODEL' ? { row: this.#nextRow, ...rowGroupPlace(rows, this.#nextRow) } : {};
-      throw error.at({ shard: rows.name, ...row });
+      if (!(error instanceof TandemError)) throw this.#parts.reader.explain(error, rows) ?? error;
+      throw error.at(error.code === 'BAD_MODEL' ? placeOfRow(rows, this.#nextRow) : { shard: rows.name });
     }
   }
 }
@@ -176,22 +176,10 @@ export class Lane {
 /** Rows of a planned shard; all of them when no span is given. */
 export function shardRows(plan: RunPlan, shard: PlannedShard, span: Span = { firstRow: 0, rowCount: shard.rowCount }): LaneRows {
   const { projection } = plan.schemas[shard.schema]!;
-  const numberedFrom = `${readParquet(shard.path, ', file_row_number=true')} AS shard`;
+  const numberedFrom = numberedRows(shard.path);
   const { firstRow, rowCount } = span;
   const sql = rowCount === shard.rowCount
     ? `SELECT ${projection} FROM ${readParquet(shard.path)} AS shard`
     : `SELECT ${projection} FROM ${numberedFrom} WHERE shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
   return { shardIndex: shard.index, firstRow, rowCount, name: shard.name, rowGroupRows: shard.rowGroupRows, sql, numberedFrom };
-}
-
-/** Batches that somebody hands over have no row groups. */
-function rowGroupPlace(rows: LaneRows, row: number): { readonly rowGroup?: number } {
-  return rows.rowGroupRows.length === 0 ? {} : { rowGroup: rowGroupOf(rows, row) };
-}
-
-/** Row group that holds a row. */
-export function rowGroupOf(shard: Pick<PlannedShard, 'rowGroupRows'>, row: number): number {
-  let end = 0;
-  const index = shard.rowGroupRows.findIndex((rows) => row < (end += rows));
-  return index === -1 ? Math.max(0, shard.rowGroupRows.length - 1) : index;
 }

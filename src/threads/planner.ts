@@ -6,10 +6,15 @@ import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/datab
 import type { Pointer } from '../engines/native.ts';
 import { closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError } from '../errors.ts';
-import type { PlannerReply, PlannerRequest } from '../messages.ts';
+import type { PlainScoreOptions, PlannerReply, PlannerRequest } from '../messages.ts';
+import type { RunPlan } from '../plan.ts';
 import { buildPlan, readShardFooters } from '../planning/build-plan.ts';
 import { compareWithGolden } from '../planning/golden.ts';
 import { buildInspection } from '../planning/inspection.ts';
+import { checkParquetJsOptions, parquetJsWarning, ParquetJsTables } from '../planning/parquetjs-tables.ts';
+import { DuckDbTables } from '../planning/tables.ts';
+import { findShards } from '../read/find-shards.ts';
+import { readParquetJsFooters } from '../read/parquetjs/footers.ts';
 import { identityOf } from '../write/shard-writer.ts';
 import { prepareOutput } from '../write/output-folder.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
@@ -39,15 +44,27 @@ function load(modelPath: string): Pointer {
   }
 }
 
+/** Without DuckDB where parquetjs-lite reads. */
+async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
+  if (options.reader === 'parquetjs') {
+    checkParquetJsOptions(options);
+    post({ kind: 'warning', text: parquetJsWarning });
+    const footers = readParquetJsFooters(await findShards(options.shards));
+    session = load(options.model);
+    return buildPlan({ reader: new ParquetJsTables(footers), session }, footers, options);
+  }
+  const open = connect();
+  session = load(options.model);
+  const footers = await readShardFooters(open, options.shards);
+  return buildPlan({ reader: new DuckDbTables(open), session }, footers, options);
+}
+
 async function answer(request: PlannerRequest): Promise<void> {
   switch (request.kind) {
     case 'plan': {
-      const open = connect();
-      session = load(request.options.model);
-      const footers = await readShardFooters(open, request.options.shards);
-      const plan = buildPlan({ connection: open, session }, footers, request.options);
+      const plan = await planRun(request.options);
       if (!request.dryRun) prepareOutput(plan, identityOf(plan), request.options.overwrite ?? false);
-      return post({ kind: 'planned', plan, engines: { database: database!, session } });
+      return post({ kind: 'planned', plan, engines: { database: database ?? 0n, session: session! } });
     }
     case 'inspect': {
       const open = connect();

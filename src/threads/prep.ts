@@ -13,6 +13,7 @@ import { InFlight } from '../write/in-flight.ts';
 import { inFlightPath } from '../write/output-folder.ts';
 import { sliceColumns } from '../write/score-columns.ts';
 import { ShardWriter } from '../write/shard-writer.ts';
+import { duckDbReader } from './duckdb-reader.ts';
 import { Lane, shardRows, type ScoredBatch } from './lane.ts';
 
 const start = workerData as WorkerStart;
@@ -62,7 +63,7 @@ function run(): void {
   const inFlight = new InFlight(inFlightPath(plan.output), start.threadIndex);
   const writer = new ShardWriter(writing, plan, start.attempt, `prep_${start.threadIndex}`);
   const lane = new Lane({
-    plan, connection: reading, slot, scorer, inFlight,
+    plan, reader: duckDbReader(reading, plan.model), slot, scorer, inFlight,
     control: start.control, rowsScored: start.rowsScored, now: () => performance.now() / 1000,
   });
   try {

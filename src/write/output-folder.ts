@@ -166,7 +166,8 @@ function removeEmptyParents(folder: string, path: string): void {
   }
 }
 
-function cannotWrite(folder: string, cause: unknown): TandemError {
+/** A file system's error as ours. */
+export function cannotWrite(folder: string, cause: unknown): TandemError {
   if (cause instanceof TandemError) return cause;
   const code = (cause as NodeJS.ErrnoException).code;
   if (code === 'ENOSPC' || code === 'EDQUOT') return diskFull(folder, cause);

@@ -103,6 +103,8 @@ export interface WriterField {
   readonly primitiveType?: string;
   readonly encoding?: 'PLAIN';
   readonly compression?: string;
+  readonly rLevelMax?: number;
+  readonly dLevelMax?: number;
   readonly statistics: false;
 }
 

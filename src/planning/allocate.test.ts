@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TandemError } from '../errors.ts';
+import { batchRowsMax, processBytesBase, ringBytesMax, rowGroupFactor, slotBytesMax, spanRowsTarget, threadBytesBase } from '../limits.ts';
+import { chooseSplits, chooseThreads, cutSpans, slotRowsFor, type ShardSize } from './allocate.ts';
+
+const mib = 2 ** 20;
+const enough = { value: 64 * 1024 * mib, setBy: 'a test' };
+
+function shard(rowCount: number, more: Partial<ShardSize> = {}): ShardSize {
+  return { name: `${rowCount}.parquet`, path: `/d/${rowCount}.parquet`, rowCount, rowGroupRows: [rowCount], rowGroupBytesMax: mib, splittable: true, ...more };
+}
+
+test('slots hold the largest batch size, fewer rows where rows are wide', () => {
+  assert.equal(slotRowsFor(132, undefined), batchRowsMax);
+  assert.equal(slotRowsFor(slotBytesMax / 100, undefined), 100);
+  assert.equal(slotRowsFor(slotBytesMax * 2, undefined), 1);
+  assert.equal(slotRowsFor(132, 7), 7);
+});
+
+test('threads: the cores, unless there is less to do', () => {
+  const cores = { value: 4, setBy: "the machine's 4 cores" };
+  assert.deepEqual(chooseThreads(cores, [shard(1e6)], mib, enough), { threads: 4, setBy: cores.setBy });
+  assert.equal(chooseThreads(cores, [shard(1e6, { splittable: false })], mib, enough).threads, 1);
+  assert.equal(chooseThreads(cores, [], mib, enough).threads, 1);
+});
+
+test('threads: as many row groups as fit into the memory', () => {
+  const cores = { value: 8, setBy: 'cores' };
+  const heavy = [shard(10, { rowGroupBytesMax: 500 * mib }), shard(11, { rowGroupBytesMax: 100 * mib })];
+  const held = (bytes: number): number => Math.ceil(bytes * rowGroupFactor);
+  const one = processBytesBase + threadBytesBase + mib + held(500 * mib);
+  const two = one + threadBytesBase + mib + held(100 * mib);
+  for (const [bytes, threads] of [[one, 1], [two - 1, 1], [two, 2], [enough.value, 8]] as const) {
+    assert.equal(chooseThreads(cores, heavy, mib, { value: bytes, setBy: '--memory' }).threads, threads);
+  }
+  assert.match(chooseThreads(cores, heavy, mib, { value: two, setBy: '--memory' }).setBy, /^memory: 3 threads would not fit/);
+});
+
+test('threads: a row group that cannot fit is an error with the way out', () => {
+  const big = shard(10, { rowGroupBytesMax: 700 * mib, path: '/d/big.parquet', name: 'big.parquet' });
+  assert.throws(() => chooseThreads({ value: 2, setBy: '' }, [big], mib, { value: 256 * mib, setBy: '--memory' }), (error) => {
+    assert.ok(error instanceof TandemError);
+    assert.equal(error.code, 'MEMORY');
+    assert.equal(error.place.shard, 'big.parquet');
+    assert.match(error.remedy ?? '', /--memory 927MiB.*ROW_GROUP_SIZE/);
+    return true;
+  });
+});
+
+test('splits: what would keep one thread busy alone', () => {
+  const cases: readonly (readonly [number[], number, boolean[]])[] = [
+    [[5e6], 2, [true]],
+    [[5e6], 1, [false]],
+    [[5e6, 5e6], 2, [false, false]],
+    [[5e6, 5e6, 5e6], 2, [false, false, true]],
+    [[10e6, 1e6, 1e6, 1e6], 2, [true, false, false, true]],
+    [[100, 100, 100], 2, [false, false, false]],
+    [[], 2, []],
+  ];
+  for (const [rows, threads, expected] of cases) assert.deepEqual(chooseSplits(rows.map((count) => shard(count)), threads), expected, String(rows));
+  assert.deepEqual(chooseSplits([shard(5e6, { splittable: false })], 2), [false]);
+});
+
+test('spans cover every row once, in order, along row groups where they are small', () => {
+  const layouts: readonly number[][] = [
+    [5_000_000], Array<number>(41).fill(122_880), Array<number>(10_000).fill(500), [1, 2_000_000, 3], [262_144, 262_144, 1], [600_000],
+  ];
+  for (const rowGroupRows of layouts) {
+    for (const threads of [2, 5, 32]) {
+      const rowCount = rowGroupRows.reduce((sum, rows) => sum + rows, 0);
+      const { spans, capacityRows } = cutSpans({ rowCount, rowGroupRows }, threads, 4, 8192);
+      let next = 0;
+      for (const span of spans) {
+        assert.equal(span.firstRow, next);
+        assert.ok(span.rowCount > 0 && span.rowCount <= 3 * spanRowsTarget, `${span.rowCount} rows`);
+        next += span.rowCount;
+      }
+      assert.equal(next, rowCount);
+      assert.ok(capacityRows >= Math.min(rowCount, 8192) && capacityRows <= rowCount);
+    }
+  }
+});
+
+test('spans of wide scores keep the ring within its bytes', () => {
+  const rowGroupRows = Array<number>(40).fill(122_880);
+  const { spans, capacityRows } = cutSpans({ rowCount: 40 * 122_880, rowGroupRows }, 4, 4096, 1024);
+  assert.ok(capacityRows * 4096 <= 3 * ringBytesMax, `${(capacityRows * 4096) / mib} MiB`);
+  assert.equal(spans.reduce((sum, span) => sum + span.rowCount, 0), 40 * 122_880);
+});

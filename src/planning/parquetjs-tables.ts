@@ -1,0 +1,62 @@
+/** Planning over shards that parquetjs-lite reads: nothing is SQL, and what cannot be read is refused before the start. */
+import type { ColumnRequest } from '../batch.ts';
+import type { ParquetFile } from '../engines/parquetjs/file.ts';
+import { bug, TandemError } from '../errors.ts';
+import type { PlainScoreOptions } from '../messages.ts';
+import type { Footer, SourceTable } from '../read/footers.ts';
+import { openParquetJs } from '../read/parquetjs/footers.ts';
+import { openParquetJsChunks } from '../read/parquetjs/open-chunks.ts';
+import { explainParquetJs, keptColumn, refuseSql, requestedColumn } from '../read/parquetjs/refusals.ts';
+import type { ChunkSource } from '../read/shard-reader.ts';
+import type { SqlSource, TableReader } from './tables.ts';
+
+/** Said at the start of every run, so that nobody takes this reader for the fast one. */
+export const parquetJsWarning =
+  'Shards are read and written by parquetjs-lite, in JavaScript: many times slower than the native reader (leave out --reader parquetjs), a whole row group in memory at a time.';
+
+/** @throws USAGE */
+export function checkParquetJsOptions(options: Pick<PlainScoreOptions, 'compression'>): void {
+  if (options.compression !== 'zstd') return;
+  throw new TandemError('USAGE', 'Expected --compression snappy or none with --reader parquetjs, got zstd.', {
+    remedy: 'Leave out one of the two: the native reader (DuckDB) writes zstd.',
+  });
+}
+
+export class ParquetJsTables implements TableReader {
+  readonly #footers: ReadonlyMap<SourceTable, Footer>;
+  readonly #files = new Map<SourceTable, ParquetFile>();
+
+  constructor(footers: readonly Footer[]) {
+    this.#footers = new Map(footers.map((footer) => [footer, footer]));
+  }
+
+  typeOfSql(source: SqlSource): string {
+    throw refuseSql(source);
+  }
+
+  project(request: ColumnRequest, _type: string, table: SourceTable): string {
+    requestedColumn(this.#fileOf(table), request);
+    return '';
+  }
+
+  projectKept(names: readonly string[], table: SourceTable): string {
+    for (const name of names) keptColumn(this.#fileOf(table), name);
+    return '';
+  }
+
+  openFirst(table: SourceTable, _projection: string, requests: readonly ColumnRequest[]): ChunkSource {
+    return openParquetJsChunks(this.#fileOf(table), requests);
+  }
+
+  explain(error: unknown, table: SourceTable): TandemError | undefined {
+    return explainParquetJs(error, table.name);
+  }
+
+  #fileOf(table: SourceTable): ParquetFile {
+    const footer = this.#footers.get(table);
+    if (footer === undefined) throw bug(`${table.name} is no shard of this run`);
+    let file = this.#files.get(table);
+    if (file === undefined) this.#files.set(table, file = openParquetJs(footer));
+    return file;
+  }
+}

@@ -1,0 +1,86 @@
+/** What planning asks of whatever reads the tables: DuckDB, or parquetjs-lite for shards. */
+import type { ColumnRequest } from '../batch.ts';
+import { sourceName, type Source } from '../contract/contract.ts';
+import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
+import { TandemError } from '../errors.ts';
+import { describe, selectColumns, shardError, type SourceTable } from '../read/footers.ts';
+import { createEnum, projectColumn, sourceSql, type ColumnType } from '../read/projection.ts';
+import { explainRowFailure } from '../read/row-failure.ts';
+import { openChunks, type ChunkSource } from '../read/shard-reader.ts';
+
+export type SqlSource = Extract<Source, { readonly sql: string }>;
+
+export interface TableReader {
+  /** DuckDB's name of the type that an expression has over a table. @throws BAD_CONTRACT */
+  typeOfSql(source: SqlSource, table: SourceTable): string;
+  /** A request over a source of the given type, as one item of a SELECT list. @throws BAD_COLUMN */
+  project(request: ColumnRequest, type: string, table: SourceTable): string;
+  /** The kept columns as a SELECT list. @throws BAD_COLUMN */
+  projectKept(names: readonly string[], table: SourceTable): string;
+  /** At least the first `rowCount` rows, where the table has so many. */
+  openFirst(table: SourceTable, projection: string, requests: readonly ColumnRequest[], rowCount: number): ChunkSource;
+  /** What a failure of the library means; undefined: it is none. */
+  explain(error: unknown, table: SourceTable, requests: readonly ColumnRequest[]): TandemError | undefined;
+}
+
+export class DuckDbTables implements TableReader {
+  readonly #connection: Connection;
+  readonly #enums = new Map<string, string>();
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  typeOfSql(source: SqlSource, table: SourceTable): string {
+    try {
+      const columns = describe(this.#connection, sourceSql(source), table.from);
+      if (columns.length === 1) return columns[0]!.type;
+      throw new TandemError('BAD_CONTRACT', `Expected ${sourceName(source)} to be one scalar expression, got ${columns.length} columns.`);
+    } catch (error) {
+      if (!(error instanceof DuckDbError)) throw error;
+      throw new TandemError('BAD_CONTRACT', `Expected ${sourceName(source)} to be a scalar expression over the shard's columns, got: ${error.message.split('\n')[0]}`, {
+        place: { shard: table.name }, remedy: `The shard has: ${columnNames(table.columns)}.`, cause: error,
+      });
+    }
+  }
+
+  project(request: ColumnRequest, type: string): string {
+    return projectColumn(request, type, this.#enumOf(request));
+  }
+
+  projectKept(names: readonly string[]): string {
+    return selectColumns(names);
+  }
+
+  openFirst(table: SourceTable, projection: string, requests: readonly ColumnRequest[], rowCount: number): ChunkSource {
+    return openChunks(this.#connection, `SELECT ${projection} FROM ${table.from} AS shard LIMIT ${rowCount}`, requests);
+  }
+
+  explain(error: unknown, table: SourceTable, requests: readonly ColumnRequest[]): TandemError | undefined {
+    if (!(error instanceof DuckDbError)) return undefined;
+    const { name, rowCount, rowGroupRows = [], numberedFrom } = table;
+    const sources = requests.map((request) => request.feature.source);
+    return explainRowFailure(this.#connection, sources, { firstRow: 0, rowCount, name, rowGroupRows, numberedFrom }, error) ?? shardError(error, name);
+  }
+
+  /** The ENUM type of a request's categories, created at first use; equal lists share one. */
+  #enumOf(request: ColumnRequest): string | undefined {
+    const { feature } = request;
+    if (request.as !== 'category' || !('categories' in feature)) return undefined;
+    const categories = feature.categories.map(String);
+    const key = JSON.stringify(categories);
+    let name = this.#enums.get(key);
+    if (name === undefined) {
+      name = `tandem_categories_${this.#enums.size}`;
+      this.#connection.execute(createEnum(name, categories));
+      this.#enums.set(key, name);
+    }
+    return name;
+  }
+}
+
+/** The names of a table's columns, for a sentence. */
+export function columnNames(columns: readonly ColumnType[]): string {
+  const shown = columns.slice(0, 40).map((column) => column.name).join(', ');
+  return columns.length > 40 ? `${shown} and ${columns.length - 40} more` : shown;
+}

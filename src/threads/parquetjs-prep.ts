@@ -1,0 +1,91 @@
+/** Entry of a prep thread that reads and writes whole shards with parquetjs-lite; scoring is the other prep threads'. */
+import { parentPort, workerData } from 'node:worker_threads';
+import type { NumberArray, TensorValues } from '../batch.ts';
+import { createRunOptions } from '../engines/onnxruntime/run.ts';
+import { asTandemError } from '../errors.ts';
+import { control, type WorkerMessage, type WorkerStart } from '../messages.ts';
+import type { PlannedShard } from '../plan.ts';
+import { openParquetJs } from '../read/parquetjs/footers.ts';
+import { openParquetJsChunks } from '../read/parquetjs/open-chunks.ts';
+import { explainParquetJs, keptColumn } from '../read/parquetjs/refusals.ts';
+import { layOutSlot, SlotScorer } from '../score/scorer.ts';
+import { InFlight } from '../write/in-flight.ts';
+import { inFlightPath } from '../write/output-folder.ts';
+import { ParquetJsShardWriter, type TakeScores } from '../write/parquetjs/shard-writer.ts';
+import { sliceColumns } from '../write/score-columns.ts';
+import { Lane, shardRows, type LaneReader, type ScoredBatch } from './lane.ts';
+
+const start = workerData as WorkerStart;
+const { plan, engines } = start;
+
+function post(message: WorkerMessage): void {
+  parentPort!.postMessage(message);
+}
+
+const reader: LaneReader = {
+  open: (rows, requests) => openParquetJsChunks(openParquetJs(plan.shards[rows.shardIndex]!), requests),
+  explain: (error, rows) => explainParquetJs(error, rows.name),
+};
+
+function scoreWhole(lane: Lane, writer: ParquetJsShardWriter, shard: PlannedShard): void {
+  try {
+    const file = openParquetJs(shard);
+    const names = plan.keepsAll ? plan.schemas[shard.schema]!.columns.map((column) => column.name) : plan.keep;
+    const kept = names.map((name) => keptColumn(file, name));
+    lane.open(shardRows(plan, shard));
+    const bytes = writer.write(shard, file, kept, takeFrom(lane));
+    post({ kind: 'shardDone', shardIndex: shard.index, rowCount: shard.rowCount, bytes });
+  } catch (error) {
+    throw explainParquetJs(error, shard.name) ?? asTandemError(error).at({ shard: shard.name });
+  }
+}
+
+/** Copies: the next batch overwrites the slot. */
+function takeFrom(lane: Lane): TakeScores {
+  let batch: ScoredBatch | undefined;
+  let taken = 0;
+  return (rowsMax) => {
+    if (batch === undefined || taken === batch.rowCount) {
+      batch = lane.next();
+      taken = 0;
+    }
+    if (batch === undefined) return { rowCount: 0, columns: [] };
+    const rowCount = Math.min(rowsMax, batch.rowCount - taken);
+    const columns = sliceColumns(plan.model, batch.outputs, taken, rowCount).map((values): TensorValues =>
+      (Array.isArray(values) ? values as string[] : (values as NumberArray).slice()));
+    taken += rowCount;
+    return { rowCount, columns };
+  };
+}
+
+function run(): void {
+  const runOptions = createRunOptions();
+  post({ kind: 'connected', connections: [], runOptions: [runOptions] });
+  const slot = layOutSlot(plan.model, plan.slotRows, start.slots.buffer, start.slotOffset);
+  const scorer = new SlotScorer(plan.model, engines.session, runOptions, slot);
+  const inFlight = new InFlight(inFlightPath(plan.output), start.threadIndex);
+  const writer = new ParquetJsShardWriter(plan, start.attempt);
+  const lane = new Lane({
+    plan, reader, slot, scorer, inFlight,
+    control: start.control, rowsScored: start.rowsScored, now: () => performance.now() / 1000,
+  });
+  try {
+    const pending = plan.shards.filter((shard) => !shard.done).sort((a, b) => b.rowCount - a.rowCount);
+    for (;;) {
+      const shard = pending[Atomics.add(start.control, control.nextWhole, 1)];
+      if (shard === undefined) return;
+      scoreWhole(lane, writer, shard);
+    }
+  } finally {
+    lane.close();
+    scorer.close();
+    inFlight.close();
+  }
+}
+
+try {
+  run();
+  post({ kind: 'finished' });
+} catch (error) {
+  post({ kind: 'failed', error: asTandemError(error).toRecord() });
+}
