@@ -3,7 +3,7 @@ import { ProgressMeter } from './measure/progress.ts';
 import { progressIntervalMs } from './limits.ts';
 import { TandemError } from './errors.ts';
 import type { PlainScoreOptions } from './messages.ts';
-import type { ScoreOptions, ScoreResult } from './options.ts';
+import type { Progress, ScoreOptions, ScoreResult } from './options.ts';
 import type { RunPlan } from './plan.ts';
 import { Crew } from './threads/crew.ts';
 import { PlannerClient } from './threads/planner-client.ts';
@@ -22,6 +22,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
   };
   const planner = new PlannerClient(options.signal, warn);
   let crew: Crew | undefined;
+  options.onProgress?.(planning);
   try {
     const { plan, engines } = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
     plan.warnings.forEach(warn);
@@ -46,6 +47,12 @@ export async function planScore(options: ScoreOptions): Promise<RunPlan> {
     await planner.close([]);
   }
 }
+
+/** Nothing is known before the footers are read. */
+const planning: Progress = {
+  phase: 'planning', rowsDone: 0, rowsTotal: 0, shardsDone: 0, shardsTotal: 0, shardsSkipped: 0,
+  rowsPerSecondNow: 0, rowsPerSecondMean: 0, secondsElapsed: 0, secondsLeft: undefined, batchSize: undefined,
+};
 
 /** Waits for the crew, tells how far it is, stops it when asked to, leaves only whole shards. */
 async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<void> {

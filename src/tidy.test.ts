@@ -33,7 +33,7 @@ const engineImports = ['src/errors.ts', 'src/batch.ts', 'src/contract/contract.t
 /** Every relative import as from and to. */
 const imports = files.flatMap(({ path, lines }) =>
   lines.flatMap((line) => {
-    const found = /(?:from|import) '(\.[^']+)'/.exec(line) ?? /'(\.[^']+\.js)'/.exec(line);
+    const found = /(?:from|import)[ (]+'(\.[^']+)'/.exec(line) ?? /'(\.[^']+\.js)'/.exec(line);
     return found === null ? [] : [{ from: path, to: normalize(join(dirname(path), found[1]!)).replace(/\.js$/, '.ts') }];
   }));
 

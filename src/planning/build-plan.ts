@@ -9,7 +9,7 @@ import type { ModelPlan, OutputLayout, PlannedSchema, PlannedShard, RunPlan } fr
 import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { slotBytes } from '../score/scorer.ts';
-import { inspectOutput, type RunIdentity } from '../write/output-folder.ts';
+import { inspectOutput, lastBatchWarnings, type RunIdentity } from '../write/output-folder.ts';
 import { chooseSplits, chooseThreads, cutSpans, memoryTable, slotRowsFor, type ShardSize } from './allocate.ts';
 import { planModel, resolveModel, type PlanningEngines } from './model.ts';
 import { usedColumns } from './schemas.ts';
@@ -51,7 +51,7 @@ export function buildPlan(engines: PlanningEngines, footers: readonly Footer[], 
     threads: allocation.threads, threadsBound: allocation.threadsBound,
     batchSize, slotRows,
     memory: allocation.memory, memoryLimitBytes: allocation.limit.value, memoryBound: allocation.limit.setBy,
-    warnings: [],
+    warnings: lastBatchWarnings(output),
   };
 }
 

@@ -2,7 +2,7 @@
  * Which batch each thread is scoring, on disk: a model can take the whole process down (an integer division by zero
  * does), and then only this tells which rows did it. One line of fixed length for each thread, overwritten in place.
  */
-import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import type { SpanAddress } from '../batch.ts';
 
 const lineBytes = 64;
@@ -14,7 +14,8 @@ export class InFlight {
   readonly #line = Buffer.alloc(lineBytes);
 
   constructor(path: string, threadIndex: number) {
-    this.#descriptor = openSync(path, existsSync(path) ? 'r+' : 'w+');
+    // All threads open it at once: whoever is first creates it, and nobody empties it.
+    this.#descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT);
     this.#position = threadIndex * lineBytes;
   }
 
@@ -26,7 +27,11 @@ export class InFlight {
     writeSync(this.#descriptor, this.#line, 0, lineBytes, this.#position);
   }
 
+  /** This thread scores no more. */
   close(): void {
+    this.#line.fill(' ');
+    this.#line.write('\n', lineBytes - 1);
+    writeSync(this.#descriptor, this.#line, 0, lineBytes, this.#position);
     closeSync(this.#descriptor);
   }
 }

@@ -2,13 +2,15 @@
  * The output folder: what a run finds there, and how a shard's output becomes visible. A file that ends in `.parquet` is
  * whole; what is unfinished or beside the data never does.
  */
+import { randomBytes } from 'node:crypto';
 import {
-  closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, rmdirSync,
-  statSync, writeFileSync, writeSync,
+  closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, rmdirSync,
+  statSync, writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { TandemError } from '../errors.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
+import { readInFlight } from './in-flight.ts';
 
 const planName = '_plan.json';
 const reportName = '_report.json';
@@ -52,6 +54,7 @@ export function outputName(shardName: string): string {
  * @throws BAD_OUTPUT when it holds something else, or the output of another model, contract or input
  */
 export function inspectOutput(folder: string, identity: RunIdentity, shards: readonly ShardIdentity[], overwrite: boolean): ReadonlySet<string> {
+  refuseSameOutputs(shards);
   if (!existsSync(folder)) return new Set();
   if (!statSync(folder).isDirectory()) {
     throw new TandemError('BAD_OUTPUT', `Expected the output to be a folder, got the file ${folder}.`, { remedy: 'Choose another --output.' });
@@ -64,23 +67,33 @@ export function inspectOutput(folder: string, identity: RunIdentity, shards: rea
     refuseOtherRun(folder, identity, manifest);
     refuseOtherShard(folder, manifest.shard, shardOf.get(manifest.shard.name));
   }
-  return new Set(manifests.map((manifest) => manifest.shard.name));
+  return new Set(manifests.filter((manifest) => isThere(folder, manifest)).map((manifest) => manifest.shard.name));
+}
+
+/** `part` and `part.parquet` would overwrite each other. */
+function refuseSameOutputs(shards: readonly ShardIdentity[]): void {
+  const seen = new Set<string>();
+  for (const { name } of shards) {
+    const output = outputName(name);
+    if (seen.has(output)) {
+      throw new TandemError('BAD_OUTPUT', `Expected each shard to have an output of its own, got ${output} twice.`, {
+        place: { shard: name }, remedy: 'Rename one of the two shards, or score them into different folders.',
+      });
+    }
+    seen.add(output);
+  }
+}
+
+/** Somebody may have removed an output, or put another file in its place: its shard is scored again. */
+function isThere(folder: string, manifest: Manifest): boolean {
+  const path = join(folder, outputName(manifest.shard.name));
+  return existsSync(path) && statSync(path).size === manifest.output.bytes;
 }
 
 function readManifests(folder: string): Manifest[] {
-  return listFiles(join(folder, manifestFolder)).filter((path) => path.endsWith('.json')).map((path) => {
-    const full = join(folder, manifestFolder, path);
-    let manifest: Manifest;
-    try {
-      manifest = JSON.parse(readFileSync(full, 'utf8')) as Manifest;
-    } catch (cause) {
-      throw new TandemError('BAD_OUTPUT', `Expected ${full} to be a manifest, got something else.`, { remedy: 'Remove it and its shard\'s output; the shard is then scored again.', cause });
-    }
-    if (manifest.version > version) {
-      throw new TandemError('BAD_OUTPUT', `Expected a manifest of version ${version} or older, got ${manifest.version}: a newer Tandem wrote ${full}.`, { remedy: 'Use that Tandem, or another --output.' });
-    }
-    return manifest;
-  });
+  return listFiles(join(folder, manifestFolder))
+    .filter((path) => path.endsWith('.json'))
+    .map((path) => readOwnFile<Manifest>(join(folder, manifestFolder, path), 'a manifest'));
 }
 
 function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): void {
@@ -102,11 +115,28 @@ function isUnfinished(folder: string, path: string): boolean {
   return plannedShards(folder).some((name) => outputName(name) === path);
 }
 
-/** Shards of the run that last wrote into the folder. */
+/** Shards of the run that last wrote into the folder. @throws BAD_OUTPUT for a plan that is not ours, or a newer one */
 export function plannedShards(folder: string): readonly string[] {
-  const planPath = join(folder, planName);
-  if (!existsSync(planPath)) return [];
-  return (JSON.parse(readFileSync(planPath, 'utf8')) as { readonly shards: readonly string[] }).shards;
+  const path = join(folder, planName);
+  if (!existsSync(path)) return [];
+  return readOwnFile<{ readonly version: number; readonly shards: readonly string[] }>(path, 'the plan of a run').shards;
+}
+
+/** @throws BAD_OUTPUT */
+function readOwnFile<T extends { readonly version: number }>(path: string, what: string): T {
+  const remedy = 'Choose another --output, or remove what lies there.';
+  let content: T;
+  try {
+    content = JSON.parse(readFileSync(path, 'utf8')) as T;
+  } catch (cause) {
+    throw new TandemError('BAD_OUTPUT', `Expected ${path} to be ${what}, got something else.`, { remedy, cause });
+  }
+  if (content.version > version) {
+    throw new TandemError('BAD_OUTPUT', `Expected ${path} to be of version ${version} or older, got ${content.version}: a newer Tandem wrote it.`, {
+      remedy: 'Use that Tandem, or another --output.',
+    });
+  }
+  return content;
 }
 
 function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifest): void {
@@ -137,10 +167,13 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
     mkdirSync(join(folder, manifestFolder), { recursive: true });
     if (overwrite) removeOurs(folder);
     for (const path of listFiles(folder)) if (temporaryPattern.test(path)) rmSync(join(folder, path), { force: true });
-    rmSync(join(folder, successName), { force: true });
+    for (const name of [successName, inFlightName]) rmSync(join(folder, name), { force: true });
+    for (const shard of plan.shards) if (!shard.done) rmSync(join(folder, manifestName(shard.name)), { force: true });
     for (const shard of plan.shards) mkdirSync(dirname(join(folder, outputName(shard.name))), { recursive: true });
     const text = { version, model: plan.model.path, run: identity, shards: plan.shards.map((shard) => shard.name) };
-    writeFileSync(join(folder, planName), `${JSON.stringify(text, null, 2)}\n`);
+    const temporary = join(folder, `${planName}.tmp-${randomBytes(6).toString('hex')}`);
+    writeFileSync(temporary, `${JSON.stringify(text, null, 2)}\n`);
+    renameSync(temporary, join(folder, planName));
   } catch (cause) {
     throw cannotWrite(folder, cause);
   }
@@ -206,7 +239,7 @@ export function publishShard(plan: RunPlan, identity: RunIdentity, shard: Planne
       output: { rowCount: shard.rowCount, bytes },
       run: identity,
     };
-    writeManifest(join(plan.output, manifestName(shard.name)), manifest);
+    writeManifest(join(plan.output, manifestName(shard.name)), manifest, attempt);
     return bytes;
   } catch (cause) {
     throw cannotWrite(plan.output, cause);
@@ -214,12 +247,19 @@ export function publishShard(plan: RunPlan, identity: RunIdentity, shard: Planne
 }
 
 /** Its text is on disk before its name exists; the name is never taken from another run's. */
-function writeManifest(path: string, manifest: Manifest): void {
+function writeManifest(path: string, manifest: Manifest, attempt: string): void {
+  const temporary = `${path}.tmp-${attempt}`;
   mkdirSync(dirname(path), { recursive: true });
-  const descriptor = openSync(path, 'wx');
-  writeSync(descriptor, `${JSON.stringify(manifest)}\n`);
-  fsyncSync(descriptor);
-  closeSync(descriptor);
+  writeFileSync(temporary, `${JSON.stringify(manifest)}\n`);
+  syncFile(temporary);
+  try {
+    linkSync(temporary, path);
+    rmSync(temporary);
+  } catch (error) {
+    // Some file systems have no links.
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    renameSync(temporary, path);
+  }
   syncFile(dirname(path));
 }
 

@@ -55,11 +55,9 @@ export class BoundRun {
     this.#memory = [...inputs, ...outputs.filter((output) => 'values' in output)].map((tensor) => tensor.values);
     this.#binding = create((out) => ort.CreateIoBinding(session, out));
     try {
-      const memoryInfo = cpuMemory();
       for (const input of inputs) check(ort.BindInput(this.#binding, input.name, this.#toValue(input)));
       for (const output of outputs) {
         if ('values' in output) check(ort.BindOutput(this.#binding, output.name, this.#toValue(output)));
-        else check(ort.BindOutputToDevice(this.#binding, output.name, memoryInfo));
       }
     } catch (error) {
       this.close();
@@ -72,6 +70,10 @@ export class BoundRun {
     const ort = loadOnnxRuntime();
     for (const { value, values, length } of this.#strings) {
       check(ort.FillStringTensor(value, values.length === length ? values : values.slice(0, length), length));
+    }
+    // Anew for each run: the binding keeps the last run's tensor, and the next would take that as memory of ours.
+    for (const output of this.#outputs) {
+      if (!('values' in output)) check(ort.BindOutputToDevice(this.#binding, output.name, cpuMemory()));
     }
     check(ort.RunWithBinding(this.#session, runOptions, this.#binding));
   }
