@@ -30,6 +30,8 @@ export interface JobRounds {
   /** The same of the score stage by batch size; only for the workload in which it matters. */
   readonly sizes: Readonly<Record<string, readonly number[]>>;
   readonly runs: readonly JobRun[];
+  /** Of the cores' time during each run. */
+  readonly othersShares: readonly number[];
 }
 
 const output = join(defaultFolder, 'output');
@@ -72,6 +74,7 @@ async function timeJob(workload: WorkloadName, plan: RunPlan, options: Parameter
   const stages: Record<StageName, number[]> = { decode: [], featurize: [], score: [], write: [] };
   const sizes: Record<string, number[]> = {};
   const runs: JobRun[] = [];
+  const othersShares: number[] = [];
   await runJob(options);
   checkOutput(plan, workload);
   for (let round = 0; round < rounds; round++) {
@@ -79,10 +82,13 @@ async function timeJob(workload: WorkloadName, plan: RunPlan, options: Parameter
     for (const size of workload === 'w1-network' ? batchSizes : []) {
       (sizes[size] ??= []).push(await timeTogether(threads.get('score')!, `size ${size}`, secondsTogether));
     }
-    runs.push(await runJob(options));
+    const before = coreSeconds();
+    const run = await runJob(options);
+    othersShares.push(othersShare(before, coreSeconds(), run.cpuSeconds));
+    runs.push(run);
   }
   for (const group of threads.values()) await Promise.all(group.map((thread) => thread.close()));
-  return { workload, plan, stages, sizes, runs };
+  return { workload, plan, stages, sizes, runs, othersShares };
 }
 
 function say(text: string): void {

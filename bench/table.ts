@@ -29,18 +29,20 @@ const limitNotes: Readonly<Record<StageName, string>> = {
   decode: "limit: DuckDB's own sum of the same 32 columns",
   featurize: 'limit: a loop written by hand for this work alone',
   score: 'limit: ONNX Runtime in a bare loop',
-  write: 'limit: a bare COPY of the same two columns from memory',
+  write: 'limit: a bare COPY of both columns from memory',
 };
 
 /** A stage alone on one core, against its limit; of several limits the fastest. */
 export function stageLine(stage: StageName, workload: WorkloadName, rates: Rounds, batchSize: number | undefined): Line {
-  const limits = Object.keys(rates).filter((name) => name !== 'ours');
+  const limits = Object.keys(rates).filter((name) => name !== 'ours' && name !== 'synced');
   const fastest = limits.reduce((best, name) => (median(rates[name]!) > median(rates[best]!) ? name : best));
   const sizes = batchSize === undefined ? '' : `, ${fastest.replace('bare ', '')} rows a batch; ours: ${batchSize}`;
+  const { synced } = rates;
+  const durable = synced === undefined ? '' : `; ${medianRatio(rates['ours']!, synced).toFixed(2)} if it fsyncs too`;
   return {
     what: `${stage}${stage === 'score' ? ` ${shortNames[workload]}` : ''}, one core`,
     measured: median(rates['ours']!) / 1e6, limit: median(rates[fastest]!) / 1e6, unit: 'M rows/s',
-    ratio: medianRatio(rates['ours']!, rates[fastest]!), target: targets[stage], note: limitNotes[stage] + sizes,
+    ratio: medianRatio(rates['ours']!, rates[fastest]!), target: targets[stage], note: limitNotes[stage] + sizes + durable,
   };
 }
 
@@ -66,7 +68,7 @@ export function jobLines(job: JobRounds): Line[] {
   const rss = Math.max(...runs.map((run) => run.peakRssBytes));
   const gap = Math.max(...runs.map((run) => run.eventLoopGapMsMax));
   return [
-    rate(`${name} job, process start to end`, whole, `${formatCount(plan.rowsTotal)} rows; ${storage(whole)}`),
+    rate(`${name} job, process start to end`, whole, `${formatCount(plan.rowsTotal)} rows; ${storage(whole)}; others took ${percent(median(job.othersShares))} of the cores`),
     rate(`${name} job, steady`, steady, `per core, all busy: ${perCore.join(', ')}`),
     {
       what: `${name} peak memory`, measured: rss / 1e6, limit: peakRssBytesMax / 1e6, unit: 'MB',
@@ -93,6 +95,10 @@ export function batchSizeLine({ workload, sizes, runs }: JobRounds): Line {
   };
 }
 
+function percent(share: number): string {
+  return `${(share * 100).toFixed(0)} %`;
+}
+
 export function isMet(line: Line): boolean {
   return line.unit === 'M rows/s' ? line.ratio >= line.target : line.ratio <= line.target;
 }
@@ -112,7 +118,7 @@ export function renderLines(lines: readonly Line[], conditions: Environment, oth
   return [
     `${cores} cores, ${cpu}, ${formatBytes(memoryBytes)}, ${system}`,
     `Node ${node}, DuckDB ${duckDb}, ONNX Runtime ${onnxRuntime}; files in the page cache; medians of the rounds`,
-    `load average before: ${loadAverage.toFixed(2)}; others took ${(others * 100).toFixed(0)} % of the cores in these ${seconds.toFixed(0)} s`,
+    `load average before: ${loadAverage.toFixed(2)}; others took ${percent(others)} of the cores in these ${seconds.toFixed(0)} s`,
     '', table,
   ].join('\n');
 }

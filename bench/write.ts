@@ -1,6 +1,6 @@
 /** Write: a shard's writer (kept id, score), against a bare COPY from a table function with the same two columns. */
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { vectorRows, duckDbType } from '../src/engines/duckdb/types.ts';
 import { closeDatabase, Connection, openDatabase, quotePath, quoteText } from '../src/engines/duckdb/database.ts';
@@ -38,6 +38,11 @@ export function openWrite(task: StageTask): Stage {
     connection.execute(`COPY (SELECT * FROM bare()) TO ${quoteText(barePath)} (FORMAT parquet, COMPRESSION snappy, USE_TMP_FILE false)`);
     return shard.rowCount;
   };
+  const synced = (): number => {
+    limit();
+    syncFile(barePath);
+    return shard.rowCount;
+  };
   return {
     check() {
       ours();
@@ -45,7 +50,7 @@ export function openWrite(task: StageTask): Stage {
       checkFile(connection, join(plan.output, shard.name), firstId, scores);
       checkFile(connection, barePath, firstId, scores);
     },
-    contestants: { ours, limit },
+    contestants: { ours, limit, synced },
     close() {
       bare.dispose();
       writer.close();
@@ -54,6 +59,13 @@ export function openWrite(task: StageTask): Stage {
       rmSync(plan.output, { recursive: true, force: true });
     },
   };
+}
+
+/** The product's files are on disk before they count; a bare COPY leaves them to the page cache. */
+function syncFile(path: string): void {
+  const descriptor = openSync(path, 'r');
+  fsyncSync(descriptor);
+  closeSync(descriptor);
 }
 
 /** The thread's shard under a name of its own. */

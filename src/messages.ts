@@ -112,4 +112,4 @@ export type ScoredValues = NumberArray | string[];
 export type BatchReply =
   | { readonly kind: 'planned'; readonly plan: BatchPlan }
   | { readonly kind: 'scored'; readonly index: number; readonly values: readonly ScoredValues[] }
-  | { readonly kind: 'failed'; readonly error: ErrorRecord };
+  | { readonly kind: 'failed'; readonly index: number; readonly error: ErrorRecord };

@@ -1,6 +1,6 @@
 /** Shards that cannot be read, or change while they are. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { identityModel, rowSumModel } from '../testing/models.ts';
@@ -14,6 +14,14 @@ function place(t: { after(remove: () => void): void }): Workplace {
 }
 
 const shardSql = 'SELECT i::FLOAT AS x, i AS kept FROM range(7000) rows(i)';
+
+test('a run fails as its planning does, and makes no folder', async (t) => {
+  const here = place(t);
+  await here.refuses({ code: 'NO_SHARDS', place: {}, message: /got none/ });
+  here.shard('a.parquet', 'SELECT 1 AS other');
+  await here.refuses({ code: 'BAD_COLUMN', place: { shard: 'a.parquet', column: 'x' }, message: /Expected column x/ });
+  assert.equal(existsSync(here.output), false);
+});
 
 test('a pattern that matches nothing', async (t) => {
   const here = place(t);
@@ -145,7 +153,7 @@ test('a column whose type cannot become a number', async (t) => {
 
 test('a shard that is replaced by a longer one after planning', async (t) => {
   const here = place(t);
-  const first = here.shard('1.parquet', 'SELECT i::FLOAT AS x, i AS kept FROM range(8000) rows(i)');
+  const first = here.shard('1.parquet', 'SELECT i::FLOAT AS x, i AS kept FROM range(40000) rows(i)');
   const second = here.shard('2.parquet', shardSql);
   const longer = here.shard('../longer.parquet', 'SELECT i::FLOAT AS x, i AS kept FROM range(7001) rows(i)');
   let replaced = false;
@@ -162,7 +170,7 @@ test('a shard that is replaced by a longer one after planning', async (t) => {
 
 test('a shard that is written anew, with the same rows, while it is read', async (t) => {
   const here = place(t);
-  const shard = here.shard('a.parquet', 'SELECT i::FLOAT AS x, i AS kept FROM range(60000) rows(i)');
+  const shard = here.shard('a.parquet', 'SELECT i::FLOAT AS x, i AS kept FROM range(40000) rows(i)');
   await here.fails({ code: 'TRANSIENT', place: { shard: 'a.parquet' }, message: /the file has changed/, remedy: /run the same command again/ }, {
     batchSize: 1,
     onProgress: ({ phase }) => {
@@ -174,7 +182,7 @@ test('a shard that is written anew, with the same rows, while it is read', async
 
 test('a shard that is cut off while it is read', async (t) => {
   const here = place(t);
-  const shard = here.shard('a.parquet', 'SELECT i::FLOAT AS x, random() AS kept FROM range(60000) rows(i)', { rowGroupRows: 2048 });
+  const shard = here.shard('a.parquet', 'SELECT i::FLOAT AS x, random() AS kept FROM range(40000) rows(i)', { rowGroupRows: 2048 });
   await here.fails({ code: 'BAD_SHARD', place: { shard: 'a.parquet' }, message: /Expected/ }, {
     batchSize: 1,
     onProgress: ({ phase }) => {

@@ -5,7 +5,6 @@ import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { quotePath, quoteText } from '../engines/duckdb/database.ts';
-import type { ElementType } from '../contract/contract.ts';
 import { identityModel, rowSumModel, squareRootModel } from '../testing/models.ts';
 import { corruptPage, withConnection } from '../testing/shards.ts';
 import { countTo, listFiles, Workplace } from './workplace.ts';
@@ -60,30 +59,23 @@ test('the flights model without SQL: the same scores from both readers', async (
   assert.ok(distinct! > 1000 && least! > 0 && most! <= 1 && least! < 0.1 && most! > 0.9, String(scores));
 });
 
-for (const rowCount of [0, 1, 2047, 2048, 2049, 5000]) {
+for (const rowCount of [0, 1, 2048, 2049, 5000]) {
   test(`${rowCount} rows, nulls and texts kept, batches across row groups`, async (t) => {
     const place = new Workplace(t);
     place.writeModel(rowSumModel(2), { inputs: { x: [{ column: 'a', missing: -1 }, { column: 'b' }] } });
     plainShard(place, 'a.parquet', `SELECT CASE WHEN i % 3 = 0 THEN NULL ELSE i END AS a, i::DOUBLE AS b, 'row ' || i AS name,
       CASE WHEN i % 2 = 0 THEN [i, NULL] END AS list, TIMESTAMP '2026-01-01 00:00:00.123456' AS moment FROM range(${rowCount}) rows(i)`, ', ROW_GROUP_SIZE 2048');
     await scoresAlike(place, { batchSize: 1500 });
-    await scoresAlike(place, { batchSize: 1500, keep: ['name'], compression: 'none', overwrite: true });
-    await scoresAlike(place, { batchSize: 1500, keep: [], overwrite: true });
   });
 }
 
-for (const type of ['float32', 'float64', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64', 'bool'] as const satisfies ElementType[]) {
-  test(`scores of ${type}, single and as lists`, async (t) => {
-    const place = new Workplace(t);
-    const column = { int64: 'big', uint64: 'ubig', uint32: 'ubig32', bool: 'flag' }[type as string] ?? 'x';
-    plainShard(place, 'a.parquet', `SELECT (i % 100)::INTEGER AS x, 9223372036854775807 - i AS big, (18446744073709551615 - i)::UBIGINT AS ubig,
-      (4294967295 - i)::UINTEGER AS ubig32, i % 2 = 0 AS flag FROM range(300) rows(i)`);
-    place.writeModel(identityModel(type), { inputs: { x: [{ column }] } });
-    await scoresAlike(place, { keep: [] });
-    place.writeModel(identityModel(type, ['N', 2]), { inputs: { x: [{ column }, { column }] } });
-    await scoresAlike(place, { keep: [], overwrite: true });
-  });
-}
+test('some columns kept, or none; without compression', async (t) => {
+  const place = new Workplace(t);
+  place.writeModel(identityModel('uint64', ['N', 2]), { inputs: { x: [{ column: 'big' }, { column: 'big' }] } });
+  plainShard(place, 'a.parquet', `SELECT (18446744073709551615 - i)::UBIGINT AS big, 'é' || i AS name, i AS other FROM range(3000) rows(i)`);
+  await scoresAlike(place, { keep: ['NAME'], compression: 'none' });
+  await scoresAlike(place, { keep: [], overwrite: true });
+});
 
 test('scores of strings, and scores that are NaN', async (t) => {
   const place = new Workplace(t);

@@ -36,6 +36,15 @@ export function memcpy(target: Memory | Pointer, source: Memory | Pointer, bytes
   memcpyFunction(target, source, bytes);
 }
 
+/** Sets a variable in the environment that C sees. A worker's process.env is only a copy of it. */
+export function setEnvironment(name: string, value: string): void {
+  if (process.platform === 'win32') {
+    (libc().func('int _putenv_s(const char *name, const char *value)') as (name: string, value: string) => number)(name, value);
+    return;
+  }
+  (libc().func('int setenv(const char *name, const char *value, int overwrite)') as (name: string, value: string, overwrite: number) => number)(name, value, 1);
+}
+
 /** Ends the process at once, without waiting for native calls of other threads as process.exit does. */
 export function exitNow(exitCode: number): never {
   const exit = libc().func('void _exit(int code)') as (code: number) => void;

@@ -41,9 +41,13 @@ export function layOutInputs(contract: Contract, model: ModelDescription, shapeO
     } else constants.push(layOutConstant(tensor, fed, model));
   }
   if (inputs.length === 0) {
-    throw new TandemError('BAD_CONTRACT', 'Expected at least one input to be fed by columns, got none.', { place: { field: 'inputs' } });
+    throw new TandemError('BAD_CONTRACT', 'Expected at least one input to be fed by columns, got none.', {
+      place: { field: 'inputs' }, remedy: 'Add "x": [{ "column": ... }] for one of the model\'s inputs.',
+    });
   }
-  if (fixed.size > 1) throw new TandemError('BAD_MODEL', `Expected one batch size for all inputs, got ${[...fixed].join(' and ')}.`);
+  if (fixed.size > 1) throw new TandemError('BAD_MODEL', `Expected one batch size for all inputs, got ${[...fixed].join(' and ')}.`, {
+      remedy: 'Export the model with the same batch dimension for all inputs.',
+    });
   return { inputs, constants, fixedBatchRows: [...fixed][0] };
 }
 
@@ -133,7 +137,9 @@ function layOutConstant(value: TensorValue, fed: Extract<InputContract, { consta
   const perRow = product(shape.filter((size) => size !== 'N'));
   const given = Array.isArray(fed.constant) ? fed.constant.length : 1;
   if (given !== 1 && given !== perRow) {
-    throw new TandemError('BAD_CONTRACT', `Expected constant ${value.name} to have 1 or ${perRow} values, got ${given}.`, { place: { field } });
+    throw new TandemError('BAD_CONTRACT', `Expected constant ${value.name} to have 1 or ${perRow} values, got ${given}.`, {
+      place: { field }, remedy: 'A single value fills the whole shape; a list has one value for each place of a row.',
+    });
   }
   return { name: value.name, elementType: value.elementType, shape, value: fed.constant };
 }
@@ -154,7 +160,9 @@ export function usedOutputs(contract: Contract, model: ModelDescription): readon
       remedy: `Export without ZipMap (skl2onnx, onnxmltools: options={"zipmap": False}), or name only the tensors in tandem.json: ${others.join(', ') || 'this model has none'}.`,
     });
   }
-  if (used.length === 0) throw new TandemError('BAD_CONTRACT', 'Expected at least one output to be used, got none.', { place: { field: 'outputs' } });
+  if (used.length === 0) throw new TandemError('BAD_CONTRACT', 'Expected at least one output to be used, got none.', {
+      place: { field: 'outputs' }, remedy: 'Name one of the model\'s outputs, or leave "outputs" out to get all.',
+    });
   return used;
 }
 
@@ -168,17 +176,23 @@ export function layOutColumns(contract: Contract, outputs: readonly OutputLayout
     const select = (chosen === undefined || chosen === false ? undefined : chosen.select)
       ?? (names.length > 1 ? Array.from({ length: layout.width }, (_, position) => position) : undefined);
     if (select !== undefined && select.length !== names.length) {
-      throw new TandemError('BAD_CONTRACT', `Expected ${select.length} column names for output ${layout.name}, got ${names.length}.`, { place: { field } });
+      throw new TandemError('BAD_CONTRACT', `Expected ${select.length} column names for output ${layout.name}, got ${names.length}.`, {
+        place: { field }, remedy: 'Give one name for each value of a row, or one name for all.',
+      });
     }
     const beyond = select?.find((position) => position >= layout.width);
     if (beyond !== undefined) {
-      throw new TandemError('BAD_CONTRACT', `Expected a position of output ${layout.name} below ${layout.width}, got ${beyond}.`, { place: { field: `${field}.select` } });
+      throw new TandemError('BAD_CONTRACT', `Expected a position of output ${layout.name} below ${layout.width}, got ${beyond}.`, {
+        place: { field: `${field}.select` }, remedy: 'Positions count from 0.',
+      });
     }
     names.forEach((name, index) => columns.push({ name, output, position: select?.[index] }));
   });
   const seen = new Set<string>();
   for (const { name } of columns) {
-    if (seen.has(name.toLowerCase())) throw new TandemError('BAD_CONTRACT', `Expected output columns to have different names, got ${name} twice.`, { place: { field: 'outputs' } });
+    if (seen.has(name.toLowerCase())) throw new TandemError('BAD_CONTRACT', `Expected output columns to have different names, got ${name} twice.`, {
+        place: { field: 'outputs' }, remedy: 'Name them in "outputs"; upper and lower case are the same.',
+      });
     seen.add(name.toLowerCase());
   }
   return columns;

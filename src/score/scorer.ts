@@ -68,7 +68,7 @@ export class SlotScorer {
       bound ??= this.#bind(runRows);
       if (kept) this.#bound.set(runRows, bound);
       bound.run(this.#runOptions);
-      this.#fetch(bound);
+      this.#fetch(bound, runRows);
     } catch (error) {
       throw runError(error);
     } finally {
@@ -95,10 +95,12 @@ export class SlotScorer {
   }
 
   /** Outputs that ONNX Runtime allocated, into the slot. */
-  #fetch(bound: BoundRun): void {
+  #fetch(bound: BoundRun, rowCount: number): void {
     if (!this.#model.outputs.some(isFetched)) return;
-    for (const { name, values } of bound.fetch()) {
+    for (const { name, shape, values } of bound.fetch()) {
       const index = this.#model.outputs.findIndex((output) => output.name === name);
+      // Memory of ONNX Runtime's own takes any shape.
+      if (shape[0] !== rowCount || values.length !== rowCount * this.#model.outputs[index]!.width) throw otherShape(name, shape, rowCount);
       const target = this.#slot.outputs[index]!;
       if (Array.isArray(values)) this.#slot.outputs[index] = values;
       else (target as Float64Array).set(values as Float64Array);
@@ -140,12 +142,20 @@ function isFetched(output: OutputLayout): boolean {
   return output.elementType === 'string' || output.copied === true;
 }
 
+function otherShape(name: string, shape: readonly number[], rowCount: number): TandemError {
+  return new TandemError('BAD_MODEL', `Expected the model to score the batch of ${rowCount} rows, got output ${name} of shape [${shape.join(', ')}].`, {
+    remedy: shapeRemedy,
+  });
+}
+
+const shapeRemedy = 'The model gives another shape for this batch than for the first rows: export it with one row of output for each row of input.';
+
 function runError(error: unknown): unknown {
   if (!(error instanceof OnnxRuntimeError)) return error;
   if (/terminate flag/i.test(error.message)) return new TandemError('STOPPED', 'The run was stopped.', { cause: error });
   return new TandemError('BAD_MODEL', `Expected the model to score the batch, got: ${error.message}`, {
     remedy: /shape|dimension|Expected: /i.test(error.message)
-      ? 'The model gives another shape for this batch than for the first rows: export it with one row of output for each row of input.'
+      ? shapeRemedy
       : 'Check the model on these rows with its own library.',
     cause: error,
   });

@@ -1,20 +1,23 @@
 /** Entry of a thread that scores Arrow batches handed to it: SQL over the batch, then the same lane as for shards. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { tableFromIPC, type RecordBatch } from 'apache-arrow';
-import { viewOf, elementBytes, type NumberArray, type TensorValues } from '../batch.ts';
+import { RecordBatch, tableFromIPC } from 'apache-arrow';
+import type { NumberArray, TensorValues } from '../batch.ts';
 import { loadContract } from '../contract/load.ts';
 import { registerArrowTable, type ArrowTable } from '../engines/duckdb/arrow-import.ts';
 import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
-import { createRunOptions } from '../engines/onnxruntime/run.ts';
+import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeSession, openSession } from '../engines/onnxruntime/session.ts';
-import { asTandemError, bug } from '../errors.ts';
+import type { Pointer } from '../engines/native.ts';
+import { asTandemError, TandemError } from '../errors.ts';
 import { type BatchPlan, type BatchReply, type BatchRequest, type BatchWorkerStart, type ScoredValues } from '../messages.ts';
+import type { ModelPlan } from '../plan.ts';
 import { planModel, resolveModel } from '../planning/model.ts';
 import { DuckDbTables } from '../planning/tables.ts';
 import { slotRowsFor } from '../planning/allocate.ts';
 import { describe } from '../read/footers.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
 import { layOutSlot, slotBytes, SlotScorer } from '../score/scorer.ts';
+import { roomForScores } from '../write/score-arrow.ts';
 import { duckDbReader } from './duckdb-reader.ts';
 import { Lane } from './lane.ts';
 
@@ -25,24 +28,26 @@ let connection: Connection | undefined;
 let table: ArrowTable | undefined;
 let lane: Lane | undefined;
 let scorer: SlotScorer | undefined;
+let runOptions: Pointer | undefined;
 let plan = start.plan;
+/** Only the first thread, which starts without a plan, opens these. */
+let database: Pointer | undefined;
+let session: Pointer | undefined;
 
 function post(reply: BatchReply, transfer: ArrayBuffer[] = []): void {
   parentPort!.postMessage(reply, transfer);
 }
 
 function readBatch(ipc: Uint8Array): RecordBatch {
-  const batch = tableFromIPC(ipc).batches[0];
-  if (batch === undefined) throw bug('A batch without rows was handed over');
-  return batch;
+  const table = tableFromIPC(ipc);
+  return table.batches[0] ?? new RecordBatch(table.schema);
 }
 
 /** The first thread opens the engines and fits the model to the first batch; the others take over what it found. */
 function openAndPlan(batch: RecordBatch): BatchPlan {
-  const database = openDatabase();
+  database = openDatabase();
   connection = new Connection(database);
   const { contract } = loadContract(start.model);
-  let session;
   try {
     session = openSession(contract.modelPath, { intraOpThreads: 1 });
   } catch (error) {
@@ -54,6 +59,7 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   const engines = { reader: new DuckDbTables(connection), session };
   const resolved = resolveModel(engines, start.model, [source]);
   const model = planModel(engines, [source], resolved);
+  requireOwnNames(batch, model);
   const batchSize = model.fixedBatchRows ?? start.batchSize;
   return {
     engines: { database, session }, model, batchSize,
@@ -62,8 +68,17 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   };
 }
 
+function requireOwnNames(batch: RecordBatch, model: ModelPlan): void {
+  const names = new Set(batch.schema.fields.map((field) => field.name.toLowerCase()));
+  const clash = model.columns.find((column) => names.has(column.name.toLowerCase()))?.name;
+  if (clash === undefined) return;
+  throw new TandemError('BAD_CONTRACT', `Expected score columns to have names of their own, got ${clash}, which the batches have too.`, {
+    place: { field: 'outputs' }, remedy: 'Name the score column otherwise in tandem.json, or leave the column out of the batches.',
+  });
+}
+
 function createLane(known: BatchPlan, open: Connection): Lane {
-  const runOptions = createRunOptions();
+  runOptions = createRunOptions();
   const slot = layOutSlot(known.model, known.slotRows, new ArrayBuffer(slotBytes(known.model, known.slotRows)), 0);
   scorer = new SlotScorer(known.model, known.engines.session, runOptions, slot);
   return new Lane({
@@ -83,7 +98,7 @@ function scoreBatch(request: Extract<BatchRequest, { kind: 'score' }>): void {
   if (table === undefined) table = registerArrowTable(connection, tableName, batch);
   else table.replace(batch);
   lane ??= createLane(plan, connection);
-  const values = emptyScores(plan, batch.numRows);
+  const values = roomForScores(plan.model, batch.numRows);
   lane.open({
     shardIndex: 0, firstRow: 0, rowCount: batch.numRows, name: `batch ${request.index}`, rowGroupRows: [],
     sql: `SELECT ${plan.projection} FROM ${tableName}() AS shard`, numberedFrom: undefined,
@@ -94,13 +109,6 @@ function scoreBatch(request: Extract<BatchRequest, { kind: 'score' }>): void {
   }
   lane.close();
   post({ kind: 'scored', index: request.index, values }, values.flatMap((each) => (Array.isArray(each) ? [] : [each.buffer as ArrayBuffer])));
-}
-
-function emptyScores({ model }: BatchPlan, rowCount: number): ScoredValues[] {
-  return model.outputs.map(({ elementType, width }) => {
-    const length = rowCount * width;
-    return elementType === 'string' ? new Array<string>(length) : viewOf(elementType, new ArrayBuffer(length * elementBytes[elementType]), 0, length);
-  });
 }
 
 function append(target: ScoredValues, source: TensorValues, width: number, firstRow: number, rowCount: number): void {
@@ -116,11 +124,9 @@ function close(): void {
   scorer?.close();
   table?.dispose();
   connection?.close();
-  // Only the first thread started without a plan: what it found is its own to close.
-  if (start.plan === undefined && plan !== undefined) {
-    closeSession(plan.engines.session);
-    closeDatabase(plan.engines.database);
-  }
+  if (runOptions !== undefined) releaseRunOptions(runOptions);
+  if (session !== undefined) closeSession(session);
+  if (database !== undefined) closeDatabase(database);
   parentPort!.close();
 }
 
@@ -129,6 +135,6 @@ parentPort!.on('message', (request: BatchRequest) => {
   try {
     scoreBatch(request);
   } catch (error) {
-    post({ kind: 'failed', error: asTandemError(error).toRecord() });
+    post({ kind: 'failed', index: request.index, error: asTandemError(error).toRecord() });
   }
 });

@@ -7,6 +7,8 @@ import type { PlannerReply, PlannerRequest } from '../messages.ts';
 
 type Reply<Kind extends PlannerReply['kind']> = Extract<PlannerReply, { kind: Kind }>;
 
+const runAgain = 'Run the same command again.';
+
 export class PlannerClient {
   readonly #worker = new Worker(new URL('./planner.js', import.meta.url));
   readonly #signal: AbortSignal | undefined;
@@ -22,7 +24,7 @@ export class PlannerClient {
       else this.#settle((pending) => pending.resolve(reply));
     });
     this.#worker.on('error', (error) => this.#settle((pending) => pending.reject(asTandemError(error))));
-    this.#worker.on('exit', () => this.#settle((pending) => pending.reject(new TandemError('TRANSIENT', 'Expected the planner to answer, got its end.'))));
+    this.#worker.on('exit', () => this.#settle((pending) => pending.reject(new TandemError('TRANSIENT', 'Expected the planner to answer, got its end.', { remedy: runAgain }))));
   }
 
   /** @throws what the planner throws; STOPPED after an abort */
@@ -32,7 +34,7 @@ export class PlannerClient {
     };
     if (request.kind !== 'close') {
       this.#signal?.addEventListener('abort', stop);
-      if (this.#signal?.aborted === true) throw new TandemError('STOPPED', 'The run was stopped before it began.');
+      if (this.#signal?.aborted === true) throw new TandemError('STOPPED', 'The run was stopped before it began.', { remedy: runAgain });
     }
     try {
       const reply = await new Promise<PlannerReply>((resolve, reject) => {
@@ -53,7 +55,7 @@ export class PlannerClient {
   }
 
   #explain(error: TandemError): TandemError {
-    return this.#signal?.aborted === true ? new TandemError('STOPPED', 'The run was stopped while it was being planned.', { cause: error }) : error;
+    return this.#signal?.aborted === true ? new TandemError('STOPPED', 'The run was stopped while it was being planned.', { remedy: runAgain, cause: error }) : error;
   }
 
   #settle(how: (pending: { resolve(reply: PlannerReply): void; reject(error: unknown): void }) => void): void {

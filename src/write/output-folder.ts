@@ -122,6 +122,14 @@ export function plannedShards(folder: string): readonly string[] {
   return readOwnFile<{ readonly version: number; readonly shards: readonly string[] }>(path, 'the plan of a run').shards;
 }
 
+/** What an earlier run was scoring when it died without a word: the model may have taken the process down. */
+export function lastBatchWarnings(folder: string): string[] {
+  const shards = plannedShards(folder);
+  return readInFlight(inFlightPath(folder)).map(({ shardIndex, firstRow, rowCount }) =>
+    `An earlier run into ${folder} died while it scored rows ${firstRow} to ${firstRow + rowCount - 1} of shard ${shards[shardIndex] ?? `number ${shardIndex}`}.`
+    + ' If this one dies too, the model fails on one of these rows.');
+}
+
 /** @throws BAD_OUTPUT */
 function readOwnFile<T extends { readonly version: number }>(path: string, what: string): T {
   const remedy = 'Choose another --output, or remove what lies there.';
@@ -131,6 +139,7 @@ function readOwnFile<T extends { readonly version: number }>(path: string, what:
   } catch (cause) {
     throw new TandemError('BAD_OUTPUT', `Expected ${path} to be ${what}, got something else.`, { remedy, cause });
   }
+  if (typeof content?.version !== 'number') throw new TandemError('BAD_OUTPUT', `Expected ${path} to be ${what}, got something else.`, { remedy });
   if (content.version > version) {
     throw new TandemError('BAD_OUTPUT', `Expected ${path} to be of version ${version} or older, got ${content.version}: a newer Tandem wrote it.`, {
       remedy: 'Use that Tandem, or another --output.',
@@ -164,18 +173,30 @@ function refuseOtherShard(folder: string, found: ShardIdentity, wanted: ShardIde
 export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: boolean): void {
   const folder = plan.output;
   try {
-    mkdirSync(join(folder, manifestFolder), { recursive: true });
+    makeFolder(join(folder, manifestFolder));
     if (overwrite) removeOurs(folder);
     for (const path of listFiles(folder)) if (temporaryPattern.test(path)) rmSync(join(folder, path), { force: true });
     for (const name of [successName, inFlightName]) rmSync(join(folder, name), { force: true });
     for (const shard of plan.shards) if (!shard.done) rmSync(join(folder, manifestName(shard.name)), { force: true });
-    for (const shard of plan.shards) mkdirSync(dirname(join(folder, outputName(shard.name))), { recursive: true });
+    for (const shard of plan.shards) makeFolder(dirname(join(folder, outputName(shard.name))));
     const text = { version, model: plan.model.path, run: identity, shards: plan.shards.map((shard) => shard.name) };
     const temporary = join(folder, `${planName}.tmp-${randomBytes(6).toString('hex')}`);
     writeFileSync(temporary, `${JSON.stringify(text, null, 2)}\n`);
     renameSync(temporary, join(folder, planName));
   } catch (cause) {
     throw cannotWrite(folder, cause);
+  }
+}
+
+/** Node 20's own recursion never ends where a folder cannot be made although its parent is there (below /proc). */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  const parent = dirname(path);
+  if (parent !== path) makeFolder(parent);
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
   }
 }
 
@@ -249,7 +270,7 @@ export function publishShard(plan: RunPlan, identity: RunIdentity, shard: Planne
 /** Its text is on disk before its name exists; the name is never taken from another run's. */
 function writeManifest(path: string, manifest: Manifest, attempt: string): void {
   const temporary = `${path}.tmp-${attempt}`;
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   writeFileSync(temporary, `${JSON.stringify(manifest)}\n`);
   syncFile(temporary);
   try {

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { TandemError } from '../../errors.ts';
-import { openLibrary, type Memory, type Pointer } from '../native.ts';
+import { openLibrary, setEnvironment, type Memory, type Pointer } from '../native.ts';
 import { ortApiFunctions } from './api-table.ts';
 
 /** Version of the library that this table was written for, and of its OrtApi struct. */
@@ -141,6 +141,9 @@ export function onnxRuntimeLibraryPath(): string {
 /** Binds the library once per thread and checks its version. @throws ENVIRONMENT */
 export function loadOnnxRuntime(): OnnxRuntime {
   if (functions !== undefined) return functions;
+  // Since 1.30 the library reports each session to its maker, by way of files in the home folder, unless told not to
+  // before it is loaded.
+  setEnvironment('ORT_DISABLE_TELEMETRY', '1');
   const library = openLibrary(onnxRuntimeLibraryPath(), 'ONNX Runtime');
   const base = (library.func('void *OrtGetApiBase()') as unknown as () => Pointer)();
   const [getApi, getVersion] = koffi.decode(base, koffi.array('void *', 2)) as [Pointer, Pointer];

@@ -58,6 +58,7 @@ export class BoundRun {
       for (const input of inputs) check(ort.BindInput(this.#binding, input.name, this.#toValue(input)));
       for (const output of outputs) {
         if ('values' in output) check(ort.BindOutput(this.#binding, output.name, this.#toValue(output)));
+        else this.#bindToAllocator(output.name);
       }
     } catch (error) {
       this.close();
@@ -73,7 +74,7 @@ export class BoundRun {
     }
     // Anew for each run: the binding keeps the last run's tensor, and the next would take that as memory of ours.
     for (const output of this.#outputs) {
-      if (!('values' in output)) check(ort.BindOutputToDevice(this.#binding, output.name, cpuMemory()));
+      if (!('values' in output)) this.#bindToAllocator(output.name);
     }
     check(ort.RunWithBinding(this.#session, runOptions, this.#binding));
   }
@@ -98,6 +99,10 @@ export class BoundRun {
     for (const value of this.#values) ort.ReleaseValue(value);
     this.#values.length = 0;
     void this.#memory;
+  }
+
+  #bindToAllocator(name: string): void {
+    check(loadOnnxRuntime().BindOutputToDevice(this.#binding, name, cpuMemory()));
   }
 
   #toValue(tensor: BoundTensor): Pointer {

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { availableParallelism } from 'node:os';
+import { test } from 'node:test';
+import { othersShare } from './environment.ts';
+import { expectClose, median, medianRatio, timeRate } from './measure.ts';
+import { isMet, stageLine } from './table.ts';
+
+test('median of odd and even counts, whatever their order', () => {
+  assert.equal(median([3, 1, 2]), 2);
+  assert.equal(median([4, 1, 3, 2]), 2.5);
+  assert.equal(median([10, 9]), 9.5);
+});
+
+test('a machine that slows down between rounds does not change the ratio', () => {
+  assert.equal(medianRatio([9, 4.5, 0.9], [10, 5, 1]), 0.9);
+});
+
+test('work is repeated until the time is over', () => {
+  let calls = 0;
+  const rate = timeRate(() => {
+    calls++;
+    const end = performance.now() + 2;
+    while (performance.now() < end);
+    return 10;
+  }, 0.01);
+  assert.ok(calls >= 2 && calls <= 6, `${calls} calls`);
+  assert.ok(rate > 0 && rate <= 5_000, `${rate} rows/s`);
+});
+
+test('the fastest bare loop is the limit, and a file that is synced is none', () => {
+  const score = stageLine('score', 'w1-network', { ours: [9, 9, 9], 'bare 256': [5, 5, 5], 'bare 512': [10, 10, 10] }, 1024);
+  assert.equal(score.ratio, 0.9);
+  assert.match(score.note, /512 rows a batch; ours: 1024/);
+  assert.equal(isMet(score), false);
+  const write = stageLine('write', 'w1-network', { ours: [9, 9, 9], limit: [10, 10, 10], synced: [20, 20, 20] }, undefined);
+  assert.equal(write.ratio, 0.9);
+  assert.equal(isMet(write), true);
+});
+
+test('memory and gaps are met from below', () => {
+  const line = { what: '', measured: 1, limit: 1, unit: 'MB', target: 1, note: '' } as const;
+  assert.equal(isMet({ ...line, ratio: 0.99 }), true);
+  assert.equal(isMet({ ...line, ratio: 1.01 }), false);
+});
+
+test('what others take is neither ours nor less than nothing', () => {
+  const cores = availableParallelism();
+  const from = { busy: 100, stolen: 1, atMs: 0 };
+  const second = { busy: 100 + cores, stolen: 1, atMs: 1000 };
+  assert.equal(othersShare(from, second, 0), 1);
+  assert.equal(othersShare(from, second, cores / 4), 0.75);
+  assert.equal(othersShare(from, { ...second, busy: 100, stolen: 1 + cores / 2 }, 0), 0.5, 'stolen by another guest');
+  assert.equal(othersShare(from, second, cores + 1), 0);
+});
+
+test('answers are compared relatively, small ones absolutely', () => {
+  expectClose('x', 1000.001, 1000, 1e-5);
+  expectClose('x', 0.000001, 0, 1e-5);
+  assert.throws(() => expectClose('x', 1000.1, 1000, 1e-5), /Expected x to be 1000, got 1000.1/);
+  assert.throws(() => expectClose('x', NaN, 0, 1e-5));
+});
