@@ -48,7 +48,9 @@ function checkSums(connection: Connection, plan: RunPlan, shardIndex: number, ag
   for (let chunk = source.next(); chunk !== undefined; chunk = source.next()) {
     for (let f = 0; f < featureCount; f++) {
       const vector = chunk.vectors[f]!;
-      if (vector.kind !== 'number' || !(vector.values instanceof Float32Array)) throw new Error('Expected float32 vectors.');
+      if (vector.kind !== 'number' || !(vector.values instanceof Float32Array)) {
+        throw new Error('Expected float32 vectors.');
+      }
       sums[f] = sumOf(vector.values, chunk.rowCount, sums[f]!);
     }
   }

@@ -14,9 +14,13 @@ export type ExpectedScore = (columns: readonly number[]) => number;
 export function expectedScores(workload: WorkloadName, layout: TensorLayout): ExpectedScore {
   const model = referenceModel(workload);
   return (columns) => {
-    const vectors = columns.map((value): NumberVector => ({ kind: 'number', values: Float32Array.of(value), validity: null }));
+    const vectors = columns.map(vectorOf);
     return model(featurizeRow(layout, vectors, 0) as number[]);
   };
+}
+
+function vectorOf(value: number): NumberVector {
+  return { kind: 'number', values: Float32Array.of(value), validity: null };
 }
 
 /** From the features of a row to its score. Seeds and sizes as in data.ts; where they differ, no check passes. */

@@ -79,7 +79,8 @@ function checkBits(featurizer: Featurizer, chunk: Chunk, slot: Float32Array): vo
   for (let row = 0; row < chunk.rowCount; row++) {
     featurizeRow(layout, chunk.vectors, row).forEach((expected, feature) => {
       const found = slot[row * layout.width + feature];
-      if (!Object.is(found, expected)) throw new Error(`Expected row ${row} of feature ${feature} to be ${expected}, got ${found}.`);
+      if (Object.is(found, expected)) return;
+      throw new Error(`Expected row ${row} of feature ${feature} to be ${expected}, got ${found}.`);
     });
   }
 }

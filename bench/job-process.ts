@@ -1,4 +1,4 @@
-/** A process that scores once through the public API and prints what it cost as JSON. Argument: the options as JSON. */
+/** A process that scores once through the public API and prints what it cost. Argument and print are JSON. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { score, type Progress, type ScoreOptions, type ScoreResult } from '../src/index.ts';
 

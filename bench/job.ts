@@ -41,7 +41,9 @@ function checkShard(connection: Connection, plan: RunPlan, workload: WorkloadNam
   const output = `read_parquet(${quotePath(join(plan.output, shard.name))}, file_row_number=true)`;
   const firstId = shardIndex * shard.rowCount;
   const [inOrder] = connection.rows(`SELECT count(*) FROM ${output} WHERE id = file_row_number + ${firstId}`)[0]!;
-  if (Number(inOrder) !== shard.rowCount) throw new Error(`Expected ${shard.rowCount} ids in order in ${shard.name}, got ${inOrder}.`);
+  if (Number(inOrder) !== shard.rowCount) {
+    throw new Error(`Expected ${shard.rowCount} ids in order in ${shard.name}, got ${inOrder}.`);
+  }
   const sampled = (columns: string, table: string) =>
     connection.rows(`SELECT ${columns} FROM ${table} WHERE id % ${sampleEvery} = 0 ORDER BY id`);
   const features = Array.from({ length: featureCount }, (_, f) => quoteIdentifier(`f${f}`)).join(', ');
@@ -50,6 +52,7 @@ function checkShard(connection: Connection, plan: RunPlan, workload: WorkloadNam
   const expected = expectedScores(workload, plan.model.inputs[0]!);
   if (rows.length !== scores.length) throw new Error(`Expected ${rows.length} sampled scores, got ${scores.length}.`);
   rows.forEach((row, index) => {
-    expectClose(`sampled score ${index} of ${shard.name}`, Number(scores[index]![0]), expected(row.map(Number)), scoreTolerance);
+    const found = Number(scores[index]![0]);
+    expectClose(`sampled score ${index} of ${shard.name}`, found, expected(row.map(Number)), scoreTolerance);
   });
 }

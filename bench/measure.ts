@@ -35,14 +35,14 @@ export type ThreadReply =
   | { readonly kind: 'opened'; readonly contestants: readonly string[]; readonly batchSize: number | undefined }
   | { readonly kind: 'timed'; readonly rowsPerSecond: number };
 
-/** Repeats the work for at least so long. */
-export function timeRate(work: () => number, secondsMin: number): number {
-  const started = performance.now();
+/** Repeats the work for at least so long. `nowMs`: a monotonic clock. */
+export function timeRate(work: () => number, secondsMin: number, nowMs = (): number => performance.now()): number {
+  const started = nowMs();
   let rows = 0;
   let seconds = 0;
   while (seconds < secondsMin) {
     rows += work();
-    seconds = (performance.now() - started) / 1000;
+    seconds = (nowMs() - started) / 1000;
   }
   return rows / seconds;
 }
@@ -128,7 +128,9 @@ export async function timeInTurn(
 }
 
 /** One contestant in all threads at once: the mean rate of a thread, which is that of a core while all are busy. */
-export async function timeTogether(threads: readonly StageThread[], contestant: string, secondsMin: number): Promise<number> {
+export async function timeTogether(
+  threads: readonly StageThread[], contestant: string, secondsMin: number,
+): Promise<number> {
   const rates = await Promise.all(threads.map((thread) => thread.time(contestant, secondsMin)));
   return rates.reduce((sum, rate) => sum + rate, 0) / rates.length;
 }

@@ -6,7 +6,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { planScore, type RunPlan } from '../src/index.ts';
+import { planScore, type RunPlan, type ScoreOptions } from '../src/index.ts';
 import { defaultFolder, ensureWorkloads, workloadNames, type WorkloadName } from './data.ts';
 import { coreSeconds, environment, othersShare, type Environment } from './environment.ts';
 import { checkOutput, runJob, type JobRun } from './job.ts';
@@ -67,7 +67,7 @@ async function openThreads(stage: StageName, workload: WorkloadName, plan: RunPl
 }
 
 /** Stages and job in turn, so that a slow minute of the machine slows both. */
-async function timeJob(workload: WorkloadName, plan: RunPlan, options: Parameters<typeof runJob>[0]): Promise<JobRounds> {
+async function timeJob(workload: WorkloadName, plan: RunPlan, options: ScoreOptions): Promise<JobRounds> {
   say(`whole job (${workload})`);
   const threads = new Map<StageName, readonly StageThread[]>();
   for (const stage of stageNames) threads.set(stage, await openThreads(stage, workload, plan));
@@ -78,7 +78,9 @@ async function timeJob(workload: WorkloadName, plan: RunPlan, options: Parameter
   await runJob(options);
   checkOutput(plan, workload);
   for (let round = 0; round < rounds; round++) {
-    for (const stage of stageNames) stages[stage].push(await timeTogether(threads.get(stage)!, 'ours', secondsTogether));
+    for (const stage of stageNames) {
+      stages[stage].push(await timeTogether(threads.get(stage)!, 'ours', secondsTogether));
+    }
     for (const size of workload === 'w1-network' ? batchSizes : []) {
       (sizes[size] ??= []).push(await timeTogether(threads.get('score')!, `size ${size}`, secondsTogether));
     }
@@ -115,12 +117,13 @@ async function main(): Promise<void> {
   rmSync(output, { recursive: true, force: true });
   const { user, system } = process.cpuUsage();
   // Each job also ran once to be checked; its cost is about that of the others.
-  const jobSeconds = jobs.flatMap(({ runs }) => [median(runs.map((run) => run.cpuSeconds)), ...runs.map((run) => run.cpuSeconds)]);
+  const jobSeconds = jobs.map(({ runs }) => median(runs.map((run) => run.cpuSeconds)) * (runs.length + 1));
   const own = (user + system) / 1e6 + jobSeconds.reduce((sum, seconds) => sum + seconds, 0);
   const others = othersShare(before, coreSeconds(), own);
   const seconds = (performance.now() - startedMs) / 1000;
   console.log(renderLines(lines, conditions, others, seconds));
-  const path = save({ version: 1, environment: conditions, othersShare: others, seconds, lines, jobs: jobs.map(plain) });
+  const results = { environment: conditions, othersShare: others, seconds, lines, jobs: jobs.map(plain) };
+  const path = save({ version: 1, ...results });
   console.log(`\nrounds and environment: ${path}`);
 }
 
@@ -143,7 +146,8 @@ function save(results: Results): string {
   const folder = fileURLToPath(new URL('../../bench/results', import.meta.url));
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${new Date().toISOString().slice(0, 10)}-${results.environment.cores}-cores.json`);
-  const rounded = (_: string, value: unknown): unknown => (typeof value === 'number' ? Number(value.toPrecision(4)) : value);
+  const rounded = (_: string, value: unknown): unknown =>
+    (typeof value === 'number' ? Number(value.toPrecision(4)) : value);
   writeFileSync(path, `${JSON.stringify(results, rounded, 1)}\n`);
   return path;
 }

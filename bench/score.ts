@@ -74,8 +74,8 @@ function chooseSize(scorer: SlotScorer, slotRows: number): number {
 }
 
 function bareRun(model: ModelPlan, session: Pointer, slot: Slot, rowCount: number): BoundRun {
-  const bind = (tensors: ModelPlan['inputs'] | ModelPlan['outputs'], values: Slot['inputs']) => tensors.map((tensor, index) => ({
-    name: tensor.name, elementType: tensor.elementType, shape: [rowCount, ...tensor.rowShape], values: values[index]!,
-  }));
+  const bind = (tensors: ModelPlan['inputs'] | ModelPlan['outputs'], values: Slot['inputs']) =>
+    tensors.map(({ name, elementType, rowShape }, index) =>
+      ({ name, elementType, shape: [rowCount, ...rowShape], values: values[index]! }));
   return new BoundRun(session, bind(model.inputs, slot.inputs), bind(model.outputs, slot.outputs));
 }

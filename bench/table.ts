@@ -24,7 +24,9 @@ const targetBatchSize = 0.95;
 const peakRssBytesMax = 400e6;
 const eventLoopGapMsMax = 50;
 
-const shortNames: Readonly<Record<WorkloadName, string>> = { 'w1-network': 'W1', 'w2-logistic': 'W2', 'w3-trees': 'W3' };
+const shortNames: Readonly<Record<WorkloadName, string>> = {
+  'w1-network': 'W1', 'w2-logistic': 'W2', 'w3-trees': 'W3',
+};
 const limitNotes: Readonly<Record<StageName, string>> = {
   decode: "limit: DuckDB's own sum of the same 32 columns",
   featurize: 'limit: a loop written by hand for this work alone',
@@ -33,7 +35,9 @@ const limitNotes: Readonly<Record<StageName, string>> = {
 };
 
 /** A stage alone on one core, against its limit; of several limits the fastest. */
-export function stageLine(stage: StageName, workload: WorkloadName, rates: Rounds, batchSize: number | undefined): Line {
+export function stageLine(
+  stage: StageName, workload: WorkloadName, rates: Rounds, batchSize: number | undefined,
+): Line {
   const limits = Object.keys(rates).filter((name) => name !== 'ours' && name !== 'synced');
   const fastest = limits.reduce((best, name) => (median(rates[name]!) > median(rates[best]!) ? name : best));
   const sizes = batchSize === undefined ? '' : `, ${fastest.replace('bare ', '')} rows a batch; ours: ${batchSize}`;
@@ -42,7 +46,8 @@ export function stageLine(stage: StageName, workload: WorkloadName, rates: Round
   return {
     what: `${stage}${stage === 'score' ? ` ${shortNames[workload]}` : ''}, one core`,
     measured: median(rates['ours']!) / 1e6, limit: median(rates[fastest]!) / 1e6, unit: 'M rows/s',
-    ratio: medianRatio(rates['ours']!, rates[fastest]!), target: targets[stage], note: limitNotes[stage] + sizes + durable,
+    ratio: medianRatio(rates['ours']!, rates[fastest]!), target: targets[stage],
+    note: limitNotes[stage] + sizes + durable,
   };
 }
 
@@ -59,7 +64,8 @@ export function jobLines(job: JobRounds): Line[] {
   const whole = runs.map((run) => run.result.rowsOut / run.processSeconds);
   const steady = runs.map((run) => run.steadyRowsPerSecond);
   const bytesPerRow = (plan.featureBytes + plan.keepBytes) / plan.rowsTotal;
-  const storage = (rates: readonly number[]): string => `needs ${((median(rates) * bytesPerRow) / 1e9).toFixed(2)} GB/s of storage`;
+  const storage = `needs ${((median(whole) * bytesPerRow) / 1e9).toFixed(2)} GB/s of storage`;
+  const others = `others took ${percent(median(job.othersShares))} of the cores`;
   const perCore = Object.entries(job.stages).map(([stage, rates]) => `${stage} ${(median(rates) / 1e6).toFixed(2)}`);
   const rate = (what: string, rates: readonly number[], note: string): Line => ({
     what, measured: median(rates) / 1e6, limit: median(allowed) / 1e6, unit: 'M rows/s',
@@ -68,15 +74,15 @@ export function jobLines(job: JobRounds): Line[] {
   const rss = Math.max(...runs.map((run) => run.peakRssBytes));
   const gap = Math.max(...runs.map((run) => run.eventLoopGapMsMax));
   return [
-    rate(`${name} job, process start to end`, whole, `${formatCount(plan.rowsTotal)} rows; ${storage(whole)}; others took ${percent(median(job.othersShares))} of the cores`),
-    rate(`${name} job, steady`, steady, `per core, all busy: ${perCore.join(', ')}`),
+    rate(`${name} job, process start to end`, whole, `${formatCount(plan.rowsTotal)} rows; ${storage}`),
+    rate(`${name} job, steady`, steady, perCore.join(', ')),
     {
       what: `${name} peak memory`, measured: rss / 1e6, limit: peakRssBytesMax / 1e6, unit: 'MB',
       ratio: rss / peakRssBytesMax, target: 1, note: 'resident, whole process',
     },
     {
       what: `${name} longest event loop gap`, measured: gap, limit: eventLoopGapMsMax, unit: 'ms',
-      ratio: gap / eventLoopGapMsMax, target: 1, note: 'main thread',
+      ratio: gap / eventLoopGapMsMax, target: 1, note: `main thread; ${others}`,
     },
   ];
 }
@@ -91,7 +97,8 @@ export function batchSizeLine({ workload, sizes, runs }: JobRounds): Line {
   return {
     what: `${shortNames[workload]} batch size ${[...new Set(chosen)].join(', ')}, per core`,
     measured: median(rates) / 1e6, limit: median(sizes[best]!) / 1e6, unit: 'M rows/s',
-    ratio: median(chosen.map((size) => median(sizes[size] ?? [NaN]) / median(sizes[best]!))), target: targetBatchSize, note: all.join(', '),
+    ratio: median(chosen.map((size) => median(sizes[size] ?? [NaN]) / median(sizes[best]!))),
+    target: targetBatchSize, note: all.join(', '),
   };
 }
 
@@ -118,7 +125,9 @@ export function renderLines(lines: readonly Line[], conditions: Environment, oth
   return [
     `${cores} cores, ${cpu}, ${formatBytes(memoryBytes)}, ${system}`,
     `Node ${node}, DuckDB ${duckDb}, ONNX Runtime ${onnxRuntime}; files in the page cache; medians of the rounds`,
-    `load average before: ${loadAverage.toFixed(2)}; others took ${percent(others)} of the cores in these ${seconds.toFixed(0)} s`,
+    `load average before: ${loadAverage.toFixed(2)}; ` +
+      `others took ${percent(others)} of the cores in these ${seconds.toFixed(0)} s`,
+    'a job\'s limit: cores / sum of the times that its stages take for a row while all cores are busy',
     '', table,
   ].join('\n');
 }

@@ -21,6 +21,7 @@ export function openWrite(task: StageTask): Stage {
   const scores = Float32Array.from({ length: shard.rowCount }, Math.random);
   const firstId = (threadIndex % task.plan.shards.length) * shard.rowCount;
   const ids = BigInt64Array.from({ length: shard.rowCount }, (_, row) => BigInt(firstId + row));
+  const format = 'FORMAT parquet, COMPRESSION snappy, USE_TMP_FILE false';
   const ours = (): number => {
     rmSync(join(plan.output, '_manifests'), { recursive: true, force: true });
     writer.write(shard, inChunks(shard, (row, rowCount) => sliceColumns(plan.model, [scores], row, rowCount)));
@@ -34,8 +35,8 @@ export function openWrite(task: StageTask): Stage {
   ];
   const bare = registerTableFunction(connection, 'bare', columns, () => next());
   const limit = (): number => {
-    next = inChunks(shard, (row, rowCount) => [ids.subarray(row, row + rowCount), scores.subarray(row, row + rowCount)]);
-    connection.execute(`COPY (SELECT * FROM bare()) TO ${quoteText(barePath)} (FORMAT parquet, COMPRESSION snappy, USE_TMP_FILE false)`);
+    next = inChunks(shard, (row, count) => [ids.subarray(row, row + count), scores.subarray(row, row + count)]);
+    connection.execute(`COPY (SELECT * FROM bare()) TO ${quoteText(barePath)} (${format})`);
     return shard.rowCount;
   };
   const synced = (): number => {
@@ -73,7 +74,9 @@ function renamed(plan: RunPlan, threadIndex: number): PlannedShard {
   return { ...plan.shards[threadIndex % plan.shards.length]!, index: 0, name: `written-${threadIndex}.parquet` };
 }
 
-function inChunks(shard: PlannedShard, columns: (row: number, rowCount: number) => TableRows['columns']): () => TableRows {
+function inChunks(
+  shard: PlannedShard, columns: (row: number, rowCount: number) => TableRows['columns'],
+): () => TableRows {
   let row = 0;
   return () => {
     const rowCount = Math.min(vectorRows, shard.rowCount - row);
@@ -87,12 +90,13 @@ function inChunks(shard: PlannedShard, columns: (row: number, rowCount: number) 
 /** Row k holds the k-th id and the k-th score. */
 function checkFile(connection: Connection, path: string, firstId: number, scores: Float32Array): void {
   for (let first = 0; first < scores.length; first += scores.length / 4) {
-    const rows = connection.rows(
-      `SELECT CAST(id AS DOUBLE), CAST(score AS DOUBLE) FROM read_parquet(${quotePath(path)}) LIMIT 10000 OFFSET ${Math.floor(first)}`,
-    );
+    const part = `FROM read_parquet(${quotePath(path)}) LIMIT 10000 OFFSET ${Math.floor(first)}`;
+    const rows = connection.rows(`SELECT CAST(id AS DOUBLE), CAST(score AS DOUBLE) ${part}`);
     let row = Math.floor(first);
     for (const [id, score] of rows) {
-      if (id !== firstId + row || score !== scores[row]) throw new Error(`Expected row ${row} to hold ${firstId + row} and ${scores[row]}, got ${id} and ${score}.`);
+      if (id !== firstId + row || score !== scores[row]) {
+        throw new Error(`Expected row ${row} to hold ${firstId + row} and ${scores[row]}, got ${id} and ${score}.`);
+      }
       row++;
     }
   }

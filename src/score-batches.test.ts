@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
-  Field, FixedSizeList, Float32, Int32, RecordBatch, Schema, Struct, Table, Utf8, makeData, tableFromArrays, tableFromIPC, tableToIPC,
-  vectorFromArray, type Vector,
+  Field, FixedSizeList, Float32, Int32, RecordBatch, Schema, Struct, Table, Utf8, makeData, tableFromArrays, tableFromIPC,
+  tableToIPC, vectorFromArray, type Vector,
 } from 'apache-arrow';
 import { Workplace } from './e2e/workplace.ts';
 import { TandemError, type ErrorPlace } from './errors.ts';
@@ -37,9 +37,14 @@ function counting(sizes: readonly number[]): RecordBatch[] {
 
 /** A batch may be one without rows, which a table cannot hold. */
 function countFrom(first: number, size: number): RecordBatch {
-  const data = makeData({ type: new Float32(), length: size, nullCount: 0, data: Float32Array.from({ length: size }, (_, row) => first + row) });
+  const values = Float32Array.from({ length: size }, (_, row) => first + row);
+  const data = makeData({ type: new Float32(), length: size, nullCount: 0, data: values });
   const type = new Struct([new Field('x', new Float32(), true)]);
   return new RecordBatch(new Schema(type.children), makeData({ type, length: size, nullCount: 0, children: [data] }));
+}
+
+function columnsOf(batch: RecordBatch): string[] {
+  return batch.schema.fields.map((field) => field.name);
 }
 
 function countTo(count: number): number[] {
@@ -69,7 +74,7 @@ test('flights: the same scores as score gives', async (t) => {
     const scored = await scoreAll(readShards(shard, { batchRows: 4096 }), { model: flights, threads });
     assert.deepEqual(scored.map((batch) => batch.numRows), [4096, 4096, 4096, 4096, 4096, 4096, 4096, 1328]);
     assert.deepEqual(valuesOf(scored, 'p_late'), expected);
-    assert.deepEqual(scored[0]!.schema.fields.map((field) => field.name), ['date', 'delay', 'distance', 'origin', 'destination', 'p_late']);
+    assert.deepEqual(columnsOf(scored[0]!), ['date', 'delay', 'distance', 'origin', 'destination', 'p_late']);
   }
 });
 
@@ -92,7 +97,7 @@ test('batches without rows: before the first with rows, alone, and no batch at a
   for (const sizes of [[0, 0, 2, 0], [0], [0, 0, 0], []]) {
     const scored = await scoreAll(counting(sizes), { model: place.model, threads: 2 });
     assert.deepEqual(scored.map((batch) => batch.numRows), sizes);
-    for (const batch of scored) assert.deepEqual(batch.schema.fields.map((field) => `${field.name} ${field.type}`), ['x Float32', 'y Float32']);
+    for (const { schema } of scored) assert.deepEqual(schema.fields.map(String), ['x: Float32', 'y: Float32']);
   }
 });
 
@@ -105,15 +110,19 @@ test('batches of every making: sliced, from IPC, from a Table of several, dictio
   const rowCount = 5000;
   const texts = countTo(rowCount).map((row) => (row % 11 === 0 ? null : categories[row % 3]!));
   const expected = texts.map((text, row) => row + (text === null ? 1 : row % 3));
-  const plain = new Table({ n: vectorFromArray(countTo(rowCount), new Int32()), s: vectorFromArray(texts, new Utf8()) });
+  const n = vectorFromArray(countTo(rowCount), new Int32());
+  const plain = new Table({ n, s: vectorFromArray(texts, new Utf8()) });
   // Without a type, texts become a dictionary.
-  const dictionary = new Table({ n: vectorFromArray(countTo(rowCount), new Int32()), s: vectorFromArray(texts) });
-  const cut = (table: Table): RecordBatch[] => [[0, 13], [13, 2100], [2100, 2101], [2101, rowCount]].flatMap(([from, to]) => table.slice(from, to).batches);
+  const dictionary = new Table({ n, s: vectorFromArray(texts) });
+  const edges = [[0, 13], [13, 2100], [2100, 2101], [2101, rowCount]];
+  const cut = (table: Table): RecordBatch[] => edges.flatMap(([from, to]) => table.slice(from, to).batches);
+  const sent = (table: Table, as: 'file' | 'stream'): RecordBatch[] => tableFromIPC(tableToIPC(table, as)).batches;
   for (const table of [plain, dictionary]) {
-    for (const batches of [table.batches, cut(table), tableFromIPC(tableToIPC(table, 'file')).batches, tableFromIPC(tableToIPC(table, 'stream')).batches]) {
+    for (const batches of [table.batches, cut(table), sent(table, 'file'), sent(table, 'stream')]) {
       const scored = await scoreAll(batches, { model: place.model, threads: 2, batchSize: 1000 });
       assert.deepEqual(valuesOf(scored, 'sum'), expected);
       assert.deepEqual(valuesOf(scored, 's'), texts);
+      assert.deepEqual(valuesOf(sent(new Table(scored), 'stream'), 's'), texts);
     }
   }
   const arrays = tableFromArrays({ n: Float64Array.of(1, 2), s: ['c', 'a'] });
@@ -127,7 +136,8 @@ test('list columns, fixed or not, sliced', async (t) => {
   const fixed = new FixedSizeList(3, new Field('item', new Float32(), true));
   for (const list of [vectorFromArray(rows), vectorFromArray(rows, fixed)] as Vector[]) {
     const table = new Table({ l: list });
-    const scored = await scoreAll([...table.slice(0, 10).batches, ...table.slice(10, 3000).batches], { model: place.model });
+    const batches = [...table.slice(0, 10).batches, ...table.slice(10, 3000).batches];
+    const scored = await scoreAll(batches, { model: place.model });
     assert.deepEqual(valuesOf(scored, 'sum'), rows.map(([row]) => row! + 1.5));
   }
 });
@@ -135,26 +145,36 @@ test('list columns, fixed or not, sliced', async (t) => {
 test('labels, texts, lists and selected positions as columns', async (t) => {
   const classifier: MixedClassifier = {
     countries: ['CH', 'DE'], labels: ['no', 'maybe', 'yes'],
-    coefficients: [[0.1013, -0.207, 0.531, 1, 0], [-0.0517, 0.113, 0, 0, 1.07], [0.0231, 0.1, -0.57, 0.5, 0.5]], intercepts: [0, 0.1, -0.1],
+    coefficients: [[0.1013, -0.207, 0.531, 1, 0], [-0.0517, 0.113, 0, 0, 1.07], [0.0231, 0.1, -0.57, 0.5, 0.5]],
+    intercepts: [0, 0.1, -0.1],
   };
   const place = new Workplace(t);
   place.writeModel(mixedInputsModel(classifier));
-  const rows = countTo(700).map((row) => ({ age: row % 90, visits: row % 7, member: row % 2 === 0, country: ['CH', 'DE', 'FR'][row % 3]! }));
+  const rows = countTo(700).map((row) =>
+    ({ age: row % 90, visits: row % 7, member: row % 2 === 0, country: ['CH', 'DE', 'FR'][row % 3]! }));
   const table = new Table({
-    age: vectorFromArray(rows.map((row) => row.age), new Float32()), visits: vectorFromArray(rows.map((row) => row.visits), new Int32()),
-    member: vectorFromArray(rows.map((row) => row.member)), country: vectorFromArray(rows.map((row) => row.country), new Utf8()),
+    age: vectorFromArray(rows.map((row) => row.age), new Float32()),
+    visits: vectorFromArray(rows.map((row) => row.visits), new Int32()),
+    member: vectorFromArray(rows.map((row) => row.member)),
+    country: vectorFromArray(rows.map((row) => row.country), new Utf8()),
   });
   const expected = rows.map((row) => scoreMixed(classifier, row));
-  const near = (got: unknown, wanted: number): void => assert.ok(Math.abs(Number(got) - wanted) < 1e-5, `${String(got)} and ${wanted}`);
+  const near = (got: unknown, wanted: number): void =>
+    assert.ok(Math.abs(Number(got) - wanted) < 1e-5, `${String(got)} and ${wanted}`);
   const whole = await scoreAll(table.batches, { model: join(place.model, 'model.onnx'), batchSize: 100 });
   assert.deepEqual(valuesOf(whole, 'label'), expected.map((each) => each.label));
-  valuesOf(whole, 'probabilities').forEach((list, row) => [...(list as Vector)].forEach((value, at) => near(value, expected[row]!.probabilities[at]!)));
+  valuesOf(whole, 'probabilities').forEach((list, row) =>
+    [...(list as Vector)].forEach((value, at) => near(value, expected[row]!.probabilities[at]!)));
+  const [empty] = table.batches.map((batch) => batch.slice(0, 0));
+  const unscored = await scoreAll([empty!, table.batches[0]!], { model: join(place.model, 'model.onnx') });
+  assert.deepEqual(unscored.map((batch) => batch.numRows), [0, 700]);
+  for (const { schema } of unscored) assert.equal(String(schema), String(whole[0]!.schema));
   place.writeContract({
     inputs: Object.fromEntries(['age', 'visits', 'member', 'country'].map((name) => [name, { column: name }])),
     outputs: { probabilities: { columns: ['p_yes', 'p_no'], select: [2, 0] } },
   });
   const selected = await scoreAll(table.batches, { model: place.model, batchSize: 100 });
-  assert.deepEqual(selected[0]!.schema.fields.map((field) => field.name), ['age', 'visits', 'member', 'country', 'p_yes', 'p_no']);
+  assert.deepEqual(columnsOf(selected[0]!), ['age', 'visits', 'member', 'country', 'p_yes', 'p_no']);
   valuesOf(selected, 'p_yes').forEach((value, row) => near(value, expected[row]!.probabilities[2]!));
   valuesOf(selected, 'p_no').forEach((value, row) => near(value, expected[row]!.probabilities[0]!));
 });
@@ -167,7 +187,8 @@ test('a bad row is named by batch and row, after all batches before it', async (
   for (const threads of [1, 3]) {
     let rows = 0;
     await assert.rejects(async () => {
-      for await (const batch of scoreBatches([batches[0]!, batches[1]!, bad, batches[2]!], { model: place.model, threads })) rows += batch.numRows;
+      const all = [batches[0]!, batches[1]!, bad, batches[2]!];
+      for await (const batch of scoreBatches(all, { model: place.model, threads })) rows += batch.numRows;
     }, failsWith('BAD_ROW', { shard: 'batch 2', row: 2400, column: 'x' }, /null/));
     assert.equal(rows, 3500);
   }
@@ -179,7 +200,7 @@ test('a batch with other columns than the first', async (t) => {
   const others = [
     [tableFromArrays({ x: Float64Array.of(1) }), /column 1 to be `x Float32`, got `x Float64`/],
     [tableFromArrays({ z: Float32Array.of(1) }), /column 1 to be `x Float32`, got `z Float32`/],
-    [tableFromArrays({ x: Float32Array.of(1), z: Float32Array.of(1) }), /column 2 to be `no other column`, got `z Float32`/],
+    [tableFromArrays({ x: Float32Array.of(1), z: Float32Array.of(1) }), /column 2 to be `no other column`, got `z /],
   ] as const;
   for (const [table, message] of others) {
     const run = scoreAll([first!, ...table.batches], { model: place.model });
@@ -231,7 +252,8 @@ test('a signal stops the run: before, in the middle, and while the iterable hang
   const controller = new AbortController();
   let rows = 0;
   await assert.rejects(async () => {
-    for await (const batch of scoreBatches(counting(countTo(50).map(() => 10)), { model: place.model, signal: controller.signal })) {
+    const batches = counting(countTo(50).map(() => 10));
+    for await (const batch of scoreBatches(batches, { model: place.model, signal: controller.signal })) {
       rows += batch.numRows;
       if (rows === 100) controller.abort();
     }
@@ -252,9 +274,12 @@ test('wrong options, models and names are refused', async (t) => {
   }
   const none = join(place.folder, 'none');
   assert.equal(existsSync(none), false);
-  await assert.rejects(scoreAll(counting([5]), { model: none }), (error: unknown) => error instanceof TandemError && error.exitCode === 65);
+  await assert.rejects(
+    scoreAll(counting([5]), { model: none }),
+    (error: unknown) => error instanceof TandemError && error.exitCode === 65);
   const clash = tableFromArrays({ x: Float32Array.of(1), Y: Float32Array.of(1) });
-  await assert.rejects(scoreAll(clash.batches, { model: place.model }), failsWith('BAD_CONTRACT', { field: 'outputs' }, /got y/));
+  const clashing = scoreAll(clash.batches, { model: place.model });
+  await assert.rejects(clashing, failsWith('BAD_CONTRACT', { field: 'outputs' }, /got y/));
 });
 
 test('leaving early closes the iterable and frees threads and memory, twenty times', async (t) => {

@@ -25,10 +25,10 @@ interface Waiting {
 }
 
 /**
- * Scores record batches and yields each one, in order and as soon as it is done, with the score columns after its own. A
- * batch's own buffers are passed on as they are; the scores' buffers belong to the yielded batch. All batches must have
- * the first one's columns; one without rows comes out without rows. Nothing is asked of `batches` while two batches for
- * each thread are on their way. What fails, in a batch or in `batches`, is thrown after all earlier batches came out.
+ * Scores record batches and yields each one, in order and as soon as it is done, with the score columns after its own.
+ * A batch's own buffers are passed on as they are; the scores' buffers belong to the yielded batch. All batches must
+ * have the first one's columns; one without rows comes out without rows. Nothing is asked of `batches` while two batches
+ * for each thread are on their way. What fails, in a batch or in `batches`, is thrown after all earlier batches came out.
  *
  * Rows of a batch with a fixed-size list output are `FixedSizeList`; float16 scores come as `Float32`.
  * @throws USAGE, BAD_CONTRACT, BAD_MODEL, BAD_COLUMN, BAD_ROW (`row` counts within the batch, `batch 3` stands for the
@@ -71,7 +71,7 @@ export async function* scoreBatches(
       const first = waiting[0];
       if (first === undefined && arrivals.ended) return arrivals.finish();
       if (first?.error !== undefined) throw first.error;
-      if (first?.values === undefined && first?.batch.numRows === 0 && threads.planned) first.values = noScores(threads.model);
+      if (first?.batch.numRows === 0 && threads.planned) first.values ??= noScores(threads.model);
       if (first?.values !== undefined) {
         waiting.shift();
         yield withScores(first.batch, threads.model, first.values);
@@ -102,12 +102,13 @@ function requireCount(name: string, value: number): void {
 /** An error where a batch has not the first one's columns. */
 function otherColumns(first: Schema, schema: Schema, index: number): TandemError | undefined {
   if (schema === first) return undefined;
-  const [wanted, got] = [first, schema].map((each) => each.fields.map((field) => `${field.name} ${String(field.type)}`));
+  const [wanted, got] = [first, schema].map((each) =>
+    each.fields.map((field) => `${field.name} ${String(field.type)}`));
   const at = wanted!.findIndex((column, position) => column !== got![position]);
   if (at === -1 && got!.length === wanted!.length) return undefined;
   const position = at === -1 ? wanted!.length : at;
-  const expected = wanted![position] ?? 'no other column';
-  return new TandemError('BAD_COLUMN', `Expected column ${position + 1} to be \`${expected}\`, got \`${got![position] ?? 'nothing'}\`.`, {
+  const [expected, found] = [wanted![position] ?? 'no other column', got![position] ?? 'nothing'];
+  return new TandemError('BAD_COLUMN', `Expected column ${position + 1} to be \`${expected}\`, got \`${found}\`.`, {
     place: { shard: `batch ${index}` }, remedy: 'Give all batches the columns of the first one, in its order.',
   });
 }

@@ -47,7 +47,8 @@ for (const [what, bytes, message, remedy] of fileCases) {
 
 test('an operator that nobody knows', async (t) => {
   const here = place(t, unknownOperatorModel());
-  await here.failsToPlan({ code: 'BAD_MODEL', place: {}, message: /operator that ONNX Runtime does not know.*NoSuchOperator/, remedy: /standard operators/ });
+  await here.failsToPlan({ code: 'BAD_MODEL', place: {},
+    message: /operator that ONNX Runtime does not know.*NoSuchOperator/, remedy: /standard operators/ });
 });
 
 test('external data that is missing or too short', async (t) => {
@@ -63,7 +64,8 @@ test('an output that is a list of maps', async (t) => {
   here.shard('a.parquet', "SELECT 1 AS age, 2 AS visits, true AS member, 'de' AS country");
   here.writeModel(mixedInputsModel(classifier, true));
   await here.failsToPlan({
-    code: 'BAD_MODEL', place: { field: 'outputs.probabilities' }, message: /Expected output probabilities to be a tensor, got a sequence/, remedy: /zipmap.*label/i,
+    code: 'BAD_MODEL', place: { field: 'outputs.probabilities' },
+    message: /Expected output probabilities to be a tensor, got a sequence/, remedy: /zipmap.*label/i,
   });
   const inputs = Object.fromEntries(['age', 'visits', 'member', 'country'].map((column) => [column, [{ column }]]));
   here.writeContract({ inputs, outputs: { label: 'label' }, keep: [] });
@@ -74,7 +76,8 @@ test('an output that is a list of maps', async (t) => {
 test('an output whose row count is not the batch\'s', async (t) => {
   const here = place(t, batchSumModel(1));
   await here.failsToPlan({
-    code: 'BAD_MODEL', place: { field: 'outputs.y' }, message: /Expected output y to have one row for each of the 3 rows of a batch, got shape \[1, 1\]/, remedy: /Leave it out/,
+    code: 'BAD_MODEL', place: { field: 'outputs.y' },
+    message: /Expected output y to have one row for each of the 3 rows of a batch, got shape \[1, 1\]/, remedy: /Leave it out/,
   });
 });
 
@@ -114,7 +117,8 @@ test('a string output whose row count is not the batch\'s later on', async (t) =
 
 const contractCases: readonly (readonly [string, ModelSpec, object, Failure])[] = [
   ['a column that is not there', squareRootModel(), { inputs: { x: [{ column: 'nowhere' }] } },
-    { code: 'BAD_COLUMN', place: { shard: 'a.parquet', column: 'nowhere' }, message: /Expected column nowhere in the shard/, remedy: /has: x, kept/ }],
+    { code: 'BAD_COLUMN', place: { shard: 'a.parquet', column: 'nowhere' },
+    message: /Expected column nowhere in the shard/, remedy: /has: x, kept/ }],
   ['an input that is not there', squareRootModel(), { inputs: { x: [{ column: 'x' }], z: [{ column: 'x' }] } },
     { code: 'BAD_CONTRACT', place: { field: 'inputs.z' }, message: /Expected inputs to name what the model has, got z/, remedy: /has: x/ }],
   ['an output that is not there', squareRootModel(), { ...feedX, outputs: { score: 'score' } },

@@ -130,15 +130,18 @@ test('an output whose file is gone or is another', async (t) => {
 test('a folder that cannot be made or written', async (t) => {
   const here = place(t);
   writeFileSync(join(here.folder, 'file'), '');
-  await here.refuses({ code: 'BAD_OUTPUT', place: {}, message: /Expected the output to be a folder, got the file/ }, { output: join(here.folder, 'file') });
-  await here.refuses({ code: 'BAD_OUTPUT', place: {}, message: /Expected the output folder .* to be writable, got ENOTDIR/ }, { output: join(here.folder, 'file/below') });
+  await here.refuses({ code: 'BAD_OUTPUT', place: {},
+    message: /Expected the output to be a folder, got the file/ }, { output: join(here.folder, 'file') });
+  await here.refuses({ code: 'BAD_OUTPUT', place: {},
+    message: /Expected the output folder .* to be writable, got ENOTDIR/ }, { output: join(here.folder, 'file/below') });
 });
 
 test('shards whose outputs would have the same name', async (t) => {
   const here = new Workplace(t);
   here.writeModel(identityModel('float32'), feedX);
   const shards = ['a', 'a.parquet'].map((name, index) => here.shard(name, `SELECT ${index}::FLOAT AS x`));
-  await here.refuses({ code: 'BAD_OUTPUT', place: { shard: 'a.parquet' }, message: /Expected each shard to have an output of its own, got a\.parquet twice/ }, { shards });
+  await here.refuses({ code: 'BAD_OUTPUT', place: { shard: 'a.parquet' },
+    message: /Expected each shard to have an output of its own, got a\.parquet twice/ }, { shards });
 });
 
 /** Runs a shell command in a mount namespace of its own, where a small file system lies under `folder`. */

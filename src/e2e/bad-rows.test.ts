@@ -17,7 +17,8 @@ for (const row of [0, 1, 2047, 2048, 2500, 4999]) {
     here.writeModel(identityModel('float32'), plainContract);
     here.shard('a.parquet', shardWith('NULL', row, 5000), { rowGroupRows: 2048 });
     await here.fails({
-      code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: Math.floor(row / 2048), row, column: 'x' }, message: /Expected column x .*got null/i, remedy: /missing/,
+      code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: Math.floor(row / 2048), row, column: 'x' },
+      message: /Expected column x .*got null/i, remedy: /missing/,
     }, { batchSize: 700 });
     assert.deepEqual(assertOnlyWholeShards(here.output), []);
   });
@@ -109,7 +110,8 @@ test('a category that is not listed, where that is an error', async (t) => {
   here.writeModel(identityModel('int64'), { inputs: { x: [{ column: 'origin', index: ['ATL', 'ORD'] }] } });
   here.shard('a.parquet', "SELECT CASE WHEN i = 9 THEN 'JFK' ELSE 'ORD' END AS origin FROM range(10) rows(i)");
   await here.fails({
-    code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: 0, row: 9, column: 'origin' }, message: /Expected column origin to be one of/, remedy: /unknown/,
+    code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: 0, row: 9, column: 'origin' },
+    message: /Expected column origin to be one of/, remedy: /unknown/,
   });
 });
 

@@ -39,7 +39,8 @@ async function finish(here: Workplace, whole: readonly string[], changes: Partia
   const before = stamps(here, whole);
   const warnings: string[] = [];
   const result = await here.score({ ...changes, onWarning: (text) => warnings.push(text) });
-  assert.deepEqual([result.shardsSkipped, result.shards, result.rowsOut], [whole.length, shardCount - whole.length, (shardCount - whole.length) * rowCount]);
+  const left = shardCount - whole.length;
+  assert.deepEqual([result.shardsSkipped, result.shards, result.rowsOut], [whole.length, left, left * rowCount]);
   assert.deepEqual(stamps(here, whole), before);
   assert.deepEqual(assertOnlyWholeShards(here.output), names());
   names().forEach((name, index) => assert.deepEqual(columnOf(here.rows(name), 'y'), countTo(rowCount).map((row) => row + index)));
@@ -108,7 +109,13 @@ for (const delayMs of [0, 20, 100, 200]) {
 }
 
 /** A run in a process of its own. */
-function spawnRun(options: ScoreOptions): { readonly child: ReturnType<typeof spawn>; readonly ended: Promise<readonly [number | null, string | null]> } {
+interface ProcessRun {
+  readonly child: ReturnType<typeof spawn>;
+  /** Exit code and signal. */
+  readonly ended: Promise<readonly [number | null, string | null]>;
+}
+
+function spawnRun(options: ScoreOptions): ProcessRun {
   const entry = new URL('./run-score.js', import.meta.url).pathname;
   const child = spawn(process.execPath, [entry, JSON.stringify(options)], { stdio: 'ignore' });
   return { child, ended: once(child, 'exit') as Promise<[number | null, string | null]> };

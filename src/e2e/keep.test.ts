@@ -46,7 +46,8 @@ function typesOf(path: string, columns: readonly string[]): unknown[] {
 /** The columns have the same types, and each row is in both files as often: EXCEPT gives nothing either way. */
 function assertSameColumns(shard: string, output: string, columns: readonly string[]): void {
   assert.deepEqual(typesOf(output, columns), typesOf(shard, columns));
-  const rowsOf = (path: string): string => `SELECT file_row_number, ${columns.join(', ')} FROM read_parquet(${quotePath(path)}, file_row_number=true)`;
+  const rowsOf = (path: string): string =>
+    `SELECT file_row_number, ${columns.join(', ')} FROM read_parquet(${quotePath(path)}, file_row_number=true)`;
   const [counts] = withConnection((connection) => connection.rows(
     `SELECT (SELECT count(*) FROM ((${rowsOf(shard)}) EXCEPT ALL (${rowsOf(output)}))),
       (SELECT count(*) FROM ((${rowsOf(output)}) EXCEPT ALL (${rowsOf(shard)})))`,

@@ -47,7 +47,10 @@ const typeCases: readonly TypeCase[] = [
     values: [0n, 18446744073709551615n, 9007199254740993n],
   },
   { elementType: 'bool', column: 'BOOLEAN', sql: ['true', 'false', 'true'], values: [1, 0, 1] },
-  { elementType: 'string', column: 'VARCHAR', sql: ["'a'", "''", "'日本 é 😀, longer than twelve bytes'"], values: ['a', '', '日本 é 😀, longer than twelve bytes'] },
+  {
+    elementType: 'string', column: 'VARCHAR', sql: ["'a'", "''", "'日本 é 😀, longer than twelve bytes'"],
+    values: ['a', '', '日本 é 😀, longer than twelve bytes'],
+  },
 ];
 
 for (const { elementType, column, sql, values } of typeCases) {
@@ -120,7 +123,9 @@ const mixedInputs = Object.fromEntries(['age', 'visits', 'member', 'country'].ma
 
 test('one selected probability, several of them with names, and an output that is left out', async (t) => {
   const place = new Workplace(t);
-  place.writeModel(mixedInputsModel(classifier), { inputs: mixedInputs, outputs: { label: false, probabilities: { column: 'p', select: 1 } }, keep: [] });
+  place.writeModel(mixedInputsModel(classifier), {
+    inputs: mixedInputs, outputs: { label: false, probabilities: { column: 'p', select: 1 } }, keep: [],
+  });
   place.shard('a.parquet', mixedShard);
   await place.score({ batchSize: 700 });
   const expected = countTo(3000).map((row) => scoreMixed(classifier, mixedRow(row)).probabilities);

@@ -17,7 +17,8 @@ const expected = readJson<readonly Readonly<Record<string, Text>>[]>('parquet-ty
 const files = readdirSync(goldenPath('parquet-types')).filter((name) => name.endsWith('.parquet'));
 
 const nanosecondsPer: Readonly<Record<TimeUnit, bigint>> = {
-  [TimeUnit.SECOND]: 10n ** 9n, [TimeUnit.MILLISECOND]: 10n ** 6n, [TimeUnit.MICROSECOND]: 10n ** 3n, [TimeUnit.NANOSECOND]: 1n,
+  [TimeUnit.SECOND]: 10n ** 9n, [TimeUnit.MILLISECOND]: 10n ** 6n, [TimeUnit.MICROSECOND]: 10n ** 3n,
+  [TimeUnit.NANOSECOND]: 1n,
 };
 
 /** A value in the form of expected.json. */
@@ -26,7 +27,9 @@ function asText(data: Data, row: number): Text {
   if (DataType.isNull(type) || !data.getValid(row)) return null;
   if (DataType.isDictionary(type)) return asText(data.dictionary!.data[0]!, Number(data.values[row]));
   if (DataType.isInt(type) || DataType.isDate(type)) return String(data.values[row]);
-  if (DataType.isTime(type) || DataType.isTimestamp(type)) return String(BigInt(data.values[row]) * nanosecondsPer[type.unit]);
+  if (DataType.isTime(type) || DataType.isTimestamp(type)) {
+    return String(BigInt(data.values[row]) * nanosecondsPer[type.unit]);
+  }
   if (DataType.isStruct(type)) {
     return Object.fromEntries(type.children.map((field, at) => [field.name, asText(data.children[at]!, row)]));
   }
@@ -34,7 +37,9 @@ function asText(data: Data, row: number): Text {
     const items = listText(data.children[0]!, data.valueOffsets[row]!, data.valueOffsets[row + 1]!);
     return DataType.isMap(type) ? items.map((entry) => Object.values(entry as object) as Text[]) : items;
   }
-  if (DataType.isFixedSizeList(type)) return listText(data.children[0]!, row * type.listSize, (row + 1) * type.listSize);
+  if (DataType.isFixedSizeList(type)) {
+    return listText(data.children[0]!, row * type.listSize, (row + 1) * type.listSize);
+  }
   return leafText(type, new Vector([data]).get(row));
 }
 
@@ -60,7 +65,8 @@ function unscaled(words: Uint32Array, { bitWidth }: Decimal): string {
 
 /** DuckDB reads INT96, which holds nanoseconds, as microseconds. */
 function asDuckDbReads(file: string, name: string, text: Text): Text {
-  return file === 'flat-int96.parquet' && name === 'ts_ns' && typeof text === 'string' ? text.replace(/\d{3}$/, '000') : text;
+  const isCut = file === 'flat-int96.parquet' && name === 'ts_ns' && typeof text === 'string';
+  return isCut ? text.replace(/\d{3}$/, '000') : text;
 }
 
 test('every file is here, and expected values of every column', () => {
@@ -93,11 +99,11 @@ test('all columns of every file are kept as they were', async (t) => {
   withConnection((connection) => {
     for (const file of files) {
       const [shard, output] = [goldenPath('parquet-types', file), join(place.output, file)];
-      const columnsOf = (path: string): string[] => connection
-        .rows(`SELECT column_name, column_type FROM (DESCRIBE FROM ${quotePath(path)})`).map((column) => column.join(' '));
-      const [before, after] = [columnsOf(shard), columnsOf(output)];
-      assert.deepEqual(after, [...before, 'score BIGINT'], file);
-      const names = connection.rows(`SELECT column_name FROM (DESCRIBE FROM ${quotePath(shard)})`).map(([name]) => quoteIdentifier(String(name)));
+      const columnsOf = (path: string): string[][] => connection
+        .rows(`SELECT column_name, column_type FROM (DESCRIBE FROM ${quotePath(path)})`).map((column) => column.map(String));
+      const before = columnsOf(shard);
+      assert.deepEqual(columnsOf(output), [...before, ['score', 'BIGINT']], file);
+      const names = before.map(([name]) => quoteIdentifier(name!));
       const rowsOf = (path: string): string => `(SELECT ${names.join(', ')} FROM ${quotePath(path)})`;
       const different = connection.rows(`SELECT (SELECT count(*) FROM (${rowsOf(shard)} EXCEPT ALL ${rowsOf(output)})),
         (SELECT count(*) FROM (${rowsOf(output)} EXCEPT ALL ${rowsOf(shard)})),

@@ -36,9 +36,10 @@ function nodeBinary(version: string): string {
   const partial = `${folder}.${process.pid}`;
   mkdirSync(partial, { recursive: true });
   const packageName = `node-${platform()}-${arch()}@${version}`;
-  const [archive] = execFileSync('npm', ['pack', packageName, '--silent', '--pack-destination', partial], { encoding: 'utf8' }).trim().split('\n');
-  execFileSync('tar', ['-xzf', join(partial, archive!), '-C', partial, '--strip-components=1', 'package/bin/node']);
-  rmSync(join(partial, archive!));
+  const packing = ['pack', packageName, '--silent', '--pack-destination', partial];
+  const archive = join(partial, execFileSync('npm', packing, { encoding: 'utf8' }).trim());
+  execFileSync('tar', ['-xzf', archive, '-C', partial, '--strip-components=1', 'package/bin/node']);
+  rmSync(archive);
   rmSync(folder, { recursive: true, force: true });
   renameSync(partial, folder);
   return binary;
@@ -51,20 +52,23 @@ function runTests(version: string, tests: readonly string[]): NodeRun {
   const env: NodeJS.ProcessEnv = { ...process.env, PATH: `${dirname(binary)}:${process.env['PATH'] ?? ''}` };
   // Set where a test runner starts us; the inner runner would then report to the outer one.
   delete env['NODE_TEST_CONTEXT'];
-  const { stdout, status, signal } = spawnSync(binary, ['--test', '--test-concurrency=2', '--test-reporter=tap', ...tests], {
+  const flags = ['--test', '--test-concurrency=2', '--test-reporter=tap'];
+  const { stdout, status, signal } = spawnSync(binary, [...flags, ...tests], {
     env, encoding: 'utf8', maxBuffer: 2 ** 28, timeout: minutesMax * 60_000, stdio: ['ignore', 'pipe', 'ignore'],
   });
   const count = (name: string): number => Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(stdout)?.[1] ?? 0);
   const failures = [...stdout.matchAll(/^ *not ok \d+ - (.*)$/gm)].map(([, name]) => name!);
   if (status !== 0 && failures.length === 0) failures.push(`ended with ${signal ?? `exit code ${status}`}`);
-  return { version, passed: count('pass'), failed: count('fail'), seconds: (performance.now() - started) / 1000, failures };
+  const seconds = (performance.now() - started) / 1000;
+  return { version, passed: count('pass'), failed: count('fail'), seconds, failures };
 }
 
 const tests = readdirSync(compiled, { recursive: true, encoding: 'utf8' })
   .filter((path) => path.endsWith('.test.js')).map((path) => join(compiled, path)).sort();
 const versions = process.argv.length > 2 ? process.argv.slice(2) : versionsDefault;
 const runs = versions.map((version) => runTests(version, tests));
-const row = (...cells: readonly (string | number)[]): string => cells.map((cell) => String(cell).padEnd(10)).join('').trimEnd();
+const row = (...cells: readonly (string | number)[]): string =>
+  cells.map((cell) => String(cell).padEnd(10)).join('').trimEnd();
 console.log([
   row('node', 'passed', 'failed', 'seconds'),
   ...runs.flatMap(({ version, passed, failed, seconds, failures }) =>

@@ -2,7 +2,9 @@
 import { Worker } from 'node:worker_threads';
 import { Table, tableToIPC, type RecordBatch } from 'apache-arrow';
 import { TandemError, asTandemError, bug } from '../errors.ts';
-import { control, type BatchPlan, type BatchReply, type BatchRequest, type BatchWorkerStart, type ScoredValues } from '../messages.ts';
+import {
+  control, type BatchPlan, type BatchReply, type BatchRequest, type BatchWorkerStart, type ScoredValues,
+} from '../messages.ts';
 import type { RunOptions } from '../options.ts';
 import type { ModelPlan } from '../plan.ts';
 
@@ -65,8 +67,10 @@ export class BatchThreads {
     worker.on('message', (reply: BatchReply) => this.#take(reply));
     worker.on('error', (error) => this.#failAll(asTandemError(error)));
     worker.on('exit', () => {
-      const remedy = 'Run it again; if it happens again, score the batch by itself to see why.';
-      if (!this.#closing) this.#failAll(new TandemError('TRANSIENT', 'Expected a scoring thread to go on, got its end.', { remedy }));
+      if (this.#closing) return;
+      this.#failAll(new TandemError('TRANSIENT', 'Expected a scoring thread to go on, got its end.', {
+        remedy: 'Run it again; if it happens again, score the batch by itself to see why.',
+      }));
     });
     this.#workers.push(worker);
   }

@@ -27,13 +27,15 @@ export function noScores(model: Pick<ModelPlan, 'outputs'>): readonly ScoredValu
 export function withScores(batch: RecordBatch, model: ModelPlan, values: readonly ScoredValues[]): RecordBatch {
   const columns = model.columns.map(({ name, output, position }) => {
     const { elementType, width } = model.outputs[output]!;
-    const picked = position === undefined || width === 1 ? values[output]! : pickPosition(values[output]!, width, position);
+    const all = values[output]!;
+    const picked = position === undefined || width === 1 ? all : pickPosition(all, width, position);
     const data = toData(elementType, picked, position === undefined ? width : 1, batch.numRows);
     return { field: new Field(name, data.type, false), data };
   });
   const schema = new Schema([...batch.schema.fields, ...columns.map(({ field }) => field)], batch.schema.metadata);
   const children = [...batch.data.children, ...columns.map(({ data }) => data)];
-  return new RecordBatch(schema, makeData({ type: new Struct(schema.fields), length: batch.numRows, nullCount: 0, children }));
+  const type = new Struct(schema.fields);
+  return new RecordBatch(schema, makeData({ type, length: batch.numRows, nullCount: 0, children }));
 }
 
 function pickPosition(values: ScoredValues, width: number, position: number): ScoredValues {
@@ -53,13 +55,19 @@ function toData(elementType: ElementType, values: ScoredValues, width: number, r
 
 function elementData(elementType: ElementType, values: ScoredValues): Data {
   if (Array.isArray(values)) return vectorFromArray(values, new Utf8()).data[0]!;
-  if (elementType === 'bool') return vectorFromArray(Array.from(values as Uint8Array, (value) => value !== 0), new Bool()).data[0]!;
-  if (elementType === 'float16') return numberData(new Float32(), Float32Array.from(values as Uint16Array, float16Value));
+  if (elementType === 'bool') {
+    const flags = Array.from(values as Uint8Array, (value) => value !== 0);
+    return vectorFromArray(flags, new Bool()).data[0]!;
+  }
+  if (elementType === 'float16') {
+    return numberData(new Float32(), Float32Array.from(values as Uint16Array, float16Value));
+  }
   return numberData(arrowTypes[elementType as keyof typeof arrowTypes], values);
 }
 
 const arrowTypes = {
-  float32: new Float32(), float64: new Float64(), int8: new Int8(), int16: new Int16(), int32: new Int32(), int64: new Int64(),
+  float32: new Float32(), float64: new Float64(),
+  int8: new Int8(), int16: new Int16(), int32: new Int32(), int64: new Int64(),
   uint8: new Uint8(), uint16: new Uint16(), uint32: new Uint32(), uint64: new Uint64(),
 };
 
