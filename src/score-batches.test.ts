@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
-  Field, FixedSizeList, Float32, Int32, RecordBatch, Schema, Struct, Table, Utf8, makeData, tableFromArrays, tableFromIPC,
-  tableToIPC, vectorFromArray, type Vector,
+  Field, FixedSizeList, Float32, Int32, RecordBatch, Schema, Struct, Table, Utf8, makeData, tableFromArrays,
+  tableFromIPC, tableToIPC, vectorFromArray, type Vector,
 } from 'apache-arrow';
 import { Workplace } from './e2e/workplace.ts';
 import { TandemError, type ErrorPlace } from './errors.ts';

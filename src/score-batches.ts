@@ -27,8 +27,9 @@ interface Waiting {
 /**
  * Scores record batches and yields each one, in order and as soon as it is done, with the score columns after its own.
  * A batch's own buffers are passed on as they are; the scores' buffers belong to the yielded batch. All batches must
- * have the first one's columns; one without rows comes out without rows. Nothing is asked of `batches` while two batches
- * for each thread are on their way. What fails, in a batch or in `batches`, is thrown after all earlier batches came out.
+ * have the first one's columns; one without rows comes out without rows. Nothing is asked of `batches` while two
+ * batches for each thread are on their way. What fails, in a batch or in `batches`, is thrown after all earlier
+ * batches came out.
  *
  * Rows of a batch with a fixed-size list output are `FixedSizeList`; float16 scores come as `Float32`.
  * @throws USAGE, BAD_CONTRACT, BAD_MODEL, BAD_COLUMN, BAD_ROW (`row` counts within the batch, `batch 3` stands for the

@@ -61,7 +61,8 @@ test('nothing but tests and benchmarks imports what is made for testing', () => 
 });
 
 test('every file is imported, started or run', () => {
-  const entries = ['src/main.ts', 'src/index.ts', 'src/engines/check.ts', 'src/contract/publish.ts', 'src/testing/nodes.ts', 'bench/run.ts', 'bench/demo.ts', 'bench/data.ts'];
+  const entries = ['src/main.ts', 'src/index.ts', 'src/engines/check.ts', 'src/contract/publish.ts', 'src/testing/nodes.ts',
+    'bench/run.ts', 'bench/demo.ts', 'bench/data.ts'];
   const used = new Set([...imports.map(({ to }) => to), ...entries]);
   assert.deepEqual(files.map(({ path }) => path).filter((path) => !used.has(path) && !path.endsWith('.test.ts')), []);
 });

@@ -39,7 +39,7 @@ def write_folder(name, model, contract, table):
     folder.mkdir(exist_ok=True)
     (folder / 'model.onnx').write_bytes(model.SerializeToString())
     (folder / 'tandem.json').write_text(json.dumps({'version': 1, 'model': 'model.onnx', **contract}, indent=1) + '\n')
-    pyarrow.parquet.write_table(table, folder / 'golden.parquet', row_group_size=64, compression='zstd', write_statistics=False)
+    pyarrow.parquet.write_table(table, folder / 'golden.parquet', compression='zstd', write_statistics=False)
 
 
 def identity_model(element_type, width):

@@ -158,8 +158,8 @@ def main():
         'nested-old': (nested, {'version': '1.0', 'use_compliant_nested_type': False}),
         'flat-integer-decimals': (flat, {'store_decimal_as_integer': True}),
         'all-tiny-pages': (both.slice(0, 12), {'data_page_size': 1, 'write_batch_size': 4, 'write_page_index': True}),
-        'nested-row-groups-of-1': (nested.slice(0, 7), {'row_group_size': 1}),
-        'flat-row-groups-of-4': (flat.slice(0, 9), {'row_group_size': 4}),
+        'nested-row-groups-of-1': (nested.slice(0, 5), {'row_group_size': 1}),
+        'flat-row-groups-of-4': (flat.slice(0, 5), {'row_group_size': 4}),
     }
     for name, (table, options) in written.items():
         # The Arrow schema costs 4 kB and changes how a few types are read: one file has it.

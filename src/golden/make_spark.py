@@ -173,7 +173,7 @@ def main():
     spark = SparkSession.builder.master('local[1]').config('spark.ui.enabled', 'false').getOrCreate()
     spark.sparkContext.setLogLevel('ERROR')
     train = spark.createDataFrame(rows(300, 1, CITIES, [0, 1, 2, 3]), SCHEMA).cache()
-    made = rows(240, 2, [*CITIES, 'Lugano', '', None], [0, 1, 2, 3, 4, 17])
+    made = rows(160, 2, [*CITIES, 'Lugano', '', None], [0, 1, 2, 3, 4, 17])
     data = spark.createDataFrame(made, SCHEMA)
     write('spark-exact', made, *exact_cases(spark, train, data), 0)
     write('spark-near', made, *near_cases(spark, train, data), 4e-16)

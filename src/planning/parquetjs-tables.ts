@@ -1,4 +1,4 @@
-/** Planning over shards that parquetjs-lite reads: nothing is SQL, and what cannot be read is refused before the start. */
+/** Planning over shards that parquetjs-lite reads: no SQL, and what cannot be read is refused before the start. */
 import type { ColumnRequest } from '../batch.ts';
 import type { ParquetFile } from '../engines/parquetjs/file.ts';
 import { bug, TandemError } from '../errors.ts';
@@ -12,7 +12,8 @@ import type { SqlSource, TableReader } from './tables.ts';
 
 /** Said at the start of every run, so that nobody takes this reader for the fast one. */
 export const parquetJsWarning =
-  'Shards are read and written by parquetjs-lite, in JavaScript: many times slower than the native reader (leave out --reader parquetjs), a whole row group in memory at a time.';
+  'Shards are read and written by parquetjs-lite, in JavaScript: many times slower than the native reader '
+  + '(leave out --reader parquetjs), a whole row group in memory at a time.';
 
 /** @throws USAGE */
 export function checkParquetJsOptions(options: Pick<PlainScoreOptions, 'compression'>): void {

@@ -35,10 +35,13 @@ export class DuckDbTables implements TableReader {
     try {
       const columns = describe(this.#connection, sourceSql(source), table.from);
       if (columns.length === 1) return columns[0]!.type;
-      throw new TandemError('BAD_CONTRACT', `Expected ${sourceName(source)} to be one scalar expression, got ${columns.length} columns.`);
+      const message = `Expected ${sourceName(source)} to be one scalar expression, got ${columns.length} columns.`;
+      throw new TandemError('BAD_CONTRACT', message, { place: { shard: table.name }, remedy: 'Write one expression for each feature.' });
     } catch (error) {
       if (!(error instanceof DuckDbError)) throw error;
-      throw new TandemError('BAD_CONTRACT', `Expected ${sourceName(source)} to be a scalar expression over the shard's columns, got: ${error.message.split('\n')[0]}`, {
+      const words = error.message.split('\n')[0]!;
+      const message = `Expected ${sourceName(source)} to be a scalar expression over the shard's columns, got: ${words}`;
+      throw new TandemError('BAD_CONTRACT', message, {
         place: { shard: table.name }, remedy: `The shard has: ${columnNames(table.columns)}.`, cause: error,
       });
     }
@@ -60,7 +63,8 @@ export class DuckDbTables implements TableReader {
     if (!(error instanceof DuckDbError)) return undefined;
     const { name, rowCount, rowGroupRows = [], numberedFrom } = table;
     const sources = requests.map((request) => request.feature.source);
-    return explainRowFailure(this.#connection, sources, { firstRow: 0, rowCount, name, rowGroupRows, numberedFrom }, error) ?? shardError(error, name);
+    const rows = { firstRow: 0, rowCount, name, rowGroupRows, numberedFrom };
+    return explainRowFailure(this.#connection, sources, rows, error) ?? shardError(error, name);
   }
 
   /** The ENUM type of a request's categories, created at first use; equal lists share one. */

@@ -23,7 +23,10 @@ export interface Tally {
   readonly batchSize: number | undefined;
 }
 
-const prepEntries: Readonly<Record<ReaderName, string>> = { duckdb: './prep.js', parquetjs: './parquetjs-prep.js' };
+const prepEntries: Readonly<Record<ReaderName, string>> = {
+  duckdb: './prep.js',
+  parquetjs: './parquetjs-prep.js',
+};
 
 export class Crew {
   /** Names this run's temporary files. */

@@ -10,7 +10,9 @@ export function duckDbReader(connection: Connection, model: Pick<ModelPlan, 'inp
   const sources = model.inputs.flatMap((tensor) => tensor.features).map((feature) => feature.source);
   return {
     open: (rows, requests) => openChunks(connection, rows.sql, requests),
-    explain: (error, rows) =>
-      (error instanceof DuckDbError ? explainRowFailure(connection, sources, rows, error) ?? shardError(error, rows.name) : undefined),
+    explain(error, rows) {
+      if (!(error instanceof DuckDbError)) return undefined;
+      return explainRowFailure(connection, sources, rows, error) ?? shardError(error, rows.name);
+    },
   };
 }

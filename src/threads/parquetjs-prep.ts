@@ -1,4 +1,4 @@
-/** Entry of a prep thread that reads and writes whole shards with parquetjs-lite; scoring is the other prep threads'. */
+/** Entry of a prep thread that reads and writes whole shards with parquetjs-lite; it scores as the others do. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { NumberArray, TensorValues } from '../batch.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';

@@ -1,6 +1,8 @@
-/** Parquet files through parquetjs-lite: the footer, and column chunks as levels and values. Every read is synchronous. */
+/** Parquet files through parquetjs-lite: the footer, and column chunks as levels and values. Reads are synchronous. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { attempt, loadParquetJs, nameIn, ParquetJsError, type DecodedPages, type DecodeOptions, type ThriftColumnChunk } from './library.ts';
+import {
+  attempt, loadParquetJs, nameIn, ParquetJsError, type DecodedPages, type DecodeOptions, type ThriftColumnChunk,
+} from './library.ts';
 import { columnsOf, type Leaf, type ParquetColumn } from './schema.ts';
 
 export interface ParquetFile {
@@ -50,7 +52,9 @@ export function readParquetFile(path: string): ParquetFile {
     decodeThrift(metadata, readBytes(descriptor, size - footerTailBytes - footerBytes, footerBytes));
     return {
       path, rowCount: Number(metadata.num_rows), columns: columnsOf(metadata.schema),
-      rowGroups: metadata.row_groups.map((group) => ({ rowCount: Number(group.num_rows), chunks: group.columns.map(chunkOf) })),
+      rowGroups: metadata.row_groups.map((group) => ({
+        rowCount: Number(group.num_rows), chunks: group.columns.map(chunkOf),
+      })),
     };
   }));
 }
@@ -115,7 +119,8 @@ export function readColumn(path: string, group: ParquetRowGroup, leaf: Leaf): Ra
   const decoded = attempt(() => loadParquetJs().ParquetReader.prototype.decodePages(pages, options));
   checkPages(decoded, options.dictionary, leaf);
   checkCounts(decoded, group, chunk, leaf);
-  const values = options.dictionary === undefined ? (decoded.values as RawValue[]) : fromDictionary(decoded.values as string[], leaf.physical);
+  const values = options.dictionary === undefined
+    ? (decoded.values as RawValue[]) : fromDictionary(decoded.values as string[], leaf.physical);
   return { leaf, definitionLevels: decoded.dlevels, repetitionLevels: decoded.rlevels, values };
 }
 
@@ -139,24 +144,30 @@ const dictionaryValuesMax = 256;
 /** What decodes without an error and gives wrong values. */
 function checkPages(decoded: DecodedPages, dictionary: readonly string[] | undefined, leaf: Leaf): void {
   const { Encoding } = loadParquetJs().thrift;
-  const name = leaf.path.join('.');
+  const fail = (what: string): ParquetJsError => new ParquetJsError(`column ${leaf.path.join('.')} has ${what}`);
   if (dictionary !== undefined && dictionary.length > dictionaryValuesMax) {
-    throw new ParquetJsError(`column ${name} has a dictionary of ${dictionary.length} values, more than ${dictionaryValuesMax}`);
+    throw fail(`a dictionary of ${dictionary.length} values, more than ${dictionaryValuesMax}`);
   }
-  if (dictionary !== undefined && (leaf.type === 'BLOB' || leaf.physical === 'BOOLEAN')) throw new ParquetJsError(`column ${name} has a dictionary of ${leaf.type}`);
+  if (dictionary !== undefined && (leaf.type === 'BLOB' || leaf.physical === 'BOOLEAN')) {
+    throw fail(`a dictionary of ${leaf.type}`);
+  }
   const wanted = dictionary === undefined ? Encoding['PLAIN'] : Encoding['PLAIN_DICTIONARY'];
   for (const { data_page_header: header, data_page_header_v2: headerV2 } of decoded.pageHeaders) {
     const encoding = (header ?? headerV2)?.encoding ?? null;
-    if (encoding !== wanted) throw new ParquetJsError(`column ${name} has a page of encoding ${nameIn(Encoding, encoding)}${dictionary === undefined ? '' : ' beside a dictionary'}`);
-    if (headerV2 !== null && headerV2.is_compressed === null) throw new ParquetJsError(`column ${name} has a V2 page that does not say whether it is compressed`);
+    const beside = dictionary === undefined ? '' : ' beside a dictionary';
+    if (encoding !== wanted) throw fail(`a page of encoding ${nameIn(Encoding, encoding)}${beside}`);
+    if (headerV2?.is_compressed === null) throw fail('a V2 page that does not say whether it is compressed');
   }
 }
 
 function checkCounts(decoded: DecodedPages, group: ParquetRowGroup, chunk: ParquetChunk, leaf: Leaf): void {
   const present = decoded.dlevels.reduce((count, level) => count + (level === leaf.dLevelMax ? 1 : 0), 0);
   const rows = decoded.rlevels.reduce((count, level) => count + (level === 0 ? 1 : 0), 0);
-  if (present === decoded.values.length && rows === group.rowCount && decoded.dlevels.length === chunk.valueCount) return;
-  throw new ParquetJsError(`column ${leaf.path.join('.')} has ${decoded.values.length} values in ${rows} rows where ${present} in ${group.rowCount} are due`);
+  const valueCount = decoded.values.length;
+  if (present === valueCount && rows === group.rowCount && decoded.dlevels.length === chunk.valueCount) return;
+  throw new ParquetJsError(
+    `column ${leaf.path.join('.')} has ${valueCount} values in ${rows} rows where ${present} in ${group.rowCount} are due`,
+  );
 }
 
 function samePath(a: readonly string[], b: readonly string[]): boolean {
@@ -165,6 +176,8 @@ function samePath(a: readonly string[], b: readonly string[]): boolean {
 
 function readBytes(descriptor: number, offset: number, byteCount: number): Buffer {
   const bytes = Buffer.alloc(byteCount);
-  if (offset < 0 || readSync(descriptor, bytes, 0, byteCount, offset) !== byteCount) throw new ParquetJsError('the file is cut off');
+  if (offset < 0 || readSync(descriptor, bytes, 0, byteCount, offset) !== byteCount) {
+    throw new ParquetJsError('the file is cut off');
+  }
   return bytes;
 }

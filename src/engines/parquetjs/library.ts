@@ -85,7 +85,11 @@ export interface DecodeOptions {
   readonly dLevelMax: number;
   readonly num_values: number;
   readonly rawStatistics: true;
-  readonly column: { readonly primitiveType: string; readonly encoding: 'PLAIN'; readonly typeLength: number | undefined };
+  readonly column: {
+    readonly primitiveType: string;
+    readonly encoding: 'PLAIN';
+    readonly typeLength: number | undefined;
+  };
   dictionary?: readonly string[];
 }
 
@@ -118,11 +122,16 @@ export interface WriterPage {
 export interface EnvelopeWriter {
   writeHeader(): void;
   /** `pages`: by the column's path, joined with commas. */
-  writeRowGroup(rows: { readonly rowCount: number; readonly pages: Readonly<Record<string, readonly WriterPage[]>> }): void;
+  writeRowGroup(rows: {
+    readonly rowCount: number;
+    readonly pages: Readonly<Record<string, readonly WriterPage[]>>;
+  }): void;
   writeFooter(userMetadata: Readonly<Record<string, string>>): void;
 }
 
-type Codec = { encodeValues(type: string, values: readonly unknown[], options: { readonly bitWidth?: number }): Buffer };
+interface Codec {
+  encodeValues(type: string, values: readonly unknown[], options: { readonly bitWidth?: number }): Buffer;
+}
 
 export interface ParquetJs {
   readonly ParquetReader: { readonly prototype: { decodePages(pages: Buffer, options: DecodeOptions): DecodedPages } };
@@ -155,9 +164,11 @@ let loaded: ParquetJs | undefined;
 export function loadParquetJs(): ParquetJs {
   if (loaded !== undefined) return loaded;
   const require = createRequire(import.meta.url);
-  const { ParquetReader, ParquetEnvelopeWriter } = require('parquetjs-lite') as Pick<ParquetJs, 'ParquetReader' | 'ParquetEnvelopeWriter'>;
+  type Main = Pick<ParquetJs, 'ParquetReader' | 'ParquetEnvelopeWriter'>;
+  type Thrift = Pick<ParquetJs, 'decodeThrift' | 'serializeThrift'>;
+  const { ParquetReader, ParquetEnvelopeWriter } = require('parquetjs-lite') as Main;
   const thrift = require('parquetjs-lite/gen-nodejs/parquet_types.js') as ParquetJs['thrift'];
-  const { decodeThrift, serializeThrift } = require('parquetjs-lite/lib/util.js') as Pick<ParquetJs, 'decodeThrift' | 'serializeThrift'>;
+  const { decodeThrift, serializeThrift } = require('parquetjs-lite/lib/util.js') as Thrift;
   const { deflate } = require('parquetjs-lite/lib/compression.js') as { deflate: ParquetJs['compress'] };
   const codecs = require('parquetjs-lite/lib/codec/index.js') as ParquetJs['codecs'];
   loaded = { ParquetReader, ParquetEnvelopeWriter, thrift, decodeThrift, serializeThrift, compress: deflate, codecs };

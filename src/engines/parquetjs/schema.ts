@@ -38,7 +38,8 @@ export function columnsOf(schema: readonly ThriftSchemaElement[]): ParquetColumn
     const element = schema[next++];
     if (element === undefined) throw new RangeError('the schema ends early');
     const repetition = nameIn(loadParquetJs().thrift.FieldRepetitionType, element.repetition_type) ?? 'REQUIRED';
-    return { element, repetition: repetition as Node['repetition'], children: Array.from({ length: element.num_children ?? 0 }, read) };
+    const children = Array.from({ length: element.num_children ?? 0 }, read);
+    return { element, repetition: repetition as Node['repetition'], children };
   };
   return read().children.map(columnOf);
 }
@@ -73,9 +74,10 @@ function leafOf(node: Node, path: readonly string[], rLevelMax: number, dLevelMa
 /** What a list of three levels holds: `group (LIST) { repeated group { element } }`. */
 function listElement(node: Node): Node | undefined {
   const { element, children: [child, second] } = node;
-  const isList = nameIn(loadParquetJs().thrift.ConvertedType, element.converted_type) === 'LIST' || (element.logicalType?.LIST ?? null) !== null;
-  if (!isList || child === undefined || second !== undefined || child.repetition !== 'REPEATED' || child.children.length !== 1) return undefined;
-  return child.children[0];
+  const converted = nameIn(loadParquetJs().thrift.ConvertedType, element.converted_type);
+  const isList = converted === 'LIST' || (element.logicalType?.LIST ?? null) !== null;
+  if (!isList || child === undefined || second !== undefined) return undefined;
+  return child.repetition === 'REPEATED' && child.children.length === 1 ? child.children[0] : undefined;
 }
 
 function typeOf(node: Node): string {
@@ -88,27 +90,34 @@ function typeOf(node: Node): string {
 }
 
 const physicalTypes: Readonly<Record<string, string>> = {
-  BOOLEAN: 'BOOLEAN', INT32: 'INTEGER', INT64: 'BIGINT', FLOAT: 'FLOAT', DOUBLE: 'DOUBLE', BYTE_ARRAY: 'BLOB', INT96: 'TIMESTAMP_NS',
+  BOOLEAN: 'BOOLEAN', INT32: 'INTEGER', INT64: 'BIGINT', FLOAT: 'FLOAT', DOUBLE: 'DOUBLE', BYTE_ARRAY: 'BLOB',
+  INT96: 'TIMESTAMP_NS',
 };
 const convertedTypes: Readonly<Record<string, string>> = {
   UTF8: 'VARCHAR', ENUM: 'VARCHAR', JSON: 'JSON', BSON: 'BLOB',
   INT_8: 'TINYINT', INT_16: 'SMALLINT', INT_32: 'INTEGER', INT_64: 'BIGINT',
   UINT_8: 'UTINYINT', UINT_16: 'USMALLINT', UINT_32: 'UINTEGER', UINT_64: 'UBIGINT',
-  DATE: 'DATE', TIME_MILLIS: 'TIME', TIME_MICROS: 'TIME', TIMESTAMP_MILLIS: 'TIMESTAMP', TIMESTAMP_MICROS: 'TIMESTAMP', INTERVAL: 'INTERVAL',
+  DATE: 'DATE', TIME_MILLIS: 'TIME', TIME_MICROS: 'TIME', INTERVAL: 'INTERVAL',
+  TIMESTAMP_MILLIS: 'TIMESTAMP', TIMESTAMP_MICROS: 'TIMESTAMP',
 };
 
 function leafType(element: ThriftSchemaElement): string {
   const physical = nameIn(loadParquetJs().thrift.Type, element.type) ?? 'no type';
   const converted = convertedOf(element);
   const logical = element.logicalType;
-  if (converted === 'DECIMAL') return `DECIMAL(${logical?.DECIMAL?.precision ?? element.precision ?? 0},${logical?.DECIMAL?.scale ?? element.scale ?? 0})`;
+  if (converted === 'DECIMAL') {
+    const { precision, scale } = logical?.DECIMAL ?? element;
+    return `DECIMAL(${precision ?? 0},${scale ?? 0})`;
+  }
   if (logical !== null) {
     if (logical.TIMESTAMP?.isAdjustedToUTC === true) return 'TIMESTAMP WITH TIME ZONE';
     if (logical.TIME?.isAdjustedToUTC === true) return 'TIME WITH TIME ZONE';
     if (converted === undefined && logical.TIMESTAMP !== null) return 'TIMESTAMP_NS';
     if (converted === undefined && logical.TIME !== null) return 'TIME_NS';
     // UUID, FLOAT16 and what is younger than the library.
-    if (converted === undefined && logical.UNKNOWN === null) return `${physical} of a logical type that parquetjs-lite does not know`;
+    if (converted === undefined && logical.UNKNOWN === null) {
+      return `${physical} of a logical type that parquetjs-lite does not know`;
+    }
   }
   return (converted === undefined ? physicalTypes[physical] : convertedTypes[converted]) ?? physical;
 }

@@ -21,7 +21,8 @@ export class ParquetFileWriter {
     const fields = columns.map((column) => fieldsOf(column, compression));
     // The envelope counts `fields` and writes `fieldList`.
     const schema = { fields: fields.map(([first]) => first!), fieldList: fields.flat() };
-    this.#envelope = new ParquetEnvelopeWriter(schema, (bytes) => writeAll(descriptor, bytes), () => {}, 0, { useDataPageV2: false, pageIndex: false });
+    const options = { useDataPageV2: false, pageIndex: false } as const;
+    this.#envelope = new ParquetEnvelopeWriter(schema, (bytes) => writeAll(descriptor, bytes), () => {}, 0, options);
     this.#descriptor = descriptor;
     this.#compression = compression;
     this.#envelope.writeHeader();
@@ -29,7 +30,9 @@ export class ParquetFileWriter {
 
   /** `columns`: in the order of the schema. @throws file system errors */
   writeRowGroup(rowCount: number, columns: readonly RawColumn[]): void {
-    const pages = Object.fromEntries(columns.map((column) => [column.leaf.path.join(','), encodePages(column, this.#compression)]));
+    const pages = Object.fromEntries(
+      columns.map((column) => [column.leaf.path.join(','), encodePages(column, this.#compression)]),
+    );
     this.#envelope.writeRowGroup({ rowCount, pages });
   }
 
@@ -51,12 +54,17 @@ function writeAll(descriptor: number, bytes: Buffer): void {
 function fieldsOf({ name, leaf, list }: ParquetColumn, compression: WriterCompression): WriterField[] {
   if (leaf === undefined) throw new RangeError(`Expected ${name} to be a value or a list of values. This is a bug.`);
   const value = {
-    originalType: leaf.converted, isNested: false, primitiveType: leaf.physical, encoding: 'PLAIN', compression, statistics: false,
+    originalType: leaf.converted, isNested: false, primitiveType: leaf.physical, encoding: 'PLAIN', compression,
+    statistics: false,
     rLevelMax: leaf.rLevelMax, dLevelMax: leaf.dLevelMax,
   } as const;
   const [, middle, last] = leaf.path;
-  if (list === undefined) return [{ ...value, name, path: leaf.path, repetitionType: optionalIf(leaf.dLevelMax > 0) }];
-  if (middle === undefined || last === undefined) return [{ ...value, name, path: leaf.path, repetitionType: 'REPEATED' }];
+  if (list === undefined) {
+    return [{ ...value, name, path: leaf.path, repetitionType: optionalIf(leaf.dLevelMax > 0) }];
+  }
+  if (middle === undefined || last === undefined) {
+    return [{ ...value, name, path: leaf.path, repetitionType: 'REPEATED' }];
+  }
   const group = { isNested: true, fieldCount: 1, statistics: false } as const;
   return [
     { ...group, name, path: [name], repetitionType: optionalIf(list.presentLevel > 0), originalType: 'LIST' },
@@ -90,11 +98,14 @@ function encodePages(column: RawColumn, compression: WriterCompression): WriterP
 }
 
 function encodePage(
-  leaf: RawColumn['leaf'], levels: readonly number[], repetitions: readonly number[], values: RawColumn['values'], compression: WriterCompression,
+  leaf: RawColumn['leaf'], levels: readonly number[], repetitions: readonly number[], values: RawColumn['values'],
+  compression: WriterCompression,
 ): Buffer {
   const { codecs, thrift, compress, serializeThrift } = loadParquetJs();
-  const encodeLevels = (numbers: readonly number[], max: number): Buffer =>
-    max === 0 ? Buffer.alloc(0) : codecs.RLE.encodeValues('INT32', numbers, { bitWidth: Math.ceil(Math.log2(max + 1)) });
+  const encodeLevels = (numbers: readonly number[], max: number): Buffer => {
+    if (max === 0) return Buffer.alloc(0);
+    return codecs.RLE.encodeValues('INT32', numbers, { bitWidth: Math.ceil(Math.log2(max + 1)) });
+  };
   const body = Buffer.concat([
     encodeLevels(repetitions, leaf.rLevelMax),
     encodeLevels(levels, leaf.dLevelMax),

@@ -1,6 +1,7 @@
 /** The slow second reader: a shard's row groups as chunks, one for each, decoded by parquetjs-lite. */
 import {
-  codeNull, codeUnknown, type Chunk, type ColumnRequest, type ColumnVector, type ListVector, type NumberArray, type Validity,
+  codeNull, codeUnknown, type Chunk, type ColumnRequest, type ColumnVector, type ListVector, type NumberArray,
+  type Validity,
 } from '../../batch.ts';
 import { readColumn, type ParquetFile, type RawColumn, type RawValue } from '../../engines/parquetjs/file.ts';
 import type { ParquetColumn } from '../../engines/parquetjs/schema.ts';
@@ -45,10 +46,8 @@ function converter(request: ColumnRequest, column: ParquetColumn): Convert {
       return (raw, rowCount) => ({ kind: 'text', values: texts(raw, rowCount, type) });
     case 'category': {
       const codes = codesOf(request);
-      return (raw, rowCount) => ({
-        kind: 'category',
-        codes: Int32Array.from(texts(raw, rowCount, type), (text) => (text === null ? codeNull : codes.get(text) ?? codeUnknown)),
-      });
+      const codeOf = (text: string | null): number => (text === null ? codeNull : codes.get(text) ?? codeUnknown);
+      return (raw, rowCount) => ({ kind: 'category', codes: Int32Array.from(texts(raw, rowCount, type), codeOf) });
     }
     case 'list': {
       // Whoever counts the entries of a list does not look at them, and they may be texts.
@@ -137,7 +136,10 @@ function lists(raw: RawColumn, rowCount: number, values: NumberArray | undefined
     entries++;
     lengths[row]!++;
   });
-  return { kind: 'list', values: values ?? new Uint8Array(entries), valueValidity: valueValidity.bitmap, offsets, lengths, validity: validity.bitmap };
+  return {
+    kind: 'list', values: values ?? new Uint8Array(entries), valueValidity: valueValidity.bitmap,
+    offsets, lengths, validity: validity.bitmap,
+  };
 }
 
 /** A validity bitmap that exists once a bit is cleared. */

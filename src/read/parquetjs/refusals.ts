@@ -26,7 +26,8 @@ export function requestedColumn(file: ParquetFile, request: ColumnRequest): Parq
 }
 
 export function refuseSql(source: { readonly sql: string }): TandemError {
-  return new TandemError('BAD_CONTRACT', `Expected features of columns where parquetjs-lite reads, got ${sourceName(source)}.`, {
+  const message = `Expected features of columns where parquetjs-lite reads, got ${sourceName(source)}.`;
+  return new TandemError('BAD_CONTRACT', message, {
     remedy: 'Leave out --reader parquetjs: the native reader (DuckDB) computes SQL.',
   });
 }
@@ -35,7 +36,11 @@ export function refuseSql(source: { readonly sql: string }): TandemError {
 export function readableColumn(file: ParquetFile, name: string): ParquetColumn {
   const column = file.columns.find((candidate) => candidate.name === name)
     ?? file.columns.find((candidate) => candidate.name.toLowerCase() === name.toLowerCase());
-  if (column === undefined) throw new TandemError('BAD_COLUMN', `Expected column ${name} in the shard, got none of that name.`, { place: { column: name } });
+  if (column === undefined) {
+    throw new TandemError('BAD_COLUMN', `Expected column ${name} in the shard, got none of that name.`, {
+      place: { column: name }, remedy: `The shard has: ${file.columns.map((other) => other.name).join(', ')}.`,
+    });
+  }
   const reason = whyUnreadable(file, column);
   if (reason !== undefined) throw refuseColumn(column.name, reason);
   return column;
@@ -48,19 +53,24 @@ const notKept = /TIME ZONE/;
 export function keptColumn(file: ParquetFile, name: string): ParquetColumn {
   const column = readableColumn(file, name);
   if (!notKept.test(column.type)) return column;
-  throw new TandemError('BAD_COLUMN', `Expected kept column ${name} to be of a type that parquetjs-lite writes, got ${column.type}.`, {
-    place: { column: name }, remedy: `Leave ${name} out with --keep, or leave out --reader parquetjs: the native reader (DuckDB) keeps it.`,
+  const message = `Expected kept column ${name} to be of a type that parquetjs-lite writes, got ${column.type}.`;
+  throw new TandemError('BAD_COLUMN', message, {
+    place: { column: name },
+    remedy: `Leave ${name} out with --keep, or leave out --reader parquetjs: the native reader (DuckDB) keeps it.`,
   });
 }
 
 function refuseColumn(column: string, got: string): TandemError {
-  return new TandemError('BAD_COLUMN', `Expected column ${column} in a form that parquetjs-lite reads, got ${got}.`, { place: { column }, remedy: useNative });
+  return new TandemError('BAD_COLUMN', `Expected column ${column} in a form that parquetjs-lite reads, got ${got}.`, {
+    place: { column }, remedy: useNative,
+  });
 }
 
 /** What the library says of a file; undefined for what it did not say. */
 export function explainParquetJs(error: unknown, shard: string): TandemError | undefined {
   if (!(error instanceof ParquetJsError)) return undefined;
   return new TandemError('BAD_SHARD', `Expected the shard to be readable with parquetjs-lite, got: ${error.message}.`, {
-    place: { shard }, remedy: 'Leave out --reader parquetjs: the native reader (DuckDB) reads it if it is whole.', cause: error,
+    place: { shard }, cause: error,
+    remedy: 'Leave out --reader parquetjs: the native reader (DuckDB) reads it if it is whole.',
   });
 }

@@ -39,15 +39,19 @@ export function scoreFields(model: Pick<ModelPlan, 'outputs' | 'columns'>): Scor
       return { column: { name, type: value.type, leaf, list: undefined }, elementType, width: 1 };
     }
     const leaf = { ...value, path: [name, 'list', 'element'], rLevelMax: 1, dLevelMax: 1 };
-    return { column: { name, type: `${value.type}[]`, leaf, list: { presentLevel: 0, entryLevel: 1 } }, elementType, width };
+    const list = { presentLevel: 0, entryLevel: 1 };
+    return { column: { name, type: `${value.type}[]`, leaf, list }, elementType, width };
   });
 }
 
 /** Values of whole rows, ready to be encoded. */
-export function rawScores({ column: { leaf }, elementType, width }: ScoreField, rowCount: number, pieces: readonly TensorValues[]): RawColumn {
-  const values = pieces.flatMap((piece) => Array.from(piece as ArrayLike<RawValue>, signed[elementType] ?? ((value) => value)));
+export function rawScores(field: ScoreField, rowCount: number, pieces: readonly TensorValues[]): RawColumn {
+  const { column: { leaf }, elementType, width } = field;
+  const convert = signed[elementType] ?? ((value) => value);
+  const values = pieces.flatMap((piece) => Array.from(piece as ArrayLike<RawValue>, convert));
   const levels = new Array<number>(values.length).fill(leaf.dLevelMax);
-  const repetitions = width === 1 ? new Array<number>(rowCount).fill(0) : levels.map((_, index) => (index % width === 0 ? 0 : 1));
+  const repetitions = width === 1
+    ? new Array<number>(rowCount).fill(0) : levels.map((_, index) => (index % width === 0 ? 0 : 1));
   return { leaf, definitionLevels: levels, repetitionLevels: repetitions, values };
 }
 

@@ -10,8 +10,16 @@ import { cannotWrite, publishShard, temporaryPath } from '../output-folder.ts';
 import { identityOf } from '../shard-writer.ts';
 import { rawScores, scoreFields } from './score-columns.ts';
 
-/** Scores in row order, at most so many rows, one array for each score column, which stay as they are. 0 rows end it. */
-export type TakeScores = (rowsMax: number) => { readonly rowCount: number; readonly columns: readonly TensorValues[] };
+/** Scores of the next rows. */
+export interface TakenScores {
+  /** 0 at the end. */
+  readonly rowCount: number;
+  /** One for each score column; they stay as they are. */
+  readonly columns: readonly TensorValues[];
+}
+
+/** Takes up to `rowsMax` rows, in row order. */
+export type TakeScores = (rowsMax: number) => TakenScores;
 
 export class ParquetJsShardWriter {
   readonly #plan: RunPlan;
@@ -75,14 +83,17 @@ export class ParquetJsShardWriter {
     const { size, mtimeMs } = statSync(shard.path);
     const changed = size !== shard.bytes || Math.floor(mtimeMs) !== shard.modifiedMs;
     if (!changed && delivered === shard.rowCount) return;
-    throw new TandemError('TRANSIENT', `Expected ${shard.rowCount} rows of scores, got ${delivered}${changed ? '; the file has changed' : ''}.`, {
+    const got = `${delivered}${changed ? '; the file has changed' : ''}`;
+    throw new TandemError('TRANSIENT', `Expected ${shard.rowCount} rows of scores, got ${got}.`, {
       place: { shard: shard.name }, remedy: 'The file changed while it was read: run the same command again.',
     });
   }
 }
 
 /** Takes the scores of a row group, in as many pieces as they come. */
-function collect(take: TakeScores, rowsWanted: number, columnCount: number): { rowCount: number; pieces: TensorValues[][] } {
+function collect(
+  take: TakeScores, rowsWanted: number, columnCount: number,
+): { readonly rowCount: number; readonly pieces: readonly TensorValues[][] } {
   const pieces: TensorValues[][] = Array.from({ length: columnCount }, () => []);
   let rowCount = 0;
   while (rowCount < rowsWanted) {
