@@ -17,7 +17,8 @@ const flights = join(root, 'node_modules/vega-datasets/data/flights-3m.parquet')
 function plainShard(place: Workplace, name: string, sql: string, settings = ''): void {
   place.shard(name, 'SELECT 1 AS x');
   withConnection((connection) => connection.execute(
-    `COPY (${sql}) TO ${quoteText(join(place.data, name))} (FORMAT parquet, COMPRESSION snappy, DICTIONARY_SIZE_LIMIT 0${settings})`,
+    `COPY (${sql}) TO ${quoteText(join(place.data, name))}
+    (FORMAT parquet, COMPRESSION snappy, DICTIONARY_SIZE_LIMIT 0${settings})`,
   ));
 }
 
@@ -65,7 +66,8 @@ for (const rowCount of [0, 1, 2048, 2049, 5000]) {
     const place = new Workplace(t);
     place.writeModel(rowSumModel(2), { inputs: { x: [{ column: 'a', missing: -1 }, { column: 'b' }] } });
     plainShard(place, 'a.parquet', `SELECT CASE WHEN i % 3 = 0 THEN NULL ELSE i END AS a, i::DOUBLE AS b, 'row ' || i AS name,
-      CASE WHEN i % 2 = 0 THEN [i, NULL] END AS list, TIMESTAMP '2026-01-01 00:00:00.123456' AS moment FROM range(${rowCount}) rows(i)`, ', ROW_GROUP_SIZE 2048');
+      CASE WHEN i % 2 = 0 THEN [i, NULL] END AS list, TIMESTAMP '2026-01-01 00:00:00.123456' AS moment
+      FROM range(${rowCount}) rows(i)`, ', ROW_GROUP_SIZE 2048');
     await scoresAlike(place, { batchSize: 1500 });
   });
 }
@@ -111,8 +113,10 @@ test('what parquetjs-lite cannot do is refused before anything is written', asyn
   place.writeModel(identityModel('float32'), { inputs: { x: [{ column: 'distance' }] } });
   const message = /distance in a form that parquetjs-lite reads, got compression ZSTD/;
   const zstd = { shards: flights, reader } as const;
-  await place.failsToPlan({ code: 'BAD_COLUMN', message, remedy: /native reader/, place: { shard: 'flights-3m.parquet', column: 'distance' } }, zstd);
-  plainShard(place, 'a.parquet', `SELECT 1::FLOAT AS x, '2026-01-01'::TIMESTAMPTZ AS zoned, DATE '2026-01-01' AS day, 1.5::DECIMAL(9, 2) AS amount`);
+  const here = { shard: 'flights-3m.parquet', column: 'distance' };
+  await place.failsToPlan({ code: 'BAD_COLUMN', message, remedy: /native reader/, place: here }, zstd);
+  plainShard(place, 'a.parquet', `SELECT 1::FLOAT AS x, '2026-01-01'::TIMESTAMPTZ AS zoned, DATE '2026-01-01' AS day,
+    1.5::DECIMAL(9, 2) AS amount`);
   place.writeContract({ inputs: { x: [{ sql: 'month(day)' }] } });
   await place.failsToPlan({ code: 'BAD_CONTRACT', message: /sql month\(day\)/, remedy: /native reader/, place: {} }, { reader });
   place.writeContract({ inputs: { x: [{ column: 'x' }] } });
@@ -125,7 +129,8 @@ test('what parquetjs-lite cannot do is refused before anything is written', asyn
 test('a bad row and a damaged page leave only whole shards', async (t) => {
   const place = new Workplace(t);
   place.writeModel(identityModel('float32'), { inputs: { x: [{ column: 'x' }] } });
-  plainShard(place, 'a.parquet', 'SELECT CASE WHEN i = 3000 THEN NULL ELSE i END::FLOAT AS x FROM range(5000) rows(i)', ', ROW_GROUP_SIZE 2048');
+  const holed = 'SELECT CASE WHEN i = 3000 THEN NULL ELSE i END::FLOAT AS x FROM range(5000) rows(i)';
+  plainShard(place, 'a.parquet', holed, ', ROW_GROUP_SIZE 2048');
   const bad = { code: 'BAD_ROW', message: /column x/, place: { shard: 'a.parquet', rowGroup: 1, row: 3000, column: 'x' } } as const;
   await place.fails(bad, { reader: 'parquetjs' });
   plainShard(place, 'a.parquet', 'SELECT i::FLOAT AS x FROM range(5000) rows(i)', ', ROW_GROUP_SIZE 2048');

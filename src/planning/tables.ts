@@ -36,11 +36,14 @@ export class DuckDbTables implements TableReader {
       const columns = describe(this.#connection, sourceSql(source), table.from);
       if (columns.length === 1) return columns[0]!.type;
       const message = `Expected ${sourceName(source)} to be one scalar expression, got ${columns.length} columns.`;
-      throw new TandemError('BAD_CONTRACT', message, { place: { shard: table.name }, remedy: 'Write one expression for each feature.' });
+      throw new TandemError('BAD_CONTRACT', message, {
+        place: { shard: table.name }, remedy: 'Write one expression for each feature.',
+      });
     } catch (error) {
       if (!(error instanceof DuckDbError)) throw error;
+      const name = sourceName(source);
       const words = error.message.split('\n')[0]!;
-      const message = `Expected ${sourceName(source)} to be a scalar expression over the shard's columns, got: ${words}`;
+      const message = `Expected ${name} to be a scalar expression over the shard's columns, got: ${words}`;
       throw new TandemError('BAD_CONTRACT', message, {
         place: { shard: table.name }, remedy: `The shard has: ${columnNames(table.columns)}.`, cause: error,
       });

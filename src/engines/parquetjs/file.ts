@@ -166,7 +166,7 @@ function checkCounts(decoded: DecodedPages, group: ParquetRowGroup, chunk: Parqu
   const valueCount = decoded.values.length;
   if (present === valueCount && rows === group.rowCount && decoded.dlevels.length === chunk.valueCount) return;
   throw new ParquetJsError(
-    `column ${leaf.path.join('.')} has ${valueCount} values in ${rows} rows where ${present} in ${group.rowCount} are due`,
+    `column ${leaf.path.join('.')} has ${valueCount} values in ${rows} rows, not ${present} in ${group.rowCount}`,
   );
 }
 

@@ -9,7 +9,8 @@ import { ParquetFileWriter, type WriterCompression } from './writer.ts';
 const columns: Readonly<Record<string, string>> = {
   tiny: '(i % 256 - 128)::TINYINT', small: '(i % 60000 - 30000)::SMALLINT', normal: '(i - 2147483648)::INTEGER', big: '9223372036854775807 - i',
   utiny: '(i % 256)::UTINYINT', usmall: '(i % 65536)::USMALLINT', unormal: '(4294967295 - i)::UINTEGER', ubig: '(18446744073709551615 - i)::UBIGINT',
-  single: `CASE i % 4 WHEN 0 THEN '-0.0' WHEN 1 THEN 'nan' ELSE i::VARCHAR END::FLOAT`, double: `CASE i % 4 WHEN 0 THEN '-0.0' WHEN 1 THEN 'inf' ELSE (i / 3)::VARCHAR END::DOUBLE`,
+  single: `CASE i % 4 WHEN 0 THEN '-0.0' WHEN 1 THEN 'nan' ELSE i::VARCHAR END::FLOAT`,
+  double: `CASE i % 4 WHEN 0 THEN '-0.0' WHEN 1 THEN 'inf' ELSE (i / 3)::VARCHAR END::DOUBLE`,
   flag: 'i % 3 = 0', text: `CASE i % 3 WHEN 0 THEN '' ELSE 'é😀' || i END`, bytes: `encode('b' || i)`, json: `('{"a":' || i || '}')::JSON`,
   day: `DATE '1969-12-30' + (i % 1000)::INTEGER`, hour: `TIME '12:34:56.789012' + INTERVAL (i) SECOND`,
   moment: `TIMESTAMP '1969-12-31 23:59:59.999999' + INTERVAL (i) SECOND`,
@@ -44,7 +45,9 @@ for (const [rowCount, compression] of [
       assert.equal(count(`(${rows(from)}) EXCEPT ALL (${rows(to)})`), 0);
       assert.deepEqual(types(to), types(from));
       // EXCEPT holds 0 and -0 for equal.
-      const signs = (path: string): unknown => connection.rows(`SELECT count(*) FILTER (signbit(single)), count(*) FILTER (signbit(double)) FROM (${rows(path)})`);
+      const signs = (path: string): unknown => connection.rows(
+        `SELECT count(*) FILTER (signbit(single)), count(*) FILTER (signbit(double)) FROM (${rows(path)})`,
+      );
       assert.deepEqual(signs(to), signs(from));
     });
   });
