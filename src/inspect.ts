@@ -8,7 +8,7 @@ import type { CheckReport, InspectReport, RunOptions } from './options.ts';
 import { score } from './pipeline.ts';
 import { PlannerClient } from './threads/planner-client.ts';
 
-export interface InspectOptions extends Pick<RunOptions, 'signal' | 'onWarning'> {
+export interface InspectOptions extends Pick<RunOptions, 'reader' | 'signal' | 'onWarning'> {
   readonly shards: string | readonly string[];
   /** Without it only the shards are looked at. */
   readonly model?: string;
@@ -18,7 +18,7 @@ export interface InspectOptions extends Pick<RunOptions, 'signal' | 'onWarning'>
 export async function inspect(options: InspectOptions): Promise<InspectReport> {
   const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
   try {
-    return (await planner.ask({ kind: 'inspect', shards: options.shards, model: options.model }, 'inspected')).report;
+    return (await planner.ask({ kind: 'inspect', shards: options.shards, model: options.model, reader: options.reader }, 'inspected')).report;
   } finally {
     await planner.close([]);
   }

@@ -3,7 +3,7 @@ import type { NumberArray, Span } from './batch.ts';
 import type { Pointer } from './engines/native.ts';
 import type { SharedMemory } from './engines/wasm.ts';
 import type { ErrorRecord } from './errors.ts';
-import type { CheckReport, InspectReport, ScoreOptions } from './options.ts';
+import type { CheckReport, InspectReport, ReaderName, ScoreOptions } from './options.ts';
 import type { ModelPlan, RunPlan } from './plan.ts';
 
 /** Options without the functions that cannot cross a thread. */
@@ -19,7 +19,12 @@ export interface Engines {
 /** What the main thread asks of the planner's thread. */
 export type PlannerRequest =
   | { readonly kind: 'plan'; readonly options: PlainScoreOptions; readonly dryRun: boolean }
-  | { readonly kind: 'inspect'; readonly shards: string | readonly string[]; readonly model: string | undefined }
+  | {
+      readonly kind: 'inspect';
+      readonly shards: string | readonly string[];
+      readonly model: string | undefined;
+      readonly reader: ReaderName | undefined;
+    }
   /** Scores against golden ones, row by row. */
   | { readonly kind: 'compare'; readonly golden: string; readonly scores: string; readonly tolerance: number }
   /** All other threads are gone: disconnect, close, end. */

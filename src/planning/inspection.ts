@@ -2,19 +2,21 @@
 import { resolve } from 'node:path';
 import { sourceName, type Feature } from '../contract/contract.ts';
 import { loadContract } from '../contract/load.ts';
-import type { Connection } from '../engines/duckdb/database.ts';
-import type { Pointer } from '../engines/native.ts';
 import { describeSession, type ModelValue } from '../engines/onnxruntime/session.ts';
 import { formatError, TandemError } from '../errors.ts';
 import type { InspectedColumn, InspectReport } from '../options.ts';
 import { rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { buildPlan } from './build-plan.ts';
-import { resolveModel } from './model.ts';
-import { DuckDbTables } from './tables.ts';
+import { resolveModel, type PlanningEngines } from './model.ts';
 
-export function buildInspection(connection: Connection, session: Pointer | undefined, footers: readonly Footer[], modelPath: string | undefined): InspectReport {
+/** @param engines undefined without a model */
+export function buildInspection(
+  engines: PlanningEngines | undefined,
+  footers: readonly Footer[],
+  modelPath: string | undefined,
+): InspectReport {
   const groups = footers.flatMap((footer) => footer.rowGroupRows);
-  const fit = modelPath === undefined || session === undefined ? undefined : fitModel(connection, session, footers, modelPath);
+  const fit = modelPath === undefined || engines === undefined ? undefined : fitModel(engines, footers, modelPath);
   return {
     version: 1,
     shards: footers.map(({ name, rowCount, rowGroupRows, bytes }) => ({ name, rowCount, rowGroups: rowGroupRows.length, bytes })),
@@ -42,9 +44,8 @@ interface Fit {
   readonly problems: readonly string[];
 }
 
-function fitModel(connection: Connection, session: Pointer, footers: readonly Footer[], modelPath: string): Fit {
-  const description = describeSession(session);
-  const engines = { reader: new DuckDbTables(connection), session };
+function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPath: string): Fit {
+  const description = describeSession(engines.session);
   const feeds = new Map<string, string[]>();
   const problems: string[] = [];
   let features: ReadonlyMap<string, readonly Feature[]> = new Map();

@@ -1,5 +1,5 @@
 /** The threads that score batches: the first one opens the engines, the others join once it has planned. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { Table, tableToIPC, type RecordBatch } from 'apache-arrow';
 import { TandemError, asTandemError, bug } from '../errors.ts';
 import {
@@ -7,6 +7,7 @@ import {
 } from '../messages.ts';
 import type { RunOptions } from '../options.ts';
 import type { ModelPlan } from '../plan.ts';
+import { startWorker } from './start-worker.ts';
 
 export interface BatchThreadsOptions extends Pick<RunOptions, 'batchSize'> {
   readonly model: string;
@@ -63,7 +64,7 @@ export class BatchThreads {
       threadIndex: this.#workers.length, model: this.#options.model, batchSize: this.#options.batchSize,
       control: this.#control, plan: this.#plan,
     };
-    const worker = new Worker(new URL('./batch-scorer.js', import.meta.url), { workerData });
+    const worker = startWorker('./batch-scorer.js', workerData);
     worker.on('message', (reply: BatchReply) => this.#take(reply));
     worker.on('error', (error) => this.#failAll(asTandemError(error)));
     worker.on('exit', () => {

@@ -1,6 +1,5 @@
 /** The main thread's side of prep threads and writer: starts them, hears from them, stops them. It never waits for one. */
 import { randomBytes } from 'node:crypto';
-import { Worker } from 'node:worker_threads';
 import { interrupt } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
 import { terminateRuns } from '../engines/onnxruntime/run.ts';
@@ -13,6 +12,7 @@ import type { ReaderName } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { createRing } from '../transfer/ring.ts';
+import { startWorker } from './start-worker.ts';
 
 /** What the crew has done so far. */
 export interface Tally {
@@ -80,7 +80,7 @@ export class Crew {
   }
 
   #start(entry: string, workerData: WorkerStart): void {
-    const worker = new Worker(new URL(entry, import.meta.url), { workerData });
+    const worker = startWorker(entry, workerData);
     let finished = false;
     worker.on('message', (message: WorkerMessage) => {
       if (message.kind === 'failed' || message.kind === 'finished') finished = true;

@@ -1,16 +1,16 @@
 /** The main thread's side of the planner's thread. */
-import { Worker } from 'node:worker_threads';
 import { interrupt } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import type { PlannerReply, PlannerRequest } from '../messages.ts';
+import { startWorker } from './start-worker.ts';
 
 type Reply<Kind extends PlannerReply['kind']> = Extract<PlannerReply, { kind: Kind }>;
 
 const runAgain = 'Run the same command again.';
 
 export class PlannerClient {
-  readonly #worker = new Worker(new URL('./planner.js', import.meta.url));
+  readonly #worker = startWorker('./planner.js');
   readonly #signal: AbortSignal | undefined;
   #connection: Pointer | undefined;
   #pending: { resolve(reply: PlannerReply): void; reject(error: unknown): void } | undefined;

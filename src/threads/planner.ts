@@ -7,13 +7,15 @@ import type { Pointer } from '../engines/native.ts';
 import { closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError } from '../errors.ts';
 import type { PlainScoreOptions, PlannerReply, PlannerRequest } from '../messages.ts';
+import type { ReaderName } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { buildPlan, readShardFooters } from '../planning/build-plan.ts';
 import { compareWithGolden } from '../planning/golden.ts';
 import { buildInspection } from '../planning/inspection.ts';
 import { checkParquetJsOptions, parquetJsWarning, ParquetJsTables } from '../planning/parquetjs-tables.ts';
-import { DuckDbTables } from '../planning/tables.ts';
+import { DuckDbTables, type TableReader } from '../planning/tables.ts';
 import { findShards } from '../read/find-shards.ts';
+import type { Footer } from '../read/footers.ts';
 import { readParquetJsFooters } from '../read/parquetjs/footers.ts';
 import { identityOf } from '../write/shard-writer.ts';
 import { prepareOutput } from '../write/output-folder.ts';
@@ -44,19 +46,25 @@ function load(modelPath: string): Pointer {
   }
 }
 
-/** Without DuckDB where parquetjs-lite reads. */
-async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
-  if (options.reader === 'parquetjs') {
-    checkParquetJsOptions(options);
+/** Shards with their footers, and what reads them: without DuckDB where parquetjs-lite does. */
+async function openShards(
+  patterns: string | readonly string[],
+  reader: ReaderName | undefined,
+): Promise<{ readonly reader: TableReader; readonly footers: readonly Footer[] }> {
+  if (reader === 'parquetjs') {
     post({ kind: 'warning', text: parquetJsWarning });
-    const footers = readParquetJsFooters(await findShards(options.shards));
-    session = load(options.model);
-    return buildPlan({ reader: new ParquetJsTables(footers), session }, footers, options);
+    const footers = readParquetJsFooters(await findShards(patterns));
+    return { reader: new ParquetJsTables(footers), footers };
   }
   const open = connect();
+  return { reader: new DuckDbTables(open), footers: await readShardFooters(open, patterns) };
+}
+
+async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
+  if (options.reader === 'parquetjs') checkParquetJsOptions(options);
+  const { reader, footers } = await openShards(options.shards, options.reader);
   session = load(options.model);
-  const footers = await readShardFooters(open, options.shards);
-  return buildPlan({ reader: new DuckDbTables(open), session }, footers, options);
+  return buildPlan({ reader, session }, footers, options);
 }
 
 async function answer(request: PlannerRequest): Promise<void> {
@@ -67,10 +75,10 @@ async function answer(request: PlannerRequest): Promise<void> {
       return post({ kind: 'planned', plan, engines: { database: database ?? 0n, session: session! } });
     }
     case 'inspect': {
-      const open = connect();
+      const { reader, footers } = await openShards(request.shards, request.reader);
       if (request.model !== undefined) session = load(request.model);
-      const footers = await readShardFooters(open, request.shards);
-      return post({ kind: 'inspected', report: buildInspection(open, session, footers, request.model) });
+      const engines = session === undefined ? undefined : { reader, session };
+      return post({ kind: 'inspected', report: buildInspection(engines, footers, request.model) });
     }
     case 'compare':
       return post({ kind: 'compared', report: compareWithGolden(connect(), request.golden, request.scores, request.tolerance) });

@@ -1,9 +1,10 @@
 /** The reader's thread as its caller sees it. */
 import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { bug, TandemError } from '../errors.ts';
 import { interrupt } from '../engines/duckdb/database.ts';
 import { connectionState, control, type ReaderMessage, type ReaderTask } from '../read/arrow/messages.ts';
+import { startWorker } from './start-worker.ts';
 
 export class ReaderThread {
   readonly #control: Int32Array;
@@ -17,7 +18,7 @@ export class ReaderThread {
   constructor(task: Omit<ReaderTask, 'control'>) {
     this.#control = new Int32Array(new SharedArrayBuffer(control.length * 4));
     const workerData: ReaderTask = { ...task, control: this.#control };
-    this.#worker = new Worker(new URL('./reader.js', import.meta.url), { workerData });
+    this.#worker = startWorker('./reader.js', workerData);
     this.#exited = once(this.#worker, 'exit').catch(() => {});
     this.#worker.on('message', (message: ReaderMessage) => {
       if (message.kind === 'connected') this.#connection = message.connection;
