@@ -2,7 +2,6 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { loadContract } from './contract/load.ts';
 import { TandemError } from './errors.ts';
 import type { CheckReport, InspectReport, RunOptions } from './options.ts';
 import { score } from './pipeline.ts';
@@ -31,6 +30,8 @@ export interface CheckOptions extends RunOptions {
 
 /** Scores golden.parquet through the whole path and compares. @throws BAD_CONTRACT when the folder has none */
 export async function check(options: CheckOptions): Promise<CheckReport> {
+  // Here and not above: validating takes a library that no other command needs on this thread.
+  const { loadContract } = await import('./contract/load.ts');
   const { golden } = loadContract(options.model).contract;
   if (!existsSync(golden.path)) {
     throw new TandemError('BAD_CONTRACT', `Expected ${golden.path} with rows and their expected scores, got nothing.`, {

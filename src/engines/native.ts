@@ -36,6 +36,25 @@ export function memcpy(target: Memory | Pointer, source: Memory | Pointer, bytes
   memcpyFunction(target, source, bytes);
 }
 
+/** A file as memory. */
+export interface MappedFile {
+  /** Must not be touched after {@link unmap}. */
+  readonly memory: ArrayBuffer;
+  unmap(): void;
+}
+
+/** Maps the first `bytes` of an open file, shared: what is written reaches the file even if the process dies. */
+export function mapFile(descriptor: number, bytes: number): MappedFile {
+  const readWrite = 3;
+  const shared = 1;
+  const mmap = libc().func('void *mmap(void *address, size_t bytes, int protection, int flags, int file, int64_t offset)');
+  const munmap = libc().func('int munmap(void *address, size_t bytes)');
+  const address = mmap(null, bytes, readWrite, shared, descriptor, 0) as Pointer | null;
+  // MAP_FAILED is -1.
+  if (address === null || address === 0xffff_ffff_ffff_ffffn) throw new Error('The file cannot be mapped into memory.');
+  return { memory: koffi.view(address, bytes), unmap: () => void munmap(address, bytes) };
+}
+
 /** Sets a variable in the environment that C sees. A worker's process.env is only a copy of it. */
 export function setEnvironment(name: string, value: string): void {
   if (process.platform === 'win32') {

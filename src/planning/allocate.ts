@@ -1,12 +1,12 @@
 /** Threads, split shards, slots and memory of a run: pure arithmetic over the footers. */
-import type { Span } from '../batch.ts';
+import { elementBytes, type Span } from '../batch.ts';
 import { TandemError } from '../errors.ts';
 import {
   batchRowsMax, processBytesBase, ringBytesMax, ringSpansPerThread, rowGroupFactor, slotBytesMax, spanRowsTarget, threadBytesBase,
   threadsMax,
 } from '../limits.ts';
 import type { Bound } from '../machine.ts';
-import type { MemoryLine } from '../plan.ts';
+import type { MemoryLine, ModelPlan } from '../plan.ts';
 
 export interface ShardSize {
   readonly name: string;
@@ -104,6 +104,11 @@ function spread(freeAt: number[], rowCount: number): void {
     const first = freeAt.indexOf(Math.min(...freeAt));
     freeAt[first] = freeAt[first]! + rowCount / parts;
   }
+}
+
+/** Bytes of one row of all used outputs. */
+export function scoreBytesPerRow(model: Pick<ModelPlan, 'outputs'>): number {
+  return model.outputs.reduce((sum, output) => sum + output.width * elementBytes[output.elementType], 0);
 }
 
 /** A split shard's spans, along row groups where these are small enough, and the rows that its ring holds. */

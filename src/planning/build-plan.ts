@@ -1,6 +1,5 @@
 /** From options to a {@link RunPlan}: shards, columns, threads, memory. */
 import { resolve } from 'node:path';
-import { elementBytes } from '../batch.ts';
 import type { Connection } from '../engines/duckdb/database.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
@@ -10,7 +9,7 @@ import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { inspectOutput, lastBatchWarnings, type RunIdentity } from '../write/output-folder.ts';
-import { chooseSplits, chooseThreads, cutSpans, memoryTable, slotRowsFor, type ShardSize } from './allocate.ts';
+import { chooseSplits, chooseThreads, cutSpans, memoryTable, scoreBytesPerRow, slotRowsFor, type ShardSize } from './allocate.ts';
 import { planModel, resolveModel, type PlanningEngines } from './model.ts';
 import { usedColumns } from './schemas.ts';
 
@@ -89,11 +88,6 @@ function allocate(
     split: new Set(split.map((shard) => shard.index)),
     memory: memoryTable(threads, bytes, pending.map((shard) => shard.rowGroupBytesMax), rings),
   };
-}
-
-/** Bytes of one row of all used outputs. */
-export function scoreBytesPerRow(model: Pick<ModelPlan, 'outputs'>): number {
-  return sum(model.outputs.map((output) => output.width * elementBytes[output.elementType]));
 }
 
 function sum(values: readonly number[]): number {
