@@ -23,26 +23,57 @@ export interface Footer extends SourceTable {
   readonly bytes: number;
   readonly modifiedMs: number;
   readonly rowGroupRows: readonly number[];
-  /** Compressed bytes of each row group, by top-level column. */
-  readonly rowGroupBytes: readonly ReadonlyMap<string, number>[];
+  /** By name of a top-level column. */
+  readonly columnSizes: ReadonlyMap<string, ColumnSize>;
 }
 
-/** Reads every footer once. @throws BAD_SHARD naming the first file that is none of ours */
+/** Compressed bytes of a column in one shard. */
+export interface ColumnSize {
+  readonly bytes: number;
+  /** Of the row group where it is largest. */
+  readonly rowGroupBytesMax: number;
+}
+
+/** Files whose footers one query reads: hides what a query costs, and bounds the rows it gives. */
+const filesPerQuery = 256;
+
+/** Reads every footer. @throws BAD_SHARD naming the first file that is none of ours */
 export function readFooters(connection: Connection, files: readonly ShardFile[]): Footer[] {
   const typesOf = new Map<string, readonly ColumnType[]>();
-  return files.map((file) => {
-    const { bytes, modifiedMs } = checkMagic(file);
-    return explain(file, () => {
-      const groups = readRowGroups(connection, file.path);
-      const signature = schemaSignature(connection, file.path);
-      let columns = typesOf.get(signature);
-      if (columns === undefined) {
-        columns = describe(connection, '*', readParquet(file.path));
-        typesOf.set(signature, columns);
-      }
-      return { path: file.path, name: file.name, from: readParquet(file.path), numberedFrom: numberedRows(file.path), bytes, modifiedMs, columns, ...groups };
+  const footers: Footer[] = [];
+  for (let first = 0; first < files.length; first += filesPerQuery) {
+    footers.push(...readSomeFooters(connection, files.slice(first, first + filesPerQuery), typesOf));
+  }
+  return footers;
+}
+
+function readSomeFooters(
+  connection: Connection, files: readonly ShardFile[], typesOf: Map<string, readonly ColumnType[]>,
+): Footer[] {
+  const stats = files.map(checkMagic);
+  try {
+    const list = `[${files.map((file) => quotePath(file.path)).join(', ')}]`;
+    const rowGroups = readRowGroups(connection, list);
+    const sizes = readColumnSizes(connection, list);
+    const signatures = readSignatures(connection, list);
+    return files.map((file, index) => {
+      const { path, name } = file;
+      const signature = signatures.get(path) ?? '';
+      const columns = typesOf.get(signature) ?? describe(connection, '*', readParquet(path));
+      typesOf.set(signature, columns);
+      const rowGroupRows = rowGroups.get(path) ?? [];
+      const rowCount = rowGroupRows.reduce((sum, rows) => sum + rows, 0);
+      return {
+        path, name, from: readParquet(path), numberedFrom: numberedRows(path), ...stats[index]!, columns,
+        rowCount, rowGroupRows, columnSizes: sizes.get(path) ?? new Map(),
+      };
     });
-  });
+  } catch (error) {
+    if (!(error instanceof DuckDbError)) throw error;
+    // One of them cannot be read: one by one tells which.
+    if (files.length === 1) throw shardError(error, files[0]!.name);
+    return files.flatMap((file) => readSomeFooters(connection, [file], typesOf));
+  }
 }
 
 /** The table expression for one shard. */
@@ -94,39 +125,43 @@ export function checkMagic(file: ShardFile): { bytes: number; modifiedMs: number
   }
 }
 
-/** A number for the order of row groups, their rows, and the compressed bytes of each top-level column. */
-function readRowGroups(connection: Connection, path: string): Pick<Footer, 'rowCount' | 'rowGroupRows' | 'rowGroupBytes'> {
-  const [[total] = [0n]] = connection.rows(`SELECT num_rows FROM parquet_file_metadata([${quotePath(path)}])`);
+/** Rows of each row group, by path. Files without rows are left out. */
+function readRowGroups(connection: Connection, list: string): Map<string, number[]> {
   const rows = connection.rows(
-    `SELECT row_group_id, any_value(row_group_num_rows), split_part(path_in_schema, ', ', 1) AS name,
-            sum(total_compressed_size)::BIGINT
-     FROM parquet_metadata([${quotePath(path)}]) GROUP BY row_group_id, name ORDER BY row_group_id`,
+    `SELECT file_name, any_value(row_group_num_rows) FROM parquet_metadata(${list}) GROUP BY file_name, row_group_id ORDER BY row_group_id`,
   );
-  const rowGroupRows: number[] = [];
-  const rowGroupBytes: Map<string, number>[] = [];
-  for (const [group, rowCount, column, bytes] of rows) {
-    rowGroupRows[Number(group)] = Number(rowCount);
-    (rowGroupBytes[Number(group)] ??= new Map()).set(String(column), Number(bytes));
+  const groups = new Map<string, number[]>();
+  for (const [path, rowCount] of rows) {
+    const known = groups.get(String(path));
+    if (known === undefined) groups.set(String(path), [Number(rowCount)]);
+    else known.push(Number(rowCount));
   }
-  return { rowCount: Number(total), rowGroupRows, rowGroupBytes };
+  return groups;
 }
 
-/** Equal for files with the same columns in the same order: one DESCRIBE serves them all. */
-function schemaSignature(connection: Connection, path: string): string {
+function readColumnSizes(connection: Connection, list: string): Map<string, Map<string, ColumnSize>> {
   const rows = connection.rows(
-    `SELECT name, type, type_length, repetition_type, num_children, converted_type, scale, precision, logical_type
-     FROM parquet_schema([${quotePath(path)}])`,
+    `SELECT file_name, name, sum(bytes)::BIGINT, max(bytes)::BIGINT
+     FROM (SELECT file_name, row_group_id, split_part(path_in_schema, ', ', 1) AS name, sum(total_compressed_size) AS bytes
+           FROM parquet_metadata(${list}) GROUP BY ALL)
+     GROUP BY ALL`,
   );
-  return rows.map((row) => row.map(String).join('\u0000')).join('\u0001');
+  const sizes = new Map<string, Map<string, ColumnSize>>();
+  for (const [path, name, bytes, rowGroupBytesMax] of rows) {
+    const file = sizes.get(String(path)) ?? new Map<string, ColumnSize>();
+    sizes.set(String(path), file.set(String(name), { bytes: Number(bytes), rowGroupBytesMax: Number(rowGroupBytesMax) }));
+  }
+  return sizes;
 }
 
-function explain<T>(file: ShardFile, work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    if (error instanceof DuckDbError) throw shardError(error, file.name);
-    throw error;
-  }
+/** By path; equal for files with the same columns in the same order: one DESCRIBE serves them all. */
+function readSignatures(connection: Connection, list: string): Map<string, string> {
+  const parts = ['name', 'type', 'type_length', 'repetition_type', 'num_children', 'converted_type', 'scale', 'precision', 'logical_type'];
+  const element = `concat_ws(chr(0), ${parts.map((part) => `coalesce(${part}::VARCHAR, '-')`).join(', ')})`;
+  const rows = connection.rows(
+    `SELECT file_name, md5(string_agg(${element}, chr(1))) FROM parquet_schema(${list}) GROUP BY file_name`,
+  );
+  return new Map(rows.map(([path, signature]) => [String(path), String(signature)]));
 }
 
 /** A read error in DuckDB's words, with the shard and what helps. */
@@ -138,20 +173,19 @@ export function shardError(error: DuckDbError, shard: string): TandemError {
   return new TandemError('BAD_SHARD', `Expected the shard to be readable, got: ${words}`, { place: { shard }, remedy, cause: error });
 }
 
-/** Compressed bytes of the named columns in the row group where they are largest. */
+/** Compressed bytes of the named columns in one row group, at most: each where it is largest. */
 export function rowGroupBytesMax(footer: Footer, columns: ReadonlySet<string> | 'all'): number {
-  const sizes = footer.rowGroupBytes.map((group) => bytesOf(group, columns));
-  return sizes.reduce((largest, size) => Math.max(largest, size), 0);
+  return sumSizes(footer, columns, (size) => size.rowGroupBytesMax);
 }
 
 /** Compressed bytes of the named columns over all row groups. */
 export function columnBytes(footer: Footer, columns: ReadonlySet<string> | 'all'): number {
-  return footer.rowGroupBytes.reduce((sum, group) => sum + bytesOf(group, columns), 0);
+  return sumSizes(footer, columns, (size) => size.bytes);
 }
 
-function bytesOf(group: ReadonlyMap<string, number>, columns: ReadonlySet<string> | 'all'): number {
+function sumSizes(footer: Footer, columns: ReadonlySet<string> | 'all', bytesOf: (size: ColumnSize) => number): number {
   let sum = 0;
-  for (const [name, bytes] of group) if (columns === 'all' || columns.has(name)) sum += bytes;
+  for (const [name, size] of footer.columnSizes) if (columns === 'all' || columns.has(name)) sum += bytesOf(size);
   return sum;
 }
 

@@ -131,11 +131,11 @@ test('both footers agree', (t) => {
   writeTyped(path, 5000, 'COMPRESSION snappy', true);
   const files = [{ path, name: 'a' }];
   const native = withConnection((connection) => readFooters(connection, files));
-  const { columns, rowCount, rowGroupRows, rowGroupBytes, bytes, modifiedMs } = native[0]!;
+  const { columns, rowCount, rowGroupRows, columnSizes, bytes, modifiedMs } = native[0]!;
   assert.deepEqual(readParquetJsFooters(files).map((footer) => ({
-    columns: footer.columns, rowCount: footer.rowCount, rowGroupRows: footer.rowGroupRows, rowGroupBytes: footer.rowGroupBytes,
+    columns: footer.columns, rowCount: footer.rowCount, rowGroupRows: footer.rowGroupRows, columnSizes: footer.columnSizes,
     bytes: footer.bytes, modifiedMs: footer.modifiedMs,
-  })), [{ columns, rowCount, rowGroupRows, rowGroupBytes, bytes, modifiedMs }]);
+  })), [{ columns, rowCount, rowGroupRows, columnSizes, bytes, modifiedMs }]);
 });
 
 test('types have the names that DuckDB gives them', (t) => {
