@@ -54,9 +54,13 @@ export function buildPlan(engines: PlanningEngines, footers: readonly Footer[], 
   };
 }
 
-/** `file_row_number` addresses spans; a column of that name would hide it. Strings do not fit into a ring of fixed rows. */
+/**
+ * `file_row_number` addresses spans; a column of that name would hide it. Strings do not fit into a ring of fixed rows,
+ * whose counters hold 31 bits.
+ */
 function isSplittable(footer: Footer, outputs: readonly OutputLayout[]): boolean {
-  return !footer.columns.some((column) => column.name.toLowerCase() === 'file_row_number')
+  return footer.rowCount < 2 ** 31
+    && !footer.columns.some((column) => column.name.toLowerCase() === 'file_row_number')
     && !outputs.some((output) => output.elementType === 'string');
 }
 

@@ -1,6 +1,4 @@
 /** Fits a model folder to a table: input tensors, output columns, and the SQL between table and tensors. */
-import { createHash } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
 import { elementBytes, viewOf, type ColumnRequest, type TensorLayout, type TensorValues } from '../batch.ts';
 import type { Contract, ElementType } from '../contract/contract.ts';
 import { contractHash } from '../contract/hash.ts';
@@ -15,6 +13,7 @@ import type { ModelPlan, OutputLayout } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
 import { layOutColumns, layOutInputs, usedOutputs, type InputLayouts } from '../score/layout.ts';
 import { constantTensor, declaredOutputs, probeOutputs } from '../score/scorer.ts';
+import { identifyModel } from './model-identity.ts';
 import { SchemaPlanner } from './schemas.ts';
 import type { TableReader } from './tables.ts';
 
@@ -55,17 +54,12 @@ export function planModel(engines: PlanningEngines, tables: readonly SourceTable
   const { contract, layouts } = resolved;
   const outputs = findOutputs(engines, tables, resolved);
   return {
-    ...fileIdentity(contract.modelPath),
+    ...identifyModel(contract.modelPath),
     contractSha256: contractHash(contract),
     ...layouts,
     outputs,
     columns: layOutColumns(contract, outputs),
   };
-}
-
-function fileIdentity(path: string): Pick<ModelPlan, 'path' | 'bytes' | 'sha256'> {
-  const hash = createHash('sha256').update(readFileSync(path));
-  return { path, bytes: statSync(path).size, sha256: hash.digest('hex') };
 }
 
 /** Rows on which the output shapes are tried: more than one, so that an output of one row for the whole batch is seen. */

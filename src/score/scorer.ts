@@ -38,7 +38,7 @@ export function layOutSlot(model: Pick<ModelPlan, 'inputs' | 'outputs'>, rowCoun
   return { rowCount, inputs: model.inputs.map(place), outputs: model.outputs.map(place) };
 }
 
-/** Bindings that are kept: the batch sizes in use. Others (tails) are made for one run. */
+/** Bindings that are kept: the candidates of the sweep and a few tails. The oldest makes room. */
 const boundRunsMax = 8;
 
 export class SlotScorer {
@@ -62,18 +62,26 @@ export class SlotScorer {
   score(rowCount: number): void {
     const runRows = this.#model.fixedBatchRows ?? rowCount;
     if (runRows > rowCount) this.#pad(rowCount, runRows);
-    let bound = this.#bound.get(runRows);
-    const kept = bound !== undefined || this.#bound.size < boundRunsMax;
     try {
-      bound ??= this.#bind(runRows);
-      if (kept) this.#bound.set(runRows, bound);
+      const bound = this.#boundRun(runRows);
       bound.run(this.#runOptions);
       this.#fetch(bound, runRows);
     } catch (error) {
       throw runError(error);
-    } finally {
-      if (!kept) bound?.close();
     }
+  }
+
+  #boundRun(rowCount: number): BoundRun {
+    const known = this.#bound.get(rowCount);
+    if (known !== undefined) return known;
+    if (this.#bound.size === boundRunsMax) {
+      const [oldest, bound] = this.#bound.entries().next().value!;
+      this.#bound.delete(oldest);
+      bound.close();
+    }
+    const bound = this.#bind(rowCount);
+    this.#bound.set(rowCount, bound);
+    return bound;
   }
 
   close(): void {
