@@ -22,8 +22,8 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
   };
   const planner = new PlannerClient(options.signal, warn);
   let crew: Crew | undefined;
-  options.onProgress?.(planning);
   try {
+    options.onProgress?.(planning);
     const { plan, engines } = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
     plan.warnings.forEach(warn);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
@@ -63,7 +63,11 @@ async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<v
   }, performance.now());
   const report = (phase: 'scoring' | 'done'): void => {
     const { rowsScored, shardsDone, batchSize } = crew.tally;
-    options.onProgress?.(meter.measure(phase, { atMs: performance.now(), rowsDone: rowsScored }, shardsDone, batchSize));
+    try {
+      options.onProgress?.(meter.measure(phase, { atMs: performance.now(), rowsDone: rowsScored }, shardsDone, batchSize));
+    } catch (cause) {
+      crew.stop(new TandemError('USAGE', `Expected onProgress not to throw, got ${String(cause)}.`, { cause }));
+    }
   };
   const stop = (): void => crew.stop(new TandemError('STOPPED', 'The run was stopped.', { remedy: 'Run the same command again: it goes on with the shards that are missing.' }));
   options.signal?.addEventListener('abort', stop);
@@ -72,6 +76,8 @@ async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<v
   try {
     await crew.finished();
     report('done');
+    // Again, for a callback that threw just now.
+    await crew.finished();
   } catch (error) {
     report('scoring');
     cleanOutput(plan.output, crew.attempt);

@@ -143,6 +143,13 @@ test('a kept column that is missing, in every shard and in the second one', asyn
   await here.failsToPlan({ code: 'BAD_COLUMN', place: { shard: '2.parquet', column: 'b' }, message: /kept column b/ }, { keep: ['b'] });
 });
 
+test('a kept column that is named twice', async (t) => {
+  const here = place(t);
+  here.shard('1.parquet', 'SELECT 1 AS x');
+  await here.failsToPlan({ code: 'BAD_COLUMN', place: { shard: '1.parquet', column: 'x' },
+    message: /each kept column once/ }, { keep: ['x', 'X'] });
+});
+
 test('a column whose type cannot become a number', async (t) => {
   const here = place(t);
   here.shard('1.parquet', 'SELECT 1 AS x');

@@ -181,3 +181,21 @@ test('a model that kills the process: whole shards stay, the next run names the 
   here.shard('sub/bad.parquet', bad('1'));
   assert.equal((await here.score({ batchSize: 100 })).shardsSkipped, 1);
 });
+
+test('an output folder among the shards is not read as input', async (t) => {
+  const here = place(t);
+  const options = here.options({ shards: here.data, output: join(here.data, 'scores') });
+  const first = await score(options);
+  const again = await score(options);
+  assert.deepEqual([first.shards, again.shards, again.shardsSkipped], [shardCount, 0, shardCount]);
+});
+
+test('a callback that throws ends the run with its words, and nothing half-written stays', async (t) => {
+  const here = place(t);
+  const onProgress = ({ phase }: { readonly phase: string }): void => {
+    if (phase !== 'planning') throw new Error('no screen');
+  };
+  const error = await caught(score(here.options({ onProgress })));
+  assert.match(String(error), /no screen/);
+  assertOnlyWholeShards(here.output);
+});

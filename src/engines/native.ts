@@ -43,15 +43,19 @@ export interface MappedFile {
   unmap(): void;
 }
 
-/** Maps the first `bytes` of an open file, shared: what is written reaches the file even if the process dies. */
-export function mapFile(descriptor: number, bytes: number): MappedFile {
+/**
+ * Maps the first `bytes` of an open file, shared: what is written reaches the file even if the process dies.
+ * @returns undefined where files cannot be mapped (Windows, some network file systems)
+ */
+export function mapFile(descriptor: number, bytes: number): MappedFile | undefined {
+  if (process.platform === 'win32') return undefined;
   const readWrite = 3;
   const shared = 1;
   const mmap = libc().func('void *mmap(void *address, size_t bytes, int protection, int flags, int file, int64_t offset)');
   const munmap = libc().func('int munmap(void *address, size_t bytes)');
   const address = mmap(null, bytes, readWrite, shared, descriptor, 0) as Pointer | null;
   // MAP_FAILED is -1.
-  if (address === null || address === 0xffff_ffff_ffff_ffffn) throw new Error('The file cannot be mapped into memory.');
+  if (address === null || address === 0xffff_ffff_ffff_ffffn) return undefined;
   return { memory: koffi.view(address, bytes), unmap: () => void munmap(address, bytes) };
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TandemError } from '../errors.ts';
 import { batchRowsMax, processBytesBase, ringBytesMax, rowGroupFactor, slotBytesMax, spanRowsTarget, threadBytesBase } from '../limits.ts';
-import { chooseSplits, chooseThreads, cutSpans, slotRowsFor, type ShardSize } from './allocate.ts';
+import { allocateRun, chooseSplits, chooseThreads, cutSpans, slotRowsFor, type ShardSize } from './allocate.ts';
 
 const mib = 2 ** 20;
 const enough = { value: 64 * 1024 * mib, setBy: 'a test' };
@@ -73,7 +73,7 @@ test('spans cover every row once, in order, along row groups where they are smal
       let next = 0;
       for (const span of spans) {
         assert.equal(span.firstRow, next);
-        assert.ok(span.rowCount > 0 && span.rowCount <= 3 * spanRowsTarget, `${span.rowCount} rows`);
+        assert.ok(span.rowCount > 0 && span.rowCount <= 1.5 * spanRowsTarget, `${span.rowCount} rows`);
         next += span.rowCount;
       }
       assert.equal(next, rowCount);
@@ -85,6 +85,27 @@ test('spans cover every row once, in order, along row groups where they are smal
 test('spans of wide scores keep the ring within its bytes', () => {
   const rowGroupRows = Array<number>(40).fill(122_880);
   const { spans, capacityRows } = cutSpans({ rowCount: 40 * 122_880, rowGroupRows }, 4, 4096, 1024);
-  assert.ok(capacityRows * 4096 <= 3 * ringBytesMax, `${(capacityRows * 4096) / mib} MiB`);
+  assert.ok(capacityRows * 4096 <= ringBytesMax, `${(capacityRows * 4096) / mib} MiB`);
   assert.equal(spans.reduce((sum, span) => sum + span.rowCount, 0), 40 * 122_880);
+});
+
+test('threads: as many slots as one shared memory addresses', () => {
+  const wanted = { value: 8, setBy: '--threads' };
+  const { threads, setBy } = chooseThreads(wanted, [shard(1e6)], 1100 * mib, enough);
+  assert.equal(threads, 3);
+  assert.match(setBy, /^slots: 4 of 1100MiB would not fit into 4096MiB/);
+  assert.throws(() => chooseThreads(wanted, [shard(1e6)], 4097 * mib, enough), { code: 'MEMORY', remedy: /smaller --batch-size/ });
+});
+
+test('the memory table stays within the limit: fewer split shards, then fewer threads', () => {
+  const wanted = { value: 8, setBy: '--threads' };
+  for (const shards of [[shard(50e6)], Array.from({ length: 8 }, () => shard(5e6)), [shard(50e6, { rowGroupBytesMax: 90 * mib }), shard(9e6)]]) {
+    for (let limit = 300 * mib; limit < 2048 * mib; limit += 50 * mib) {
+      const run = allocateRun(wanted, shards, { rows: 8192, bytes: mib }, 32, { value: limit, setBy: '--memory' });
+      const sum = run.memory.reduce((bytes, line) => bytes + line.count * line.bytesEach, 0);
+      assert.ok(sum <= limit, `${sum / mib} MiB of ${limit / mib} with ${run.threads} threads`);
+      assert.ok(run.threads > 1 || run.splits.every((split) => !split));
+    }
+  }
+  assert.equal(allocateRun(wanted, [shard(50e6)], { rows: 8192, bytes: mib }, 32, enough).threads, 8);
 });

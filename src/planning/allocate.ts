@@ -1,9 +1,10 @@
 /** Threads, split shards, slots and memory of a run: pure arithmetic over the footers. */
 import { elementBytes, type Span } from '../batch.ts';
+import { pageBytes } from '../engines/wasm.ts';
 import { TandemError } from '../errors.ts';
 import {
   batchRowsMax, processBytesBase, ringBytesMax, ringSpansPerThread, rowGroupFactor, slotBytesMax, spanRowsTarget, threadBytesBase,
-  threadsMax,
+  threadsMax, wasmPagesMax,
 } from '../limits.ts';
 import type { Bound } from '../machine.ts';
 import type { MemoryLine, ModelPlan } from '../plan.ts';
@@ -25,21 +26,81 @@ export function slotRowsFor(bytesPerRow: number, batchSize: number | undefined):
   return Math.max(1, Math.min(batchRowsMax, Math.floor(slotBytesMax / Math.max(1, bytesPerRow))));
 }
 
+/** Threads, the shards that they share, and the memory that both take. */
+export interface Allocation {
+  readonly threads: number;
+  readonly setBy: string;
+  /** For each shard, in the order given. */
+  readonly splits: readonly boolean[];
+  readonly memory: readonly MemoryLine[];
+}
+
 /**
- * As many threads as cores, or fewer so that the largest row groups that they may hold at once fit into the memory.
+ * Threads as {@link chooseThreads} says, fewer split shards and then fewer threads until the rings fit too: the sum of the
+ * table stays within the limit.
+ * @throws MEMORY when not even one thread fits
+ */
+export function allocateRun(
+  wanted: Bound, shards: readonly ShardSize[], slot: { readonly rows: number; readonly bytes: number }, perRow: number, limit: Bound,
+): Allocation {
+  const first = chooseThreads(wanted, shards, slot.bytes, limit);
+  for (let { threads, setBy } = first; ; threads--) {
+    const splits = chooseSplits(shards, threads);
+    // Largest first: those gain most from being shared.
+    const split = shards.map((_, index) => index).filter((index) => splits[index])
+      .sort((a, b) => shards[b]!.rowCount - shards[a]!.rowCount);
+    const rings = split.map((index) => cutSpans(shards[index]!, threads, perRow, slot.rows).capacityRows * perRow);
+    for (;;) {
+      const memory = memoryTable(threads, slot.bytes, heldRowGroups(shards, splits, threads), rings);
+      const fits = sumOf(memory) <= limit.value;
+      if (fits || threads === 1) return { threads, setBy, splits, memory };
+      if (split.length <= 1) break;
+      splits[split.pop()!] = false;
+      rings.pop();
+    }
+    setBy = `memory: ${threads} threads and their scores would not fit into ${mib(limit.value)} (${limit.setBy})`;
+  }
+}
+
+/** Bytes of the row groups that threads hold at once, at most: every thread may be in the same split shard. */
+function heldRowGroups(shards: readonly ShardSize[], splits: readonly boolean[], threads: number): number[] {
+  return shards
+    .flatMap((shard, index) => new Array<number>(splits[index] ? threads : 1).fill(shard.rowGroupBytesMax))
+    .sort((a, b) => b - a)
+    .slice(0, threads)
+    .map((bytes) => Math.ceil(bytes * rowGroupFactor));
+}
+
+function sumOf(memory: readonly MemoryLine[]): number {
+  return total(memory.map((line) => line.count * line.bytesEach));
+}
+
+function total(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+/**
+ * As many threads as cores, or fewer so that the largest row groups that they may hold at once fit into the memory, and
+ * their slots into what one WebAssembly.Memory addresses.
  * @throws MEMORY when not even one thread fits
  */
 export function chooseThreads(
   wanted: Bound, shards: readonly ShardSize[], slotBytes: number, limit: Bound,
 ): { readonly threads: number; readonly setBy: string } {
-  const cap = Math.min(wanted.value, threadsMax);
+  const slotsMax = Math.floor((wasmPagesMax * pageBytes) / Math.max(1, slotBytes));
+  if (slotsMax === 0) {
+    throw new TandemError('MEMORY', `Expected the slot of a thread to fit into ${mib(wasmPagesMax * pageBytes)}, got a need of ${mib(slotBytes)}.`, {
+      remedy: 'Choose a smaller --batch-size, or export the model with smaller inputs and outputs.',
+    });
+  }
+  const cap = Math.min(wanted.value, threadsMax, slotsMax);
   const useful = shards.some((shard) => shard.splittable) ? cap : Math.min(cap, Math.max(1, shards.length));
   const largestFirst = [...shards].sort((a, b) => b.rowGroupBytesMax - a.rowGroupBytesMax);
   let threads = 0;
   let bytes = processBytesBase;
   while (threads < useful) {
     // More threads than shards read parts of the same shards: then each holds a row group of the largest.
-    const shard = largestFirst[Math.min(threads, largestFirst.length - 1)];
+    const shard = largestFirst[threads < largestFirst.length ? threads : 0];
     const more = threadBytesBase + slotBytes + Math.ceil((shard?.rowGroupBytesMax ?? 0) * rowGroupFactor);
     if (bytes + more > limit.value) break;
     bytes += more;
@@ -47,7 +108,11 @@ export function chooseThreads(
   }
   if (threads === 0) throw doesNotFit(largestFirst[0], slotBytes, limit);
   if (threads === wanted.value) return { threads, setBy: wanted.setBy };
-  if (threads === useful) return { threads, setBy: useful === cap ? `at most ${threadsMax} threads` : `${shards.length} shards that cannot be split` };
+  if (threads === useful && useful < cap) return { threads, setBy: `${shards.length} shards that cannot be split` };
+  if (threads === threadsMax) return { threads, setBy: `at most ${threadsMax} threads` };
+  if (threads === slotsMax) {
+    return { threads, setBy: `slots: ${threads + 1} of ${mib(slotBytes)} would not fit into ${mib(wasmPagesMax * pageBytes)} of shared memory` };
+  }
   return { threads, setBy: `memory: ${threads + 1} threads would not fit into ${mib(limit.value)} (${limit.setBy})` };
 }
 
@@ -129,7 +194,8 @@ export function cutSpans(
   for (const groupRows of shard.rowGroupRows) {
     pending += groupRows;
     if (pending < target) continue;
-    const parts = Math.max(1, Math.floor(pending / (2 * target)));
+    // Between two thirds of the target and one and a half of it: groups below that are not cut.
+    const parts = Math.round(pending / target);
     for (let part = parts; part > 0; part--) {
       const rowCount = Math.ceil(pending / part);
       push(rowCount);
@@ -138,23 +204,26 @@ export function cutSpans(
   }
   if (pending > 0) push(pending);
   const longest = spans.reduce((rows, span) => Math.max(rows, span.rowCount), 0);
-  return { spans, capacityRows: Math.min(shard.rowCount, Math.max(slotRows, longest * ringSpans)) };
+  const ringRowsMax = Math.floor(ringBytesMax / Math.max(1, scoreBytesPerRow));
+  return { spans, capacityRows: Math.min(shard.rowCount, Math.max(slotRows, Math.min(ringRowsMax, longest * ringSpans))) };
 }
 
-/** What the run will hold at most. */
+/**
+ * What the run will hold at most.
+ * @param rowGroupBytes of each thread that holds one
+ */
 export function memoryTable(
   threads: number, slotBytes: number, rowGroupBytes: readonly number[], ringBytes: readonly number[],
 ): MemoryLine[] {
-  const largest = [...rowGroupBytes].sort((a, b) => b - a);
   const lines: MemoryLine[] = [
     { what: 'Node, engines and the plan', count: 1, bytesEach: processBytesBase },
     { what: 'thread: heap, decoder, row group being written', count: threads, bytesEach: threadBytesBase },
     { what: 'slot: input and output tensors of one batch', count: threads, bytesEach: slotBytes },
-    { what: 'largest row group, compressed, of the columns read', count: Math.min(threads, largest.length), bytesEach: Math.ceil((largest[0] ?? 0) * rowGroupFactor) },
+    { what: "the threads' largest row groups, compressed, of the columns read", count: 1, bytesEach: total(rowGroupBytes) },
   ];
   if (ringBytes.length > 0) {
     lines.push({ what: 'writer thread', count: 1, bytesEach: threadBytesBase });
-    lines.push({ what: 'scores of split shards waiting to be written', count: ringBytes.length, bytesEach: Math.max(...ringBytes) });
+    lines.push({ what: 'scores of split shards waiting to be written', count: 1, bytesEach: total(ringBytes) });
   }
   return lines;
 }

@@ -9,7 +9,7 @@ import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { inspectOutput, lastBatchWarnings, type RunIdentity } from '../write/output-folder.ts';
-import { chooseSplits, chooseThreads, cutSpans, memoryTable, scoreBytesPerRow, slotRowsFor, type ShardSize } from './allocate.ts';
+import { allocateRun, scoreBytesPerRow, slotRowsFor, type ShardSize } from './allocate.ts';
 import { planModel, resolveModel, type PlanningEngines } from './model.ts';
 import { usedColumns } from './schemas.ts';
 
@@ -75,23 +75,21 @@ interface Allocation {
 function allocate(
   shards: readonly ShardSize[], whole: ReadonlySet<string>, model: ModelPlan, slotRows: number, options: PlainScoreOptions,
 ): Allocation {
-  // What this process takes already is not "available" any more, but is part of what it may use.
-  const machineLimit = memoryBound(memoryShare);
-  const limit = options.memoryBytes === undefined
-    ? { ...machineLimit, value: machineLimit.value + processBytesBase } : { value: options.memoryBytes, setBy: '--memory' };
+  const limit = memoryLimit(options.memoryBytes);
   const wanted = options.threads === undefined ? coreBound() : { value: options.threads, setBy: '--threads' };
   const pending = shards.map((shard, index) => ({ ...shard, index })).filter((shard) => !whole.has(shard.name));
-  const bytes = slotBytes(model, slotRows);
-  const { threads, setBy } = chooseThreads(wanted, pending, bytes, limit);
-  const splits = chooseSplits(pending, threads);
+  const slot = { rows: slotRows, bytes: slotBytes(model, slotRows) };
+  const { threads, setBy, splits, memory } = allocateRun(wanted, pending, slot, scoreBytesPerRow(model), limit);
   const split = pending.filter((_, position) => splits[position]);
-  const perRow = scoreBytesPerRow(model);
-  const rings = split.map((shard) => cutSpans(shard, threads, perRow, slotRows).capacityRows * perRow);
-  return {
-    threads, threadsBound: setBy, limit,
-    split: new Set(split.map((shard) => shard.index)),
-    memory: memoryTable(threads, bytes, pending.map((shard) => shard.rowGroupBytesMax), rings),
-  };
+  return { threads, threadsBound: setBy, limit, split: new Set(split.map((shard) => shard.index)), memory };
+}
+
+/** What a run may take, known before anything is read. */
+export function memoryLimit(memoryBytes: number | undefined): Bound {
+  if (memoryBytes !== undefined) return { value: memoryBytes, setBy: '--memory' };
+  // What this process takes already is not "available" any more, but is part of what it may use.
+  const machineLimit = memoryBound(memoryShare);
+  return { ...machineLimit, value: machineLimit.value + processBytesBase };
 }
 
 function sum(values: readonly number[]): number {
@@ -99,6 +97,8 @@ function sum(values: readonly number[]): number {
 }
 
 /** Shards of the patterns with their footers. @throws NO_SHARDS, BAD_SHARD */
-export async function readShardFooters(connection: Connection, patterns: string | readonly string[]): Promise<Footer[]> {
-  return readFooters(connection, await findShards(typeof patterns === 'string' ? patterns : [...patterns]));
+export async function readShardFooters(
+  connection: Connection, patterns: string | readonly string[], outside?: string,
+): Promise<Footer[]> {
+  return readFooters(connection, await findShards(patterns, outside));
 }

@@ -3,15 +3,15 @@ import { quoteIdentifier, quotePath, type Connection } from '../engines/duckdb/d
 import { TandemError } from '../errors.ts';
 import type { CheckReport } from '../options.ts';
 import { describe, readParquet } from '../read/footers.ts';
-import { isNumeric, listType } from '../read/projection.ts';
+import { isNumeric, isText, listType } from '../read/projection.ts';
 
 const worstRowsMax = 10;
 
 /**
  * @param golden a file with the expected scores under the names of the score columns
  * @param scores what a run over that file wrote, in the same order
- * @param tolerance largest |score - golden| / max(1, |golden|) that passes
- * @throws BAD_CONTRACT when golden.parquet holds none of the score columns
+ * @param tolerance largest |score - golden| / max(1, |golden|) that passes, for each value of a list too
+ * @throws BAD_CONTRACT when golden.parquet holds none of the score columns, or one as another kind of value
  */
 export function compareWithGolden(connection: Connection, golden: string, scores: string, tolerance: number): CheckReport {
   const goldenTypes = new Map(describe(connection, '*', readParquet(golden)).map(({ name, type }) => [name.toLowerCase(), type]));
@@ -22,18 +22,34 @@ export function compareWithGolden(connection: Connection, golden: string, scores
       place: { shard: golden }, remedy: `Add one of: ${scoreColumns.map((column) => column.name).join(', ')}.`,
     });
   }
+  for (const { name, type } of shared) checkKind(golden, name, goldenTypes.get(name.toLowerCase())!, type);
   const columns = shared.map(({ name, type }) => compareColumn(connection, golden, scores, name, type, tolerance));
   const [[rowCount] = [0n]] = connection.rows(`SELECT count(*) FROM ${readParquet(golden)}`);
   return { version: 1, rowCount: Number(rowCount), tolerance, passed: columns.every((column) => column.rowsBeyond === 0), columns };
 }
 
+/** @throws BAD_CONTRACT */
+function checkKind(golden: string, name: string, goldenType: string, scoreType: string): void {
+  if (kindOf(goldenType) === kindOf(scoreType)) return;
+  throw new TandemError('BAD_CONTRACT', `Expected ${name} in golden.parquet to be comparable with scores of type ${scoreType}, got ${goldenType}.`, {
+    place: { shard: golden, column: name }, remedy: `Write ${name} into golden.parquet as ${scoreType}.`,
+  });
+}
+
+/** Types of one kind can be compared, in any width. */
+function kindOf(type: string): string {
+  const list = listType(type);
+  if (list !== undefined) return `list of ${kindOf(list.element)}`;
+  if (isNumeric(type)) return 'number';
+  return isText(type) ? 'text' : type;
+}
+
 function compareColumn(connection: Connection, golden: string, scores: string, name: string, type: string, tolerance: number): CheckReport['columns'][number] {
   const column = quoteIdentifier(name);
-  const both = `SELECT row, golden, score, ${differenceSql(type)} AS difference FROM (
+  const both = `SELECT row, golden, score, ${differenceSql(type)} AS difference, ${beyondSql(type, tolerance)} AS beyond FROM (
     SELECT row_number() OVER () - 1 AS row, g.${column} AS golden, s.${column} AS score
     FROM read_parquet([${quotePath(golden)}]) AS g POSITIONAL JOIN read_parquet([${quotePath(scores)}]) AS s)`;
-  const allowed = isNumeric(type) ? `${tolerance} * greatest(1, abs(coalesce(golden, 0)::DOUBLE))` : `${tolerance}`;
-  const [[largest, beyond] = [0, 0n]] = connection.rows(`SELECT max(difference), count(*) FILTER (difference > ${allowed}) FROM (${both})`);
+  const [[largest, beyond] = [0, 0n]] = connection.rows(`SELECT max(difference), count(*) FILTER (beyond) FROM (${both})`);
   const worst = connection.rows(
     `SELECT row, golden::VARCHAR, score::VARCHAR, difference FROM (${both}) WHERE difference > 0 ORDER BY difference DESC, row LIMIT ${worstRowsMax}`,
   );
@@ -47,16 +63,36 @@ function compareColumn(connection: Connection, golden: string, scores: string, n
 
 /** |score - golden| as DOUBLE; lists: the largest of their values'; texts: 0 or infinity. NaN equals NaN, NULL equals NULL. */
 function differenceSql(type: string): string {
-  const list = listType(type);
-  const scalar = (golden: string, score: string): string =>
-    `CASE WHEN ${golden} IS NOT DISTINCT FROM ${score} THEN 0
-          WHEN ${golden} IS NULL OR ${score} IS NULL OR isnan(${golden}) OR isnan(${score}) THEN 'infinity'::DOUBLE
-          ELSE abs(${golden} - ${score}) END`;
-  if (list !== undefined && isNumeric(list.element)) {
-    const pairs = 'list_zip(golden::DOUBLE[], score::DOUBLE[])';
+  if (isNumberList(type)) {
     return `CASE WHEN len(golden) IS DISTINCT FROM len(score) THEN 'infinity'::DOUBLE
-                 ELSE coalesce(list_max(list_transform(${pairs}, lambda pair: ${scalar('pair[1]', 'pair[2]')})), 0) END`;
+                 ELSE coalesce(list_max(list_transform(${pairsSql}, lambda pair: ${scalarSql('pair[1]', 'pair[2]')})), 0) END`;
   }
-  if (isNumeric(type)) return scalar('golden::DOUBLE', 'score::DOUBLE');
+  if (isNumeric(type)) return scalarSql('golden::DOUBLE', 'score::DOUBLE');
   return `CASE WHEN golden IS NOT DISTINCT FROM score THEN 0 ELSE 'infinity'::DOUBLE END`;
+}
+
+/** Whether a row does not pass: an infinite difference never does, however large |golden| is. */
+function beyondSql(type: string, tolerance: number): string {
+  const beyond = (golden: string, score: string): string => {
+    const difference = scalarSql(golden, score);
+    return `(isinf(${difference}) OR ${difference} > ${tolerance} * greatest(1, abs(coalesce(${golden}, 0))))`;
+  };
+  if (isNumberList(type)) {
+    return `(len(golden) IS DISTINCT FROM len(score)
+      OR coalesce(list_contains(list_transform(${pairsSql}, lambda pair: ${beyond('pair[1]', 'pair[2]')}), true), false))`;
+  }
+  return isNumeric(type) ? beyond('golden::DOUBLE', 'score::DOUBLE') : 'golden IS DISTINCT FROM score';
+}
+
+const pairsSql = 'list_zip(golden::DOUBLE[], score::DOUBLE[])';
+
+function scalarSql(golden: string, score: string): string {
+  return `CASE WHEN ${golden} IS NOT DISTINCT FROM ${score} THEN 0
+               WHEN ${golden} IS NULL OR ${score} IS NULL OR isnan(${golden}) OR isnan(${score}) THEN 'infinity'::DOUBLE
+               ELSE abs(${golden} - ${score}) END`;
+}
+
+function isNumberList(type: string): boolean {
+  const list = listType(type);
+  return list !== undefined && isNumeric(list.element);
 }

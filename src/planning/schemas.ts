@@ -48,10 +48,10 @@ export class SchemaPlanner {
       .join(', ');
   }
 
-  /** All schemas. @throws BAD_COLUMN for a kept column that is missing, BAD_CONTRACT for a name that is there twice */
+  /** All schemas. @throws BAD_COLUMN for a kept column that is missing or named twice, BAD_CONTRACT for a name that is there twice */
   plan(requests: readonly ColumnRequest[], keep: readonly string[] | undefined, scoreNames: readonly string[]): PlannedSchema[] {
     return [...this.#first.values()].map((table) => {
-      const kept = keep === undefined ? table.columns.map((column) => column.name) : keep.map((name) => findColumn(table, name, 'kept column').name);
+      const kept = keep === undefined ? table.columns.map((column) => column.name) : keptColumns(table, keep);
       const clash = scoreNames.find((name) => kept.some((other) => other.toLowerCase() === name.toLowerCase()));
       if (clash !== undefined) {
         throw new TandemError('BAD_CONTRACT', `Expected score columns to have names of their own, got ${clash}, which is a kept column too.`, {
@@ -85,6 +85,16 @@ export class SchemaPlanner {
 
 function signature(table: SourceTable): string {
   return table.columns.map(({ name, type }) => `${name}\u0000${type}`).join('\u0001');
+}
+
+/** @throws BAD_COLUMN for a column that is missing or named twice */
+function keptColumns(table: SourceTable, keep: readonly string[]): string[] {
+  const kept = keep.map((name) => findColumn(table, name, 'kept column').name);
+  const twice = kept.find((name, index) => kept.indexOf(name) !== index);
+  if (twice === undefined) return kept;
+  throw new TandemError('BAD_COLUMN', `Expected each kept column once, got ${keep.join(', ')}, which names ${twice} twice.`, {
+    place: { shard: table.name, column: twice }, remedy: 'Name it once: case does not tell columns apart.',
+  });
 }
 
 /** By exact name, or else regardless of case, as SQL does. @throws BAD_COLUMN */

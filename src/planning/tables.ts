@@ -34,7 +34,11 @@ export class DuckDbTables implements TableReader {
   typeOfSql(source: SqlSource, table: SourceTable): string {
     try {
       const columns = describe(this.#connection, sourceSql(source), table.from);
-      if (columns.length === 1) return columns[0]!.type;
+      if (columns.length === 1) {
+        // Spans and batches evaluate it over parts of the rows. WHERE takes only what a row gives by itself.
+        describe(this.#connection, '1', `(FROM ${table.from} AS shard WHERE ${sourceSql(source)} IS NOT NULL)`);
+        return columns[0]!.type;
+      }
       const message = `Expected ${sourceName(source)} to be one scalar expression, got ${columns.length} columns.`;
       throw new TandemError('BAD_CONTRACT', message, {
         place: { shard: table.name }, remedy: 'Write one expression for each feature.',
@@ -45,7 +49,10 @@ export class DuckDbTables implements TableReader {
       const words = error.message.split('\n')[0]!;
       const message = `Expected ${name} to be a scalar expression over the shard's columns, got: ${words}`;
       throw new TandemError('BAD_CONTRACT', message, {
-        place: { shard: table.name }, remedy: `The shard has: ${columnNames(table.columns)}.`, cause: error,
+        place: { shard: table.name }, cause: error,
+        remedy: /window function|aggregate|unnest/i.test(words)
+          ? 'Write an expression that each row gives by itself, or write its value into the shards as a column.'
+          : `The shard has: ${columnNames(table.columns)}.`,
       });
     }
   }

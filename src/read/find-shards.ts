@@ -22,15 +22,18 @@ interface Found {
  * The shards that one or more patterns mean, sorted by name. A pattern is an existing file, a folder (every `.parquet`
  * below it) or a glob; relative ones start at the working directory. Below a folder or a glob's fixed part, what starts
  * with `_` or `.` is no shard (Spark's and Hive's rule); links to files and folders are followed.
+ * @param outside absolute path of a folder whose files are no shards: the output of the run
  * @throws NO_SHARDS for a pattern that matches nothing
  */
-export async function findShards(patterns: string | readonly string[]): Promise<ShardFile[]> {
+export async function findShards(patterns: string | readonly string[], outside?: string): Promise<ShardFile[]> {
   const found: Found[] = [];
   for (const pattern of typeof patterns === 'string' ? [patterns] : patterns) found.push(await findOne(pattern));
   if (found.length === 0) throw nothingFound('(none)');
   const folder = found.map((one) => one.folder).reduce(commonFolder);
   const paths = new Set(found.flatMap((one) => one.paths));
-  return [...paths]
+  const others = [...paths].filter((path) => outside === undefined || !path.startsWith(outside + sep));
+  // All of them below the output folder: the shards' own folder was given as output, which is refused with its own words.
+  return (others.length === 0 ? [...paths] : others)
     .map((path) => ({ path, name: relative(folder, path).replaceAll(sep, '/') }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -1,6 +1,6 @@
 /** What the shards' footers say: rows, row groups, column types, compressed sizes. */
 import { closeSync, openSync, readSync, fstatSync } from 'node:fs';
-import { quoteIdentifier, quotePath, DuckDbError, type Connection } from '../engines/duckdb/database.ts';
+import { outOfMemory, quoteIdentifier, quotePath, DuckDbError, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError } from '../errors.ts';
 import type { ShardFile } from './find-shards.ts';
 import type { ColumnType } from './projection.ts';
@@ -166,6 +166,8 @@ function readSignatures(connection: Connection, list: string): Map<string, strin
 
 /** A read error in DuckDB's words, with the shard and what helps. */
 export function shardError(error: DuckDbError, shard: string): TandemError {
+  const memory = outOfMemory(error, { shard });
+  if (memory !== undefined) return memory;
   const words = error.message.split('\n')[0]!;
   const remedy = /decompress|corrupt|Snappy|ZSTD|page|encoding/i.test(words)
     ? 'The file is damaged: write it again, or leave it out of the pattern.'

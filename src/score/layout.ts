@@ -154,7 +154,13 @@ export function usedOutputs(contract: Contract, model: ModelDescription): readon
   const used = model.outputs.filter((value) => chosen === undefined || (chosen[value.name] ?? false) !== false);
   const others = model.outputs.filter((value) => value.kind === 'tensor').map((value) => value.name);
   for (const value of used) {
-    if (value.kind === 'tensor') continue;
+    if (value.kind === 'tensor' && value.elementType !== undefined) continue;
+    if (value.kind === 'tensor') {
+      throw new TandemError('BAD_MODEL', `Expected output ${value.name} to have a supported element type, got another.`, {
+        place: { field: `outputs.${value.name}` },
+        remedy: 'Export it as float32, or name only the other outputs in tandem.json.',
+      });
+    }
     throw new TandemError('BAD_MODEL', `Expected output ${value.name} to be a tensor, got a ${value.kind}.`, {
       place: { field: `outputs.${value.name}` },
       remedy: `Export without ZipMap (skl2onnx, onnxmltools: options={"zipmap": False}), or name only the tensors in tandem.json: ${others.join(', ') || 'this model has none'}.`,

@@ -8,11 +8,18 @@ import { startWorker } from './start-worker.ts';
 type Reply<Kind extends PlannerReply['kind']> = Extract<PlannerReply, { kind: Kind }>;
 
 const runAgain = 'Run the same command again.';
+const interruptIntervalMs = 50;
+
+function ended(): TandemError {
+  return new TandemError('TRANSIENT', 'Expected the planner to answer, got its end.', { remedy: runAgain });
+}
 
 export class PlannerClient {
   readonly #worker = startWorker('./planner.js');
   readonly #signal: AbortSignal | undefined;
   #connection: Pointer | undefined;
+  /** Nobody would ever answer. */
+  #ended = false;
   #pending: { resolve(reply: PlannerReply): void; reject(error: unknown): void } | undefined;
 
   constructor(signal: AbortSignal | undefined, onWarning: (text: string) => void) {
@@ -24,13 +31,19 @@ export class PlannerClient {
       else this.#settle((pending) => pending.resolve(reply));
     });
     this.#worker.on('error', (error) => this.#settle((pending) => pending.reject(asTandemError(error))));
-    this.#worker.on('exit', () => this.#settle((pending) => pending.reject(new TandemError('TRANSIENT', 'Expected the planner to answer, got its end.', { remedy: runAgain }))));
+    this.#worker.on('exit', () => {
+      this.#ended = true;
+      this.#settle((pending) => pending.reject(ended()));
+    });
   }
 
   /** @throws what the planner throws; STOPPED after an abort */
   async ask<Kind extends PlannerReply['kind']>(request: PlannerRequest, kind: Kind): Promise<Reply<Kind>> {
+    let again: NodeJS.Timeout | undefined;
+    // Again and again: an interrupt that falls between two queries is forgotten when the next one starts.
     const stop = (): void => {
       if (this.#connection !== undefined) interrupt(this.#connection);
+      again = setTimeout(stop, interruptIntervalMs);
     };
     if (request.kind !== 'close') {
       this.#signal?.addEventListener('abort', stop);
@@ -38,6 +51,7 @@ export class PlannerClient {
     }
     try {
       const reply = await new Promise<PlannerReply>((resolve, reject) => {
+        if (this.#ended) return reject(ended());
         this.#pending = { resolve, reject };
         this.#worker.postMessage(request);
       });
@@ -45,6 +59,7 @@ export class PlannerClient {
       return reply as Reply<Kind>;
     } finally {
       this.#signal?.removeEventListener('abort', stop);
+      clearTimeout(again);
     }
   }
 

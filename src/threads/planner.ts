@@ -1,4 +1,5 @@
 /** Entry of the planner's thread: opens the engines, reads footers, plans; holds the engines until the run is over. */
+import { resolve } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import { loadContract } from '../contract/load.ts';
 import { loadDuckDb } from '../engines/duckdb/bindings.ts';
@@ -9,7 +10,7 @@ import { asTandemError } from '../errors.ts';
 import type { PlainScoreOptions, PlannerReply, PlannerRequest } from '../messages.ts';
 import type { ReaderName } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
-import { buildPlan, readShardFooters } from '../planning/build-plan.ts';
+import { buildPlan, memoryLimit, readShardFooters } from '../planning/build-plan.ts';
 import { compareWithGolden } from '../planning/golden.ts';
 import { buildInspection } from '../planning/inspection.ts';
 import { checkParquetJsOptions, parquetJsWarning, ParquetJsTables } from '../planning/parquetjs-tables.ts';
@@ -29,8 +30,8 @@ function post(reply: PlannerReply): void {
   parentPort!.postMessage(reply);
 }
 
-function connect(): Connection {
-  database = openDatabase();
+function connect(memoryBytes?: number): Connection {
+  database = openDatabase({ memoryLimitBytes: memoryLimit(memoryBytes).value });
   connection = new Connection(database);
   post({ kind: 'connected', connection: connection.pointer });
   return connection;
@@ -50,19 +51,21 @@ function load(modelPath: string): Pointer {
 async function openShards(
   patterns: string | readonly string[],
   reader: ReaderName | undefined,
+  memoryBytes?: number,
+  outside?: string,
 ): Promise<{ readonly reader: TableReader; readonly footers: readonly Footer[] }> {
   if (reader === 'parquetjs') {
     post({ kind: 'warning', text: parquetJsWarning });
-    const footers = readParquetJsFooters(await findShards(patterns));
+    const footers = readParquetJsFooters(await findShards(patterns, outside));
     return { reader: new ParquetJsTables(footers), footers };
   }
-  const open = connect();
-  return { reader: new DuckDbTables(open), footers: await readShardFooters(open, patterns) };
+  const open = connect(memoryBytes);
+  return { reader: new DuckDbTables(open), footers: await readShardFooters(open, patterns, outside) };
 }
 
 async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
   if (options.reader === 'parquetjs') checkParquetJsOptions(options);
-  const { reader, footers } = await openShards(options.shards, options.reader);
+  const { reader, footers } = await openShards(options.shards, options.reader, options.memoryBytes, resolve(options.output));
   session = load(options.model);
   return buildPlan({ reader, session }, footers, options);
 }

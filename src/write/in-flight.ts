@@ -2,25 +2,36 @@
  * Which batch each thread is scoring, on disk: a model can take the whole process down (an integer division by zero
  * does), and then only this tells which rows did it. One line of fixed length for each thread, overwritten in place.
  */
-import { closeSync, constants, existsSync, ftruncateSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { SpanAddress } from '../batch.ts';
 import { mapFile, type MappedFile } from '../engines/native.ts';
-import { threadsMax } from '../limits.ts';
+import { cannotWrite } from './write-failure.ts';
 
 const lineBytes = 64;
+const blankLine = Buffer.from(`${' '.repeat(lineBytes - 1)}\n`);
 
 /** Writes one thread's line, into memory that the kernel keeps as a file: it costs no call, and outlives the process. */
 export class InFlight {
-  readonly #file: MappedFile;
+  readonly #descriptor: number;
+  readonly #position: number;
+  readonly #file: MappedFile | undefined;
   readonly #line: Buffer;
 
+  /** @throws TRANSIENT when the disk is full */
   constructor(path: string, threadIndex: number) {
-    // All threads open it at once: whoever is first creates it, and nobody empties it.
-    const descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT);
-    ftruncateSync(descriptor, threadsMax * lineBytes);
-    this.#file = mapFile(descriptor, threadsMax * lineBytes);
-    closeSync(descriptor);
-    this.#line = Buffer.from(this.#file.memory, threadIndex * lineBytes, lineBytes);
+    this.#position = threadIndex * lineBytes;
+    try {
+      // All threads open it at once: whoever is first creates it, and nobody empties it.
+      this.#descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT);
+      // Written once the ordinary way, so that the line has its place on the disk: a store into a mapped page that a full
+      // disk has no room for would kill the process.
+      writeSync(this.#descriptor, blankLine, 0, lineBytes, this.#position);
+    } catch (cause) {
+      throw cannotWrite(dirname(path), cause);
+    }
+    this.#file = mapFile(this.#descriptor, this.#position + lineBytes);
+    this.#line = this.#file === undefined ? Buffer.from(blankLine) : Buffer.from(this.#file.memory, this.#position, lineBytes);
   }
 
   /** About to score these rows. */
@@ -31,11 +42,13 @@ export class InFlight {
   /** This thread scores no more. */
   close(): void {
     this.#write('');
-    this.#file.unmap();
+    this.#file?.unmap();
+    closeSync(this.#descriptor);
   }
 
   #write(text: string): void {
     this.#line.write(`${text.padEnd(lineBytes - 1)}\n`, 'latin1');
+    if (this.#file === undefined) writeSync(this.#descriptor, this.#line, 0, lineBytes, this.#position);
   }
 }
 

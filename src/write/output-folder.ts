@@ -11,6 +11,7 @@ import { dirname, join, relative, sep } from 'node:path';
 import { TandemError } from '../errors.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
 import { readInFlight } from './in-flight.ts';
+import { cannotWrite } from './write-failure.ts';
 
 const planName = '_plan.json';
 const reportName = '_report.json';
@@ -152,7 +153,7 @@ function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifes
   const differences: string[] = [];
   if (manifest.run.modelSha256 !== identity.modelSha256) differences.push('another model');
   if (manifest.run.contractSha256 !== identity.contractSha256) differences.push('another contract (tandem.json)');
-  if (String(manifest.run.keep) !== String(identity.keep)) differences.push(`other kept columns (${String(manifest.run.keep)})`);
+  if (JSON.stringify(manifest.run.keep) !== JSON.stringify(identity.keep)) differences.push(`other kept columns (${String(manifest.run.keep)})`);
   if (differences.length === 0) return;
   throw new TandemError('BAD_OUTPUT', `Expected the output folder ${folder} to be of this run, got the output of ${differences.join(' and ')}.`, {
     remedy: 'Choose another --output, or remove this one with --overwrite.',
@@ -221,21 +222,6 @@ function removeEmptyParents(folder: string, path: string): void {
 }
 
 /** A file system's error as ours. */
-export function cannotWrite(folder: string, cause: unknown): TandemError {
-  if (cause instanceof TandemError) return cause;
-  const code = (cause as NodeJS.ErrnoException).code;
-  if (code === 'ENOSPC' || code === 'EDQUOT') return diskFull(folder, cause);
-  return new TandemError('BAD_OUTPUT', `Expected the output folder ${folder} to be writable, got ${(cause as Error).message}.`, {
-    remedy: 'Choose another --output, or change its permissions.', cause,
-  });
-}
-
-export function diskFull(folder: string, cause: unknown): TandemError {
-  return new TandemError('TRANSIENT', `Expected room under ${folder}, got a full disk.`, {
-    remedy: 'Make room and run the same command again: finished shards are kept.', cause,
-  });
-}
-
 /** Where a shard is written before it is whole. */
 export function temporaryPath(folder: string, shardName: string, attempt: string): string {
   return join(folder, `${outputName(shardName)}.tmp-${attempt}`);
@@ -299,15 +285,23 @@ function manifestName(shardName: string): string {
 
 /** The run is whole. */
 export function finishOutput(folder: string, report: unknown): void {
-  rmSync(join(folder, inFlightName), { force: true });
-  writeFileSync(join(folder, reportName), `${JSON.stringify(report, null, 2)}\n`);
-  writeFileSync(join(folder, successName), '');
+  try {
+    rmSync(join(folder, inFlightName), { force: true });
+    writeFileSync(join(folder, reportName), `${JSON.stringify(report, null, 2)}\n`);
+    writeFileSync(join(folder, successName), '');
+  } catch (cause) {
+    throw cannotWrite(folder, cause);
+  }
 }
 
 /** Takes away what an ended run leaves besides whole shards. */
 export function cleanOutput(folder: string, attempt: string): void {
-  for (const path of listFiles(folder)) if (path.endsWith(`.tmp-${attempt}`)) rmSync(join(folder, path), { force: true });
-  rmSync(join(folder, inFlightName), { force: true });
+  try {
+    for (const path of listFiles(folder)) if (path.endsWith(`.tmp-${attempt}`)) rmSync(join(folder, path), { force: true });
+    rmSync(join(folder, inFlightName), { force: true });
+  } catch {
+    // The run has failed already, and that is what its caller hears. The next run cleans up.
+  }
 }
 
 /** Paths of all files under a folder, relative, with forward slashes. */

@@ -4,12 +4,13 @@
  * both are compared with the footer before the file is published.
  */
 import { rmSync, statSync } from 'node:fs';
-import { DuckDbError, quoteIdentifier, quotePath, quoteText, type Connection } from '../engines/duckdb/database.ts';
+import { DuckDbError, outOfMemory, quoteIdentifier, quotePath, quoteText, type Connection } from '../engines/duckdb/database.ts';
 import { registerTableFunction, type TableRows } from '../engines/duckdb/table-function.ts';
 import { TandemError } from '../errors.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
-import { diskFull, publishShard, temporaryPath, type RunIdentity } from './output-folder.ts';
+import { publishShard, temporaryPath, type RunIdentity } from './output-folder.ts';
 import { tableColumns } from './score-columns.ts';
+import { diskFull } from './write-failure.ts';
 
 /** Scores in row order, at most 2,048 rows a call; 0 rows end it. */
 export type NextScores = () => TableRows;
@@ -92,10 +93,12 @@ export class ShardWriter {
     if (this.#failure !== undefined) return this.#failure;
     if (!(error instanceof DuckDbError)) return error;
     if (/No space left|Disk quota/i.test(error.message)) return diskFull(this.#plan.output, error);
-    if (/INTERRUPT/i.test(error.message)) return new TandemError('STOPPED', 'The run was stopped.', { cause: error });
+    if (/^INTERRUPT Error/.test(error.message)) return new TandemError('STOPPED', 'The run was stopped.', { cause: error });
     if (/Permission denied|Read-only file system/i.test(error.message)) {
       return new TandemError('BAD_OUTPUT', `Expected the output folder to be writable, got: ${error.message}`, { remedy: 'Change its permissions, or choose another --output.', cause: error });
     }
+    const memory = outOfMemory(error, { shard: shard.name });
+    if (memory !== undefined) return memory;
     return new TandemError('BAD_SHARD', `Expected the kept columns to be readable and the output writable, got: ${error.message.split('\n')[0]}`, {
       place: { shard: shard.name }, remedy: 'If the shard is damaged, write it again or leave it out of the pattern.', cause: error,
     });

@@ -87,12 +87,14 @@ class ImportedBatch {
   readonly #converted: [Pointer | null] = [null];
   /** Structures of each 2,048 rows, made when first read; they keep their buffers alive. */
   readonly #pieces: CStruct[] = [];
+  /** C reads its names, formats and children while it is converted. */
+  readonly schema: CStruct;
 
   constructor(connection: Connection, batch: RecordBatch) {
     this.#connection = connection.pointer;
     this.#batch = batch;
-    const schema = schemaStruct(batch.schema, this.#release);
-    throwErrorData(this.#duckdb.duckdb_schema_from_arrow(this.#connection, schema.memory, this.#converted));
+    this.schema = schemaStruct(batch.schema, this.#release);
+    throwErrorData(this.#duckdb.duckdb_schema_from_arrow(this.#connection, this.schema.memory, this.#converted));
   }
 
   /** Tells the binder the columns. */

@@ -23,6 +23,7 @@ const signatures = {
   duckdb_set_config: 'int duckdb_set_config(void *config, const char *name, const char *option)',
   duckdb_destroy_config: 'void duckdb_destroy_config(_Inout_ void **config)',
   duckdb_open_ext: 'int duckdb_open_ext(const char *path, _Out_ void **database, void *config, _Out_ void **error)',
+  duckdb_free: 'void duckdb_free(void *pointer)',
   duckdb_close: 'void duckdb_close(_Inout_ void **database)',
   duckdb_connect: 'int duckdb_connect(void *database, _Out_ void **connection)',
   duckdb_disconnect: 'void duckdb_disconnect(_Inout_ void **connection)',
@@ -101,6 +102,7 @@ export interface DuckDb {
   duckdb_set_config(config: Pointer, name: string, option: string): number;
   duckdb_destroy_config(config: Out): void;
   duckdb_open_ext(path: string | null, database: Out, config: Pointer, error: Out): number;
+  duckdb_free(pointer: Pointer): void;
   duckdb_close(database: Out): void;
   duckdb_connect(database: Pointer, connection: Out): number;
   duckdb_disconnect(connection: Out): void;
@@ -183,7 +185,7 @@ export function duckDbLibraryPath(): string {
     return join(dirname(require.resolve(`${packageName}/package.json`)), file);
   } catch (cause) {
     throw new TandemError('ENVIRONMENT', `Expected the package ${packageName} to be installed, got nothing.`, {
-      remedy: 'Run `npm ci` on this platform without `--omit=optional`, or use `--reader parquetjs`.',
+      remedy: `Run \`npm ci\` without \`--omit=optional\` (Linux x64), or \`npm install ${packageName}@1.5.6-r.1\`; or use \`--reader parquetjs\`.`,
       cause,
     });
   }

@@ -2,7 +2,8 @@
  * One database per process, one connection per thread and purpose. DuckDB's `threads` setting is 1 from the start: then
  * every query runs on the thread that asks for it, callbacks come on that thread, and rows come in file order.
  */
-import { TandemError } from '../../errors.ts';
+import koffi from 'koffi';
+import { TandemError, type ErrorPlace } from '../../errors.ts';
 import type { Pointer } from '../native.ts';
 import { loadDuckDb, type DuckDb, type ResultStruct } from './bindings.ts';
 import { readVector, type AnyVector } from './vectors.ts';
@@ -21,15 +22,40 @@ export interface DatabaseSettings {
 export function openDatabase(settings: DatabaseSettings = {}): Pointer {
   const duckdb = loadDuckDb();
   const config: [Pointer | null] = [null];
-  duckdb.duckdb_create_config(config);
+  if (duckdb.duckdb_create_config(config) !== 0) throw cannotOpen('no memory for its settings');
   const options = [['threads', '1'], ['autoinstall_known_extensions', 'false'], ['autoload_known_extensions', 'false']];
   if (settings.memoryLimitBytes !== undefined) options.push(['memory_limit', `${Math.ceil(settings.memoryLimitBytes / 2 ** 20)}MiB`]);
-  for (const [name, value] of options) duckdb.duckdb_set_config(config[0]!, name!, value!);
-  const database: [Pointer | null] = [null];
-  const state = duckdb.duckdb_open_ext(null, database, config[0]!, [null]);
-  duckdb.duckdb_destroy_config(config);
-  if (state !== 0 || database[0] === null) throw new TandemError('ENVIRONMENT', 'Expected DuckDB to open a database in memory, got an error.');
-  return database[0];
+  try {
+    const refused = options.find(([name, value]) => duckdb.duckdb_set_config(config[0]!, name!, value!) !== 0);
+    if (refused !== undefined) throw cannotOpen(`a refusal of ${refused.join(' = ')}`);
+    const database: [Pointer | null] = [null];
+    const words: [Pointer | null] = [null];
+    const state = duckdb.duckdb_open_ext(null, database, config[0]!, words);
+    if (state !== 0 || database[0] === null) throw cannotOpen(takeText(duckdb, words[0]) ?? 'an error without words');
+    return database[0];
+  } finally {
+    duckdb.duckdb_destroy_config(config);
+  }
+}
+
+function cannotOpen(words: string): TandemError {
+  return new TandemError('ENVIRONMENT', `Expected DuckDB to open a database in memory, got: ${words}.`);
+}
+
+/** A C string that DuckDB allocated, freed after reading. */
+function takeText(duckdb: DuckDb, pointer: Pointer | null): string | undefined {
+  if (pointer === null) return undefined;
+  const text = koffi.decode(pointer, 'char', -1) as string;
+  duckdb.duckdb_free(pointer);
+  return text;
+}
+
+/** DuckDB's refusal to take more memory than it may; undefined: it failed otherwise. */
+export function outOfMemory(error: DuckDbError, place: ErrorPlace): TandemError | undefined {
+  if (!/^Out of Memory Error/i.test(error.message)) return undefined;
+  return new TandemError('MEMORY', `Expected the run to fit into the allowed memory, got: ${error.message.split('\n')[0]}`, {
+    place, remedy: 'Give more --memory, fewer --threads, or write the shard with smaller row groups.', cause: error,
+  });
 }
 
 /** Closes the database; every connection must be closed before. */

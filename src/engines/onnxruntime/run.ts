@@ -85,12 +85,15 @@ export class BoundRun {
     const allocator = create((out) => ort.GetAllocatorWithDefaultOptions(out));
     const values = takePointers((out, size) => ort.GetBoundOutputValues(this.#binding, allocator, out, size), allocator);
     const fetched: FetchedTensor[] = [];
-    values.forEach((value, index) => {
-      const output = this.#outputs[index]!;
-      if (!('values' in output)) fetched.push(readValue(output.name, value));
-      ort.ReleaseValue(value);
-    });
-    return fetched;
+    try {
+      values.forEach((value, index) => {
+        const output = this.#outputs[index]!;
+        if (!('values' in output)) fetched.push(readValue(output.name, value));
+      });
+      return fetched;
+    } finally {
+      for (const value of values) ort.ReleaseValue(value);
+    }
   }
 
   close(): void {

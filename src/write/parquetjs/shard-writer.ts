@@ -6,7 +6,8 @@ import type { Leaf, ParquetColumn } from '../../engines/parquetjs/schema.ts';
 import { ParquetFileWriter } from '../../engines/parquetjs/writer.ts';
 import { TandemError } from '../../errors.ts';
 import type { PlannedShard, RunPlan } from '../../plan.ts';
-import { cannotWrite, publishShard, temporaryPath } from '../output-folder.ts';
+import { publishShard, temporaryPath } from '../output-folder.ts';
+import { cannotWrite } from '../write-failure.ts';
 import { identityOf } from '../shard-writer.ts';
 import { rawScores, scoreFields } from './score-columns.ts';
 
