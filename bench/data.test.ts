@@ -12,11 +12,17 @@ const rowCount = 5000;
 test('ids are row numbers, features uniform over their range, countries all five', (t) => {
   const { shards } = ensureWorkloads(tempDir(t), rowCount);
   const rows = shards.flatMap((shard) => readRows(shard));
-  assert.deepEqual(rows.map((row) => Number(row['id'])), Array.from({ length: 2 * rowCount }, (_, k) => k));
+  assert.deepEqual(
+    rows.map((row) => Number(row['id'])),
+    Array.from({ length: 2 * rowCount }, (_, k) => k),
+  );
   assert.equal(new Set(rows.map((row) => row['country'])).size, 5);
   for (let f = 0; f < featureCount; f++) {
     const values = rows.map((row) => Number(row[`f${f}`]));
-    assert.ok(values.every((value) => value >= -0.5 && value <= f + 0.5), `range of f${f}`);
+    assert.ok(
+      values.every((value) => value >= -0.5 && value <= f + 0.5),
+      `range of f${f}`,
+    );
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
     // Five standard errors of the mean.
     assert.ok(Math.abs(mean - f / 2) < (5 * (f + 1)) / Math.sqrt(12 * values.length), `mean of f${f}: ${mean}`);
@@ -48,7 +54,11 @@ test('every contract loads and names the columns of the shards', (t) => {
     const input = contract.inputs['x'];
     assert.ok(input !== undefined && 'features' in input);
     const columns = input.features.map((feature) => ('column' in feature.source ? feature.source.column : ''));
-    assert.deepEqual(columns, Array.from({ length: featureCount }, (_, f) => `f${f}`), name);
+    assert.deepEqual(
+      columns,
+      Array.from({ length: featureCount }, (_, f) => `f${f}`),
+      name,
+    );
     const steps = input.features.flatMap((feature) => ('steps' in feature ? feature.steps : []));
     assert.equal(steps.length, name === 'w3-trees' ? 0 : 2 * featureCount, name);
     assert.deepEqual([contract.keep, contract.outputs], [['id'], { y: { columns: ['score'], select: undefined } }]);

@@ -116,8 +116,9 @@ function isWhole(root: string, rowsPerShard: number): boolean {
   if (!existsSync(path)) return false;
   const stamp = JSON.parse(readFileSync(path, 'utf8')) as Stamp;
   if (stamp.dataVersion !== dataVersion || stamp.rowsPerShard !== rowsPerShard) return false;
-  return Object.entries(stamp.files).every(([file, bytes]) =>
-    statSync(join(root, file), { throwIfNoEntry: false })?.size === bytes);
+  return Object.entries(stamp.files).every(
+    ([file, bytes]) => statSync(join(root, file), { throwIfNoEntry: false })?.size === bytes,
+  );
 }
 
 function main(): void {

@@ -18,9 +18,14 @@ export interface Environment {
 
 export function environment(): Environment {
   return {
-    cpu: cpus()[0]?.model ?? 'unknown', cores: availableParallelism(), memoryBytes: totalmem(),
+    cpu: cpus()[0]?.model ?? 'unknown',
+    cores: availableParallelism(),
+    memoryBytes: totalmem(),
     system: `${process.platform} ${process.arch} ${release()}`,
-    node: process.version, duckDb: duckDbVersion, onnxRuntime: onnxRuntimeVersion, loadAverage: loadavg()[0]!,
+    node: process.version,
+    duckDb: duckDbVersion,
+    onnxRuntime: onnxRuntimeVersion,
+    loadAverage: loadavg()[0]!,
   };
 }
 

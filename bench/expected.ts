@@ -30,7 +30,7 @@ export function referenceModel(workload: WorkloadName): (features: ArrayLike<num
     const trees = randomTrees({ treeCount: 100, leafCount: 31, ranges, seed: 3 });
     return (features) => scoreTrees(trees, features);
   }
-  const network = workload === 'w1-network'
-    ? randomNetwork([featureCount, 256, 64, 1], 1) : randomNetwork([featureCount, 1], 2);
+  const network =
+    workload === 'w1-network' ? randomNetwork([featureCount, 256, 64, 1], 1) : randomNetwork([featureCount, 1], 2);
   return (features) => scoreNetwork(network, features)[0]!;
 }

@@ -21,8 +21,16 @@ test('work is repeated until the time is over', () => {
     clockMs += 4;
     return 10;
   };
-  assert.equal(timeRate(work, 0.01, () => clockMs), 30 / 0.012, 'three pieces of 4 ms');
-  assert.equal(timeRate(work, 0.004, () => clockMs), 10 / 0.004, 'one piece is enough');
+  assert.equal(
+    timeRate(work, 0.01, () => clockMs),
+    30 / 0.012,
+    'three pieces of 4 ms',
+  );
+  assert.equal(
+    timeRate(work, 0.004, () => clockMs),
+    10 / 0.004,
+    'one piece is enough',
+  );
 });
 
 test('the fastest bare loop is the limit, and a file that is synced is none', () => {

@@ -29,8 +29,7 @@ export interface Stage {
 }
 
 export type ThreadRequest =
-  | { readonly kind: 'time'; readonly contestant: string; readonly secondsMin: number }
-  | { readonly kind: 'close' };
+  { readonly kind: 'time'; readonly contestant: string; readonly secondsMin: number } | { readonly kind: 'close' };
 export type ThreadReply =
   | { readonly kind: 'opened'; readonly contestants: readonly string[]; readonly batchSize: number | undefined }
   | { readonly kind: 'timed'; readonly rowsPerSecond: number };
@@ -115,7 +114,10 @@ export type Rounds = Readonly<Record<string, readonly number[]>>;
 
 /** Contestants in turn, one after the other, on one core. The first round warms up and is dropped. */
 export async function timeInTurn(
-  thread: StageThread, contestants: readonly string[], rounds: number, secondsMin: number,
+  thread: StageThread,
+  contestants: readonly string[],
+  rounds: number,
+  secondsMin: number,
 ): Promise<Rounds> {
   const rates: Record<string, number[]> = Object.fromEntries(contestants.map((name) => [name, []]));
   for (let round = 0; round <= rounds; round++) {
@@ -129,7 +131,9 @@ export async function timeInTurn(
 
 /** One contestant in all threads at once: the mean rate of a thread, which is that of a core while all are busy. */
 export async function timeTogether(
-  threads: readonly StageThread[], contestant: string, secondsMin: number,
+  threads: readonly StageThread[],
+  contestant: string,
+  secondsMin: number,
 ): Promise<number> {
   const rates = await Promise.all(threads.map((thread) => thread.time(contestant, secondsMin)));
   return rates.reduce((sum, rate) => sum + rate, 0) / rates.length;

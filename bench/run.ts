@@ -44,8 +44,12 @@ function shardsOf(workload: WorkloadName, shards: readonly string[]): readonly s
 async function timeStagesAlone(plans: ReadonlyMap<WorkloadName, RunPlan>): Promise<Line[]> {
   const lines: Line[] = [];
   const cases: readonly (readonly [StageName, WorkloadName])[] = [
-    ['decode', 'w1-network'], ['featurize', 'w1-network'],
-    ['score', 'w1-network'], ['score', 'w2-logistic'], ['score', 'w3-trees'], ['write', 'w1-network'],
+    ['decode', 'w1-network'],
+    ['featurize', 'w1-network'],
+    ['score', 'w1-network'],
+    ['score', 'w2-logistic'],
+    ['score', 'w3-trees'],
+    ['write', 'w1-network'],
   ];
   for (const [stage, workload] of cases) {
     say(`${stage}, one core (${workload})`);
@@ -103,8 +107,12 @@ async function main(): Promise<void> {
   const conditions = environment();
   const [before, startedMs] = [coreSeconds(), performance.now()];
   const plans = new Map<WorkloadName, RunPlan>();
-  const optionsOf = (workload: WorkloadName) =>
-    ({ shards: shardsOf(workload, shards), model: models[workload], output: join(output, workload), overwrite: true });
+  const optionsOf = (workload: WorkloadName) => ({
+    shards: shardsOf(workload, shards),
+    model: models[workload],
+    output: join(output, workload),
+    overwrite: true,
+  });
   for (const workload of workloadNames) plans.set(workload, await planScore(optionsOf(workload)));
   const lines = await timeStagesAlone(plans);
   const jobs: JobRounds[] = [];
@@ -147,7 +155,7 @@ function save(results: Results): string {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${new Date().toISOString().slice(0, 10)}-${results.environment.cores}-cores.json`);
   const rounded = (_: string, value: unknown): unknown =>
-    (typeof value === 'number' ? Number(value.toPrecision(4)) : value);
+    typeof value === 'number' ? Number(value.toPrecision(4)) : value;
   writeFileSync(path, `${JSON.stringify(results, rounded, 1)}\n`);
   return path;
 }

@@ -47,10 +47,12 @@ export function openScore({ plan, workload, threadIndex }: StageTask): Stage {
     contestants: {
       ours: pieces(chosen, () => scorer.score(chosen)),
       ...Object.fromEntries(sizes.map((size) => [`size ${size}`, pieces(size, () => scorer.score(size))])),
-      ...Object.fromEntries(sizes.map((size) => {
-        const bound = bareRun(model, session, slot, size);
-        return [`bare ${size}`, pieces(size, () => bound.run(runOptions))];
-      })),
+      ...Object.fromEntries(
+        sizes.map((size) => {
+          const bound = bareRun(model, session, slot, size);
+          return [`bare ${size}`, pieces(size, () => bound.run(runOptions))];
+        }),
+      ),
     },
     batchSize: chosen,
     close() {
@@ -75,7 +77,11 @@ function chooseSize(scorer: SlotScorer, slotRows: number): number {
 
 function bareRun(model: ModelPlan, session: Pointer, slot: Slot, rowCount: number): BoundRun {
   const bind = (tensors: ModelPlan['inputs'] | ModelPlan['outputs'], values: Slot['inputs']) =>
-    tensors.map(({ name, elementType, rowShape }, index) =>
-      ({ name, elementType, shape: [rowCount, ...rowShape], values: values[index]! }));
+    tensors.map(({ name, elementType, rowShape }, index) => ({
+      name,
+      elementType,
+      shape: [rowCount, ...rowShape],
+      values: values[index]!,
+    }));
   return new BoundRun(session, bind(model.inputs, slot.inputs), bind(model.outputs, slot.outputs));
 }

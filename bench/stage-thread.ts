@@ -8,10 +8,14 @@ import { openWrite } from './write.ts';
 
 function open(task: StageTask): Stage {
   switch (task.stage) {
-    case 'decode': return openDecode(task);
-    case 'featurize': return openFeaturize(task);
-    case 'score': return openScore(task);
-    case 'write': return openWrite(task);
+    case 'decode':
+      return openDecode(task);
+    case 'featurize':
+      return openFeaturize(task);
+    case 'score':
+      return openScore(task);
+    case 'write':
+      return openWrite(task);
   }
 }
 

@@ -15,7 +15,10 @@ import { openWrite } from './write.ts';
 const rowsPerShard = 5_000;
 
 const openers: Readonly<Record<StageName, (task: StageTask) => Stage>> = {
-  decode: openDecode, featurize: openFeaturize, score: openScore, write: openWrite,
+  decode: openDecode,
+  featurize: openFeaturize,
+  score: openScore,
+  write: openWrite,
 };
 
 test('every stage of every workload answers rightly and does what it says', async (t) => {

@@ -25,7 +25,9 @@ const peakRssBytesMax = 400e6;
 const eventLoopGapMsMax = 50;
 
 const shortNames: Readonly<Record<WorkloadName, string>> = {
-  'w1-network': 'W1', 'w2-logistic': 'W2', 'w3-trees': 'W3',
+  'w1-network': 'W1',
+  'w2-logistic': 'W2',
+  'w3-trees': 'W3',
 };
 const limitNotes: Readonly<Record<StageName, string>> = {
   decode: "limit: DuckDB's own sum of the same 32 columns",
@@ -36,7 +38,10 @@ const limitNotes: Readonly<Record<StageName, string>> = {
 
 /** A stage alone on one core, against its limit; of several limits the fastest. */
 export function stageLine(
-  stage: StageName, workload: WorkloadName, rates: Rounds, batchSize: number | undefined,
+  stage: StageName,
+  workload: WorkloadName,
+  rates: Rounds,
+  batchSize: number | undefined,
 ): Line {
   const limits = Object.keys(rates).filter((name) => name !== 'ours' && name !== 'synced');
   const fastest = limits.reduce((best, name) => (median(rates[name]!) > median(rates[best]!) ? name : best));
@@ -45,8 +50,11 @@ export function stageLine(
   const durable = synced === undefined ? '' : `; ${medianRatio(rates['ours']!, synced).toFixed(2)} if it fsyncs too`;
   return {
     what: `${stage}${stage === 'score' ? ` ${shortNames[workload]}` : ''}, one core`,
-    measured: median(rates['ours']!) / 1e6, limit: median(rates[fastest]!) / 1e6, unit: 'M rows/s',
-    ratio: medianRatio(rates['ours']!, rates[fastest]!), target: targets[stage],
+    measured: median(rates['ours']!) / 1e6,
+    limit: median(rates[fastest]!) / 1e6,
+    unit: 'M rows/s',
+    ratio: medianRatio(rates['ours']!, rates[fastest]!),
+    target: targets[stage],
     note: limitNotes[stage] + sizes + durable,
   };
 }
@@ -68,8 +76,13 @@ export function jobLines(job: JobRounds): Line[] {
   const others = `others took ${percent(median(job.othersShares))} of the cores`;
   const perCore = Object.entries(job.stages).map(([stage, rates]) => `${stage} ${(median(rates) / 1e6).toFixed(2)}`);
   const rate = (what: string, rates: readonly number[], note: string): Line => ({
-    what, measured: median(rates) / 1e6, limit: median(allowed) / 1e6, unit: 'M rows/s',
-    ratio: medianRatio(rates, allowed), target: targetJob, note,
+    what,
+    measured: median(rates) / 1e6,
+    limit: median(allowed) / 1e6,
+    unit: 'M rows/s',
+    ratio: medianRatio(rates, allowed),
+    target: targetJob,
+    note,
   });
   const rss = Math.max(...runs.map((run) => run.peakRssBytes));
   const gap = Math.max(...runs.map((run) => run.eventLoopGapMsMax));
@@ -77,12 +90,22 @@ export function jobLines(job: JobRounds): Line[] {
     rate(`${name} job, process start to end`, whole, `${formatCount(plan.rowsTotal)} rows; ${storage}`),
     rate(`${name} job, steady`, steady, perCore.join(', ')),
     {
-      what: `${name} peak memory`, measured: rss / 1e6, limit: peakRssBytesMax / 1e6, unit: 'MB',
-      ratio: rss / peakRssBytesMax, target: 1, note: 'resident, whole process',
+      what: `${name} peak memory`,
+      measured: rss / 1e6,
+      limit: peakRssBytesMax / 1e6,
+      unit: 'MB',
+      ratio: rss / peakRssBytesMax,
+      target: 1,
+      note: 'resident, whole process',
     },
     {
-      what: `${name} longest event loop gap`, measured: gap, limit: eventLoopGapMsMax, unit: 'ms',
-      ratio: gap / eventLoopGapMsMax, target: 1, note: `main thread; ${others}`,
+      what: `${name} longest event loop gap`,
+      measured: gap,
+      limit: eventLoopGapMsMax,
+      unit: 'ms',
+      ratio: gap / eventLoopGapMsMax,
+      target: 1,
+      note: `main thread; ${others}`,
     },
   ];
 }
@@ -96,9 +119,12 @@ export function batchSizeLine({ workload, sizes, runs }: JobRounds): Line {
   const all = names.map((name) => `${name}: ${(median(sizes[name]!) / 1e6).toFixed(2)}`);
   return {
     what: `${shortNames[workload]} batch size ${[...new Set(chosen)].join(', ')}, per core`,
-    measured: median(rates) / 1e6, limit: median(sizes[best]!) / 1e6, unit: 'M rows/s',
+    measured: median(rates) / 1e6,
+    limit: median(sizes[best]!) / 1e6,
+    unit: 'M rows/s',
     ratio: median(chosen.map((size) => median(sizes[size] ?? [NaN]) / median(sizes[best]!))),
-    target: targetBatchSize, note: all.join(', '),
+    target: targetBatchSize,
+    note: all.join(', '),
   };
 }
 
@@ -113,21 +139,37 @@ export function isMet(line: Line): boolean {
 export function renderLines(lines: readonly Line[], conditions: Environment, others: number, seconds: number): string {
   const number = (value: number): string => (value >= 100 ? formatCount(value) : value.toFixed(2));
   const rows = lines.map((line) => [
-    line.what, number(line.measured), number(line.limit), line.unit, line.ratio.toFixed(2),
-    `${line.unit === 'M rows/s' ? '≥' : '≤'} ${line.target.toFixed(2)}`, isMet(line) ? 'yes' : 'NO', line.note,
+    line.what,
+    number(line.measured),
+    number(line.limit),
+    line.unit,
+    line.ratio.toFixed(2),
+    `${line.unit === 'M rows/s' ? '≥' : '≤'} ${line.target.toFixed(2)}`,
+    isMet(line) ? 'yes' : 'NO',
+    line.note,
   ]);
   const right = 'right' as const;
-  const table = formatTable([
-    { title: 'what' }, { title: 'measured', align: right }, { title: 'limit', align: right }, { title: '' },
-    { title: 'ratio', align: right }, { title: 'target', align: right }, { title: 'met' }, { title: '' },
-  ], rows);
+  const table = formatTable(
+    [
+      { title: 'what' },
+      { title: 'measured', align: right },
+      { title: 'limit', align: right },
+      { title: '' },
+      { title: 'ratio', align: right },
+      { title: 'target', align: right },
+      { title: 'met' },
+      { title: '' },
+    ],
+    rows,
+  );
   const { cpu, cores, memoryBytes, system, node, duckDb, onnxRuntime, loadAverage } = conditions;
   return [
     `${cores} cores, ${cpu}, ${formatBytes(memoryBytes)}, ${system}`,
     `Node ${node}, DuckDB ${duckDb}, ONNX Runtime ${onnxRuntime}; files in the page cache; medians of the rounds`,
     `load average before: ${loadAverage.toFixed(2)}; ` +
       `others took ${percent(others)} of the cores in these ${seconds.toFixed(0)} s`,
-    'a job\'s limit: cores / sum of the times that its stages take for a row while all cores are busy',
-    '', table,
+    "a job's limit: cores / sum of the times that its stages take for a row while all cores are busy",
+    '',
+    table,
   ].join('\n');
 }

@@ -24,7 +24,10 @@ export function openWrite(task: StageTask): Stage {
   const format = 'FORMAT parquet, COMPRESSION snappy, USE_TMP_FILE false';
   const ours = (): number => {
     rmSync(join(plan.output, '_manifests'), { recursive: true, force: true });
-    writer.write(shard, inChunks(shard, (row, rowCount) => sliceColumns(plan.model, [scores], row, rowCount)));
+    writer.write(
+      shard,
+      inChunks(shard, (row, rowCount) => sliceColumns(plan.model, [scores], row, rowCount)),
+    );
     return shard.rowCount;
   };
   const barePath = join(plan.output, 'bare.parquet');
@@ -75,7 +78,8 @@ function renamed(plan: RunPlan, threadIndex: number): PlannedShard {
 }
 
 function inChunks(
-  shard: PlannedShard, columns: (row: number, rowCount: number) => TableRows['columns'],
+  shard: PlannedShard,
+  columns: (row: number, rowCount: number) => TableRows['columns'],
 ): () => TableRows {
   let row = 0;
   return () => {

@@ -16,9 +16,16 @@ export interface SpanAddress extends Span {
 }
 
 export type NumberArray =
-  | Float32Array | Float64Array
-  | Int8Array | Int16Array | Int32Array | BigInt64Array
-  | Uint8Array | Uint16Array | Uint32Array | BigUint64Array;
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | BigInt64Array
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | BigUint64Array;
 
 /** LSB-first bitmap, one bit per row, set = valid, as Arrow and DuckDB have it. Null: every row is valid. */
 export type Validity = Uint8Array | null;
@@ -91,9 +98,17 @@ export interface TensorLayout {
 }
 
 export const elementBytes: Readonly<Record<ElementType, number>> = {
-  float32: 4, float64: 8, float16: 2,
-  int8: 1, int16: 2, int32: 4, int64: 8,
-  uint8: 1, uint16: 2, uint32: 4, uint64: 8,
+  float32: 4,
+  float64: 8,
+  float16: 2,
+  int8: 1,
+  int16: 2,
+  int32: 4,
+  int64: 8,
+  uint8: 1,
+  uint16: 2,
+  uint32: 4,
+  uint64: 8,
   bool: 1,
   string: 0,
 };
@@ -102,19 +117,37 @@ export const elementBytes: Readonly<Record<ElementType, number>> = {
 export type TensorValues = NumberArray | string[];
 
 /** A typed array of the element type over given memory. */
-export function viewOf(elementType: ElementType, buffer: ArrayBufferLike, byteOffset: number, length: number): NumberArray {
+export function viewOf(
+  elementType: ElementType,
+  buffer: ArrayBufferLike,
+  byteOffset: number,
+  length: number,
+): NumberArray {
   switch (elementType) {
-    case 'float32': return new Float32Array(buffer, byteOffset, length);
-    case 'float64': return new Float64Array(buffer, byteOffset, length);
-    case 'float16': return new Uint16Array(buffer, byteOffset, length);
-    case 'int8': return new Int8Array(buffer, byteOffset, length);
-    case 'int16': return new Int16Array(buffer, byteOffset, length);
-    case 'int32': return new Int32Array(buffer, byteOffset, length);
-    case 'int64': return new BigInt64Array(buffer, byteOffset, length);
-    case 'uint8': case 'bool': return new Uint8Array(buffer, byteOffset, length);
-    case 'uint16': return new Uint16Array(buffer, byteOffset, length);
-    case 'uint32': return new Uint32Array(buffer, byteOffset, length);
-    case 'uint64': return new BigUint64Array(buffer, byteOffset, length);
-    case 'string': throw new RangeError('Strings have no typed array. This is a bug.');
+    case 'float32':
+      return new Float32Array(buffer, byteOffset, length);
+    case 'float64':
+      return new Float64Array(buffer, byteOffset, length);
+    case 'float16':
+      return new Uint16Array(buffer, byteOffset, length);
+    case 'int8':
+      return new Int8Array(buffer, byteOffset, length);
+    case 'int16':
+      return new Int16Array(buffer, byteOffset, length);
+    case 'int32':
+      return new Int32Array(buffer, byteOffset, length);
+    case 'int64':
+      return new BigInt64Array(buffer, byteOffset, length);
+    case 'uint8':
+    case 'bool':
+      return new Uint8Array(buffer, byteOffset, length);
+    case 'uint16':
+      return new Uint16Array(buffer, byteOffset, length);
+    case 'uint32':
+      return new Uint32Array(buffer, byteOffset, length);
+    case 'uint64':
+      return new BigUint64Array(buffer, byteOffset, length);
+    case 'string':
+      throw new RangeError('Strings have no typed array. This is a bug.');
   }
 }

@@ -16,7 +16,10 @@ export const errorCodes = {
   GOLDEN_DIFFERS: { exitCode: 65, means: 'scores of golden.parquet are not what they should be' },
   MEMORY: { exitCode: 65, means: 'a row group does not fit into the allowed memory' },
   STOPPED: { exitCode: 75, means: 'stopped by a signal; run the same command again' },
-  TRANSIENT: { exitCode: 75, means: 'disk full, input changed while it was read, a thread died; run the same command again' },
+  TRANSIENT: {
+    exitCode: 75,
+    means: 'disk full, input changed while it was read, a thread died; run the same command again',
+  },
   ENVIRONMENT: { exitCode: 78, means: 'a native library is missing or is not the version that Tandem was built for' },
   BUG: { exitCode: 70, means: 'a broken invariant inside Tandem; please report it' },
 } as const;
@@ -48,7 +51,11 @@ export class TandemError extends Error {
   readonly place: ErrorPlace;
   readonly remedy: string | undefined;
 
-  constructor(code: ErrorCode, message: string, options: { place?: ErrorPlace; remedy?: string; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { place?: ErrorPlace; remedy?: string; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.place = options.place ?? {};

@@ -11,9 +11,24 @@ test('every half has the bits that it came from', () => {
 
 test('values of known bits', () => {
   const known: readonly (readonly [number, number])[] = [
-    [0, 0x0000], [-0, 0x8000], [1, 0x3c00], [-2, 0xc000], [1 / 3, 0x3555], [65504, 0x7bff], [Math.PI, 0x4248],
-    [Infinity, 0x7c00], [-Infinity, 0xfc00], [NaN, 0x7e00], [2 ** -14, 0x0400], [2 ** -24, 0x0001],
-    [65519.999, 0x7bff], [65520, 0x7c00], [-65520, 0xfc00], [1e300, 0x7c00], [5e-324, 0x0000], [-5e-324, 0x8000],
+    [0, 0x0000],
+    [-0, 0x8000],
+    [1, 0x3c00],
+    [-2, 0xc000],
+    [1 / 3, 0x3555],
+    [65504, 0x7bff],
+    [Math.PI, 0x4248],
+    [Infinity, 0x7c00],
+    [-Infinity, 0xfc00],
+    [NaN, 0x7e00],
+    [2 ** -14, 0x0400],
+    [2 ** -24, 0x0001],
+    [65519.999, 0x7bff],
+    [65520, 0x7c00],
+    [-65520, 0xfc00],
+    [1e300, 0x7c00],
+    [5e-324, 0x0000],
+    [-5e-324, 0x8000],
   ];
   for (const [value, bits] of known) assert.equal(float16Bits(value), bits, `${value}`);
 });

@@ -1,7 +1,15 @@
 /** Tandem's public API. */
 export { TandemError, errorCodes, formatError, type ErrorCode, type ErrorPlace } from './errors.ts';
 export type {
-  CheckReport, Compression, InputOptions, InspectedColumn, InspectReport, Progress, ReaderName, RunOptions, ScoreOptions,
+  CheckReport,
+  Compression,
+  InputOptions,
+  InspectedColumn,
+  InspectReport,
+  Progress,
+  ReaderName,
+  RunOptions,
+  ScoreOptions,
   ScoreResult,
 } from './options.ts';
 export type { RunPlan } from './plan.ts';

@@ -17,7 +17,12 @@ export interface InspectOptions extends Pick<RunOptions, 'reader' | 'signal' | '
 export async function inspect(options: InspectOptions): Promise<InspectReport> {
   const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
   try {
-    return (await planner.ask({ kind: 'inspect', shards: options.shards, model: options.model, reader: options.reader }, 'inspected')).report;
+    return (
+      await planner.ask(
+        { kind: 'inspect', shards: options.shards, model: options.model, reader: options.reader },
+        'inspected',
+      )
+    ).report;
   } finally {
     await planner.close([]);
   }
@@ -35,7 +40,8 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
   const { golden } = loadContract(options.model).contract;
   if (!existsSync(golden.path)) {
     throw new TandemError('BAD_CONTRACT', `Expected ${golden.path} with rows and their expected scores, got nothing.`, {
-      remedy: 'Write a few hundred rows of input with the scores of the training library, under the names of the score columns.',
+      remedy:
+        'Write a few hundred rows of input with the scores of the training library, under the names of the score columns.',
     });
   }
   const folder = mkdtempSync(join(tmpdir(), 'tandem-check-'));
@@ -43,7 +49,12 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
     await score({ ...options, shards: golden.path, output: folder, keep: [] });
     const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
     try {
-      const request = { kind: 'compare', golden: golden.path, scores: join(folder, basename(golden.path)), tolerance: golden.tolerance } as const;
+      const request = {
+        kind: 'compare',
+        golden: golden.path,
+        scores: join(folder, basename(golden.path)),
+        tolerance: golden.tolerance,
+      } as const;
       return (await planner.ask(request, 'compared')).report;
     } finally {
       await planner.close([]);

@@ -27,7 +27,11 @@ test('cgroup v2: the smallest quota among the group and its parents counts', () 
 });
 
 test('cgroup v2 as a container sees it: its own group is the root', () => {
-  const read = reading({ '/proc/self/cgroup': '0::/', '/sys/fs/cgroup/cpu.max': '50000 100000', '/sys/fs/cgroup/memory.max': '536870912' });
+  const read = reading({
+    '/proc/self/cgroup': '0::/',
+    '/sys/fs/cgroup/cpu.max': '50000 100000',
+    '/sys/fs/cgroup/memory.max': '536870912',
+  });
   assert.equal(cpuQuota(read), 0.5);
   assert.equal(memoryQuota(read), 2 ** 29);
   assert.deepEqual(coreBound(read), { value: 1, setBy: "the container's CPU quota of 0.5 cores" });

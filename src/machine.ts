@@ -27,7 +27,8 @@ function groupFolders(read: ReadText, controller: string): string[] {
     const [, controllers, path] = line.split(':');
     if (path === undefined) continue;
     if (controllers === '') folders.push(...withParents('/sys/fs/cgroup', path));
-    else if (controllers!.split(',').includes(controller)) folders.push(...withParents(`/sys/fs/cgroup/${controller}`, path));
+    else if (controllers!.split(',').includes(controller))
+      folders.push(...withParents(`/sys/fs/cgroup/${controller}`, path));
   }
   return [...folders, '/sys/fs/cgroup', `/sys/fs/cgroup/${controller}`, '/sys/fs/cgroup/cpu,cpuacct'];
 }
@@ -66,14 +67,17 @@ export function memoryQuota(read: ReadText = readText): number | undefined {
 export function coreBound(read: ReadText = readText): Bound {
   const machine = availableParallelism();
   const quota = cpuQuota(read);
-  if (quota !== undefined && quota < machine) return { value: Math.max(1, Math.ceil(quota)), setBy: `the container's CPU quota of ${quota} cores` };
+  if (quota !== undefined && quota < machine)
+    return { value: Math.max(1, Math.ceil(quota)), setBy: `the container's CPU quota of ${quota} cores` };
   return { value: machine, setBy: `the machine's ${machine} cores` };
 }
 
 /** Bytes of memory for the process. */
 export function memoryBound(share: number, read: ReadText = readText): Bound {
   const quota = memoryQuota(read);
-  if (quota !== undefined && quota < totalmem()) return { value: Math.floor(quota * share), setBy: `${share * 100} % of the container's memory limit` };
-  const available = Number(/^MemAvailable:\s+(\d+) kB$/m.exec(read('/proc/meminfo') ?? '')?.[1] ?? 0) * 1024 || freemem();
+  if (quota !== undefined && quota < totalmem())
+    return { value: Math.floor(quota * share), setBy: `${share * 100} % of the container's memory limit` };
+  const available =
+    Number(/^MemAvailable:\s+(\d+) kB$/m.exec(read('/proc/meminfo') ?? '')?.[1] ?? 0) * 1024 || freemem();
   return { value: Math.floor(available * share), setBy: `${share * 100} % of the machine's available memory` };
 }

@@ -89,19 +89,39 @@ export interface InspectedColumn {
 
 export interface InspectReport {
   readonly version: 1;
-  readonly shards: readonly { readonly name: string; readonly rowCount: number; readonly rowGroups: number; readonly bytes: number }[];
+  readonly shards: readonly {
+    readonly name: string;
+    readonly rowCount: number;
+    readonly rowGroups: number;
+    readonly bytes: number;
+  }[];
   readonly rowCount: number;
   readonly bytes: number;
-  readonly rowGroups: { readonly count: number; readonly rowsMin: number; readonly rowsMax: number; readonly compressedBytesMax: number };
+  readonly rowGroups: {
+    readonly count: number;
+    readonly rowsMin: number;
+    readonly rowsMax: number;
+    readonly compressedBytesMax: number;
+  };
   readonly columns: readonly InspectedColumn[];
   /** One line for each way in which shards differ from the first one. Empty: none does. */
   readonly drift: readonly string[];
   /** Undefined without a model. */
-  readonly model: undefined | {
-    readonly path: string;
-    readonly inputs: readonly { readonly name: string; readonly type: string; readonly features: readonly string[] }[];
-    readonly outputs: readonly { readonly name: string; readonly type: string; readonly columns: readonly string[] }[];
-  };
+  readonly model:
+    | undefined
+    | {
+        readonly path: string;
+        readonly inputs: readonly {
+          readonly name: string;
+          readonly type: string;
+          readonly features: readonly string[];
+        }[];
+        readonly outputs: readonly {
+          readonly name: string;
+          readonly type: string;
+          readonly columns: readonly string[];
+        }[];
+      };
   /** Why `score` would refuse, as formatted errors. Empty: it would start. */
   readonly problems: readonly string[];
 }
@@ -118,6 +138,11 @@ export interface CheckReport {
     readonly differenceMax: number;
     readonly rowsBeyond: number;
     /** The worst rows, at most ten, worst first; only rows that differ. */
-    readonly worst: readonly { readonly row: number; readonly golden: string; readonly score: string; readonly difference: number }[];
+    readonly worst: readonly {
+      readonly row: number;
+      readonly golden: string;
+      readonly score: string;
+      readonly difference: number;
+    }[];
   }[];
 }

@@ -24,7 +24,10 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
   let crew: Crew | undefined;
   try {
     options.onProgress?.(planning);
-    const { plan, engines } = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
+    const { plan, engines } = await planner.ask(
+      { kind: 'plan', options: plainOptions(options), dryRun: false },
+      'planned',
+    );
     plan.warnings.forEach(warn);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
       crew = new Crew(plan, engines, options.reader);
@@ -50,26 +53,45 @@ export async function planScore(options: ScoreOptions): Promise<RunPlan> {
 
 /** Nothing is known before the footers are read. */
 const planning: Progress = {
-  phase: 'planning', rowsDone: 0, rowsTotal: 0, shardsDone: 0, shardsTotal: 0, shardsSkipped: 0,
-  rowsPerSecondNow: 0, rowsPerSecondMean: 0, secondsElapsed: 0, secondsLeft: undefined, batchSize: undefined,
+  phase: 'planning',
+  rowsDone: 0,
+  rowsTotal: 0,
+  shardsDone: 0,
+  shardsTotal: 0,
+  shardsSkipped: 0,
+  rowsPerSecondNow: 0,
+  rowsPerSecondMean: 0,
+  secondsElapsed: 0,
+  secondsLeft: undefined,
+  batchSize: undefined,
 };
 
 /** Waits for the crew, tells how far it is, stops it when asked to, leaves only whole shards. */
 async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<void> {
-  const meter = new ProgressMeter({
-    rowsTotal: plan.rowsTotal,
-    shardsTotal: plan.shards.filter((shard) => !shard.done).length,
-    shardsSkipped: plan.shards.filter((shard) => shard.done).length,
-  }, performance.now());
+  const meter = new ProgressMeter(
+    {
+      rowsTotal: plan.rowsTotal,
+      shardsTotal: plan.shards.filter((shard) => !shard.done).length,
+      shardsSkipped: plan.shards.filter((shard) => shard.done).length,
+    },
+    performance.now(),
+  );
   const report = (phase: 'scoring' | 'done'): void => {
     const { rowsScored, shardsDone, batchSize } = crew.tally;
     try {
-      options.onProgress?.(meter.measure(phase, { atMs: performance.now(), rowsDone: rowsScored }, shardsDone, batchSize));
+      options.onProgress?.(
+        meter.measure(phase, { atMs: performance.now(), rowsDone: rowsScored }, shardsDone, batchSize),
+      );
     } catch (cause) {
       crew.stop(new TandemError('USAGE', `Expected onProgress not to throw, got ${String(cause)}.`, { cause }));
     }
   };
-  const stop = (): void => crew.stop(new TandemError('STOPPED', 'The run was stopped.', { remedy: 'Run the same command again: it goes on with the shards that are missing.' }));
+  const stop = (): void =>
+    crew.stop(
+      new TandemError('STOPPED', 'The run was stopped.', {
+        remedy: 'Run the same command again: it goes on with the shards that are missing.',
+      }),
+    );
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted === true) stop();
   const timer = setInterval(() => report('scoring'), progressIntervalMs);
@@ -88,14 +110,27 @@ async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<v
   }
 }
 
-function summarize(plan: RunPlan, crew: Crew | undefined, wallSeconds: number, warnings: readonly string[]): ScoreResult {
+function summarize(
+  plan: RunPlan,
+  crew: Crew | undefined,
+  wallSeconds: number,
+  warnings: readonly string[],
+): ScoreResult {
   const tally = crew?.tally;
   return {
-    version: 1, rowsIn: plan.rowsTotal, rowsOut: tally?.rowsScored ?? 0,
-    shards: tally?.shardsDone ?? 0, shardsSkipped: plan.shards.filter((shard) => shard.done).length,
-    wallSeconds, rowsPerSecond: (tally?.rowsScored ?? 0) / wallSeconds,
-    batchSize: tally?.batchSize, threads: plan.threads, device: plan.device,
-    output: plan.output, outputBytes: tally?.bytesWritten ?? 0, warnings,
+    version: 1,
+    rowsIn: plan.rowsTotal,
+    rowsOut: tally?.rowsScored ?? 0,
+    shards: tally?.shardsDone ?? 0,
+    shardsSkipped: plan.shards.filter((shard) => shard.done).length,
+    wallSeconds,
+    rowsPerSecond: (tally?.rowsScored ?? 0) / wallSeconds,
+    batchSize: tally?.batchSize,
+    threads: plan.threads,
+    device: plan.device,
+    output: plan.output,
+    outputBytes: tally?.bytesWritten ?? 0,
+    warnings,
   };
 }
 

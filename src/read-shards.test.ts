@@ -30,19 +30,24 @@ async function batchesOf(patterns: string | string[], options: ReadShardsOptions
   return batches;
 }
 
-const failsWith = (code: string, place: object = {}) => (error: unknown): boolean => {
-  assert.ok(error instanceof TandemError, String(error));
-  assert.equal(error.code, code);
-  assert.deepEqual(error.place, place);
-  return true;
-};
+const failsWith =
+  (code: string, place: object = {}) =>
+  (error: unknown): boolean => {
+    assert.ok(error instanceof TandemError, String(error));
+    assert.equal(error.code, code);
+    assert.deepEqual(error.place, place);
+    return true;
+  };
 
 const rowCount = 10_000;
-const counting = shard('counting.parquet', `SELECT range AS k,
+const counting = shard(
+  'counting.parquet',
+  `SELECT range AS k,
   CASE WHEN range % 3 = 0 THEN NULL ELSE range::FLOAT END AS f,
   CASE WHEN range % 5 = 0 THEN NULL ELSE 'row ' || range END AS s, range % 2 = 0 AS b,
   CASE WHEN range % 7 = 0 THEN NULL ELSE [range, range + 1][1:(range % 3)::INT] END AS l FROM range(${rowCount})`,
-  ', ROW_GROUP_SIZE 3000');
+  ', ROW_GROUP_SIZE 3000',
+);
 
 for (const batchRows of [1, 7, 2047, 2048, 2049, rowCount - 1, rowCount, rowCount + 1]) {
   test(`row k holds k in batches of ${batchRows} rows`, async () => {
@@ -70,25 +75,36 @@ for (const batchRows of [1, 7, 2047, 2048, 2049, rowCount - 1, rowCount, rowCoun
 
 /** Expressions over `range`, and how an Arrow value of the type is written as DuckDB casts it to text. */
 const columns: Record<string, { sql: string; text?: string; show?: (value: never) => unknown }> = {
-  i8: { sql: 'range::TINYINT' }, i16: { sql: 'range::SMALLINT' }, i32: { sql: 'range::INTEGER' },
-  i64: { sql: '9007199254740993 + range' }, u8: { sql: 'range::UTINYINT' }, u16: { sql: 'range::USMALLINT' },
-  u32: { sql: '4294967295 - range::UINTEGER' }, u64: { sql: '18446744073709551615::UBIGINT - range::UBIGINT' },
-  f32: { sql: '(range + 0.5)::FLOAT' }, f64: { sql: 'range + 0.25::DOUBLE' }, flag: { sql: 'range % 3 = 0' },
-  word: { sql: "'wörd ' || range" }, empty: { sql: "''" },
+  i8: { sql: 'range::TINYINT' },
+  i16: { sql: 'range::SMALLINT' },
+  i32: { sql: 'range::INTEGER' },
+  i64: { sql: '9007199254740993 + range' },
+  u8: { sql: 'range::UTINYINT' },
+  u16: { sql: 'range::USMALLINT' },
+  u32: { sql: '4294967295 - range::UINTEGER' },
+  u64: { sql: '18446744073709551615::UBIGINT - range::UBIGINT' },
+  f32: { sql: '(range + 0.5)::FLOAT' },
+  f64: { sql: 'range + 0.25::DOUBLE' },
+  flag: { sql: 'range % 3 = 0' },
+  word: { sql: "'wörd ' || range" },
+  empty: { sql: "''" },
   blob: {
-    sql: "encode('blob ' || range)", text: 'decode(c)', show: (bytes: Uint8Array) => Buffer.from(bytes).toString(),
+    sql: "encode('blob ' || range)",
+    text: 'decode(c)',
+    show: (bytes: Uint8Array) => Buffer.from(bytes).toString(),
   },
   day: { sql: "DATE '1969-12-25' + range::INTEGER", text: 'epoch_ms(c)', show: Number },
   time: { sql: "TIME '01:02:03.000004' + INTERVAL (range) SECOND", text: 'epoch_us(c)' },
   us: { sql: "TIMESTAMP '1969-12-31 23:59:58.123456' + INTERVAL (range) SECOND", text: 'epoch_us(c)' },
-  ns: { sql: "make_timestamp_ns(1700000000123456789 + range)", text: 'epoch_ns(c)' },
+  ns: { sql: 'make_timestamp_ns(1700000000123456789 + range)', text: 'epoch_ns(c)' },
   zoned: { sql: 'make_timestamp(1700000000123456 + range)::TIMESTAMPTZ', text: 'epoch_us(c)' },
   dec4: { sql: '(range / 10)::DECIMAL(4,1)', text: '(c * 10)::INTEGER', show: decimal },
   dec9: { sql: '(-range)::DECIMAL(9,2)', text: '(c * 100)::INTEGER', show: decimal },
   dec18: { sql: '123456789012345.678::DECIMAL(18,3) + range', text: '(c * 1000)::BIGINT', show: decimal },
   dec38: {
     sql: '12345678901234567890123456789012::DECIMAL(38,2) + range',
-    text: "replace(c::VARCHAR, '.', '')", show: decimal,
+    text: "replace(c::VARCHAR, '.', '')",
+    show: decimal,
   },
   uuid: { sql: "('00000000-0000-4000-8000-' || lpad(range::VARCHAR, 12, '0'))::UUID" },
   span: {
@@ -106,16 +122,19 @@ const columns: Record<string, { sql: string; text?: string; show?: (value: never
   },
   words: { sql: "['a' || range, '']", text: "array_to_string(c, '|')", show: (value: Vector) => [...value].join('|') },
   pair: {
-    sql: "{'a': range, 'b': 'x' || range}", text: "c.a || ':' || c.b",
+    sql: "{'a': range, 'b': 'x' || range}",
+    text: "c.a || ':' || c.b",
     show: (value: { a: bigint; b: string }) => `${value.a}:${value.b}`,
   },
   map: {
-    sql: "MAP {'k' || range: range}", text: "map_keys(c)[1] || ':' || map_values(c)[1]",
+    sql: "MAP {'k' || range: range}",
+    text: "map_keys(c)[1] || ':' || map_values(c)[1]",
     show: (value: Iterable<[string, bigint]>) => [...value].map(([key, item]) => `${key}:${item}`).join(),
   },
   category: { sql: "(['low', 'high'][1 + range % 2])::ENUM('low', 'high')" },
   nested: {
-    sql: "[{'q': [range, range + 1]}]", text: "array_to_string(c[1].q, '|')",
+    sql: "[{'q': [range, range + 1]}]",
+    text: "array_to_string(c[1].q, '|')",
     show: (value: Vector) => [...(value.get(0) as { q: Vector }).q].join('|'),
   },
 };
@@ -144,37 +163,61 @@ for (const nulls of ['no nulls', 'nulls']) {
     const texts = names.map((name) => `(${textOf(name)})::VARCHAR`).join(', ');
     const expected = connection.rows(`SELECT ${texts} FROM ${quotePath(path)}`);
     const batches = await batchesOf(path, { batchRows: 33 });
-    assert.deepEqual(batches.map((batch) => batch.numRows), [33, 33, 33, 1]);
+    assert.deepEqual(
+      batches.map((batch) => batch.numRows),
+      [33, 33, 33, 1],
+    );
     names.forEach((name, column) => {
       const { show } = columns[name]!;
-      const got = batches.flatMap((batch) => Array.from({ length: batch.numRows }, (_, row) => {
-        const item = exactValue(batch.getChild(name)!, row);
-        return item === null ? null : String(show === undefined ? item : show(item as never));
-      }));
-      const wanted = expected.map((row) => row[column]).map((text) =>
-        name.startsWith('f') && name.length === 3 ? String(Number(text)) : text);
-      assert.deepEqual(got, wanted.map((text, row) => (isNull(row) ? null : text)), name);
+      const got = batches.flatMap((batch) =>
+        Array.from({ length: batch.numRows }, (_, row) => {
+          const item = exactValue(batch.getChild(name)!, row);
+          return item === null ? null : String(show === undefined ? item : show(item as never));
+        }),
+      );
+      const wanted = expected
+        .map((row) => row[column])
+        .map((text) => (name.startsWith('f') && name.length === 3 ? String(Number(text)) : text));
+      assert.deepEqual(
+        got,
+        wanted.map((text, row) => (isNull(row) ? null : text)),
+        name,
+      );
     });
   });
 }
 
 test('chosen columns come in the order asked for', async () => {
   const [batch] = await batchesOf(counting, { columns: ['s', 'k'], batchRows: 10 });
-  assert.deepEqual(batch!.schema.fields.map((field) => field.name), ['s', 'k']);
+  assert.deepEqual(
+    batch!.schema.fields.map((field) => field.name),
+    ['s', 'k'],
+  );
   assert.equal(batch!.getChild('k')!.get(3), 3n);
 });
 
 test('a shard without rows gives no batch, and the next shard comes', async () => {
   const empty = shard('none.parquet', 'SELECT 1 AS k WHERE false');
   assert.deepEqual(await batchesOf(empty), []);
-  assert.deepEqual((await batchesOf([empty, counting])).map((batch) => batch.numRows), [rowCount]);
+  assert.deepEqual(
+    (await batchesOf([empty, counting])).map((batch) => batch.numRows),
+    [rowCount],
+  );
 });
 
 test('shards of odd names come in the order of their names and do not share batches', async () => {
   const paths = ["a 'b' [1] *.parquet", 'a "c"; ?.parquet', 'b=1.parquet'].map((name, index) =>
-    shard(name, `SELECT ${index} AS k FROM range(${index + 1})`));
+    shard(name, `SELECT ${index} AS k FROM range(${index + 1})`),
+  );
   const batches = await batchesOf([...paths].reverse());
-  assert.deepEqual(batches.map((batch) => [batch.numRows, batch.getChild('k')!.get(0)]), [[2, 1], [1, 0], [3, 2]]);
+  assert.deepEqual(
+    batches.map((batch) => [batch.numRows, batch.getChild('k')!.get(0)]),
+    [
+      [2, 1],
+      [1, 0],
+      [3, 2],
+    ],
+  );
 });
 
 test('bad shards are errors that name the shard', async () => {

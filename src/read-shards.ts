@@ -31,7 +31,8 @@ const batchRowsMax = 2 ** 24;
  * @throws USAGE, NO_SHARDS, BAD_SHARD, BAD_COLUMN, MEMORY, STOPPED, ENVIRONMENT
  */
 export async function* readShards(
-  patterns: string | readonly string[], options: ReadShardsOptions = {},
+  patterns: string | readonly string[],
+  options: ReadShardsOptions = {},
 ): AsyncGenerator<RecordBatch, void, void> {
   const { columns, batchRows = batchRowsDefault, signal } = options;
   if (!Number.isInteger(batchRows) || batchRows < 1 || batchRows > batchRowsMax) {

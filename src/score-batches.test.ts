@@ -4,8 +4,21 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
-  Field, FixedSizeList, Float32, Int32, RecordBatch, Schema, Struct, Table, Utf8, makeData, tableFromArrays,
-  tableFromIPC, tableToIPC, vectorFromArray, type Vector,
+  Field,
+  FixedSizeList,
+  Float32,
+  Int32,
+  RecordBatch,
+  Schema,
+  Struct,
+  Table,
+  Utf8,
+  makeData,
+  tableFromArrays,
+  tableFromIPC,
+  tableToIPC,
+  vectorFromArray,
+  type Vector,
 } from 'apache-arrow';
 import { Workplace } from './e2e/workplace.ts';
 import { TandemError, type ErrorPlace } from './errors.ts';
@@ -57,12 +70,14 @@ function identityPlace(t: { after(remove: () => void): void }): Workplace {
   return place;
 }
 
-const failsWith = (code: string, place: ErrorPlace, message: RegExp) => (error: unknown): boolean => {
-  assert.ok(error instanceof TandemError, String(error));
-  assert.match(error.message, message);
-  assert.deepEqual([error.code, error.place], [code, place]);
-  return true;
-};
+const failsWith =
+  (code: string, place: ErrorPlace, message: RegExp) =>
+  (error: unknown): boolean => {
+    assert.ok(error instanceof TandemError, String(error));
+    assert.match(error.message, message);
+    assert.deepEqual([error.code, error.place], [code, place]);
+    return true;
+  };
 
 test('flights: the same scores as score gives', async (t) => {
   const place = new Workplace(t);
@@ -72,7 +87,10 @@ test('flights: the same scores as score gives', async (t) => {
   const expected = readRows(join(place.output, 'a.parquet')).map((row) => row['p_late']);
   for (const threads of [1, 2]) {
     const scored = await scoreAll(readShards(shard, { batchRows: 4096 }), { model: flights, threads });
-    assert.deepEqual(scored.map((batch) => batch.numRows), [4096, 4096, 4096, 4096, 4096, 4096, 4096, 1328]);
+    assert.deepEqual(
+      scored.map((batch) => batch.numRows),
+      [4096, 4096, 4096, 4096, 4096, 4096, 4096, 1328],
+    );
     assert.deepEqual(valuesOf(scored, 'p_late'), expected);
     assert.deepEqual(columnsOf(scored[0]!), ['date', 'delay', 'distance', 'origin', 'destination', 'p_late']);
   }
@@ -84,7 +102,10 @@ for (const threads of [1, 2, 5]) {
     const sizes = [1, 63, 64, 65, 0, 2047, 2048, 2049, 4097, 0, 3, 1, 1, 500, 0, 0, 7000, 64, 128];
     const batches = counting(sizes);
     const scored = await scoreAll(batches, { model: place.model, threads, batchSize: 64 });
-    assert.deepEqual(scored.map((batch) => batch.numRows), sizes);
+    assert.deepEqual(
+      scored.map((batch) => batch.numRows),
+      sizes,
+    );
     const total = sizes.reduce((sum, size) => sum + size, 0);
     assert.deepEqual(valuesOf(scored, 'x'), countTo(total));
     assert.deepEqual(valuesOf(scored, 'y'), countTo(total));
@@ -96,7 +117,10 @@ test('batches without rows: before the first with rows, alone, and no batch at a
   const place = identityPlace(t);
   for (const sizes of [[0, 0, 2, 0], [0], [0, 0, 0], []]) {
     const scored = await scoreAll(counting(sizes), { model: place.model, threads: 2 });
-    assert.deepEqual(scored.map((batch) => batch.numRows), sizes);
+    assert.deepEqual(
+      scored.map((batch) => batch.numRows),
+      sizes,
+    );
     for (const { schema } of scored) assert.deepEqual(schema.fields.map(String), ['x: Float32', 'y: Float32']);
   }
 });
@@ -105,7 +129,8 @@ test('batches of every making: sliced, from IPC, from a Table of several, dictio
   const place = new Workplace(t);
   const categories = ['a', 'b', 'c'];
   place.writeModel(rowSumModel(2), {
-    inputs: { x: [{ column: 'n' }, { column: 's', index: categories, missing: 'b' }] }, outputs: { y: 'sum' },
+    inputs: { x: [{ column: 'n' }, { column: 's', index: categories, missing: 'b' }] },
+    outputs: { y: 'sum' },
   });
   const rowCount = 5000;
   const texts = countTo(rowCount).map((row) => (row % 11 === 0 ? null : categories[row % 3]!));
@@ -114,7 +139,12 @@ test('batches of every making: sliced, from IPC, from a Table of several, dictio
   const plain = new Table({ n, s: vectorFromArray(texts, new Utf8()) });
   // Without a type, texts become a dictionary.
   const dictionary = new Table({ n, s: vectorFromArray(texts) });
-  const edges = [[0, 13], [13, 2100], [2100, 2101], [2101, rowCount]];
+  const edges = [
+    [0, 13],
+    [13, 2100],
+    [2100, 2101],
+    [2101, rowCount],
+  ];
   const cut = (table: Table): RecordBatch[] => edges.flatMap(([from, to]) => table.slice(from, to).batches);
   const sent = (table: Table, as: 'file' | 'stream'): RecordBatch[] => tableFromIPC(tableToIPC(table, as)).batches;
   for (const table of [plain, dictionary]) {
@@ -138,36 +168,64 @@ test('list columns, fixed or not, sliced', async (t) => {
     const table = new Table({ l: list });
     const batches = [...table.slice(0, 10).batches, ...table.slice(10, 3000).batches];
     const scored = await scoreAll(batches, { model: place.model });
-    assert.deepEqual(valuesOf(scored, 'sum'), rows.map(([row]) => row! + 1.5));
+    assert.deepEqual(
+      valuesOf(scored, 'sum'),
+      rows.map(([row]) => row! + 1.5),
+    );
   }
 });
 
 test('labels, texts, lists and selected positions as columns', async (t) => {
   const classifier: MixedClassifier = {
-    countries: ['CH', 'DE'], labels: ['no', 'maybe', 'yes'],
-    coefficients: [[0.1013, -0.207, 0.531, 1, 0], [-0.0517, 0.113, 0, 0, 1.07], [0.0231, 0.1, -0.57, 0.5, 0.5]],
+    countries: ['CH', 'DE'],
+    labels: ['no', 'maybe', 'yes'],
+    coefficients: [
+      [0.1013, -0.207, 0.531, 1, 0],
+      [-0.0517, 0.113, 0, 0, 1.07],
+      [0.0231, 0.1, -0.57, 0.5, 0.5],
+    ],
     intercepts: [0, 0.1, -0.1],
   };
   const place = new Workplace(t);
   place.writeModel(mixedInputsModel(classifier));
-  const rows = countTo(700).map((row) =>
-    ({ age: row % 90, visits: row % 7, member: row % 2 === 0, country: ['CH', 'DE', 'FR'][row % 3]! }));
+  const rows = countTo(700).map((row) => ({
+    age: row % 90,
+    visits: row % 7,
+    member: row % 2 === 0,
+    country: ['CH', 'DE', 'FR'][row % 3]!,
+  }));
   const table = new Table({
-    age: vectorFromArray(rows.map((row) => row.age), new Float32()),
-    visits: vectorFromArray(rows.map((row) => row.visits), new Int32()),
+    age: vectorFromArray(
+      rows.map((row) => row.age),
+      new Float32(),
+    ),
+    visits: vectorFromArray(
+      rows.map((row) => row.visits),
+      new Int32(),
+    ),
     member: vectorFromArray(rows.map((row) => row.member)),
-    country: vectorFromArray(rows.map((row) => row.country), new Utf8()),
+    country: vectorFromArray(
+      rows.map((row) => row.country),
+      new Utf8(),
+    ),
   });
   const expected = rows.map((row) => scoreMixed(classifier, row));
   const near = (got: unknown, wanted: number): void =>
     assert.ok(Math.abs(Number(got) - wanted) < 1e-5, `${String(got)} and ${wanted}`);
   const whole = await scoreAll(table.batches, { model: join(place.model, 'model.onnx'), batchSize: 100 });
-  assert.deepEqual(valuesOf(whole, 'label'), expected.map((each) => each.label));
+  assert.deepEqual(
+    valuesOf(whole, 'label'),
+    expected.map((each) => each.label),
+  );
   valuesOf(whole, 'probabilities').forEach((list, row) =>
-    [...(list as Vector)].forEach((value, at) => near(value, expected[row]!.probabilities[at]!)));
+    [...(list as Vector)].forEach((value, at) => near(value, expected[row]!.probabilities[at]!)),
+  );
   const [empty] = table.batches.map((batch) => batch.slice(0, 0));
   const unscored = await scoreAll([empty!, table.batches[0]!], { model: join(place.model, 'model.onnx') });
-  assert.deepEqual(unscored.map((batch) => batch.numRows), [0, 700]);
+  assert.deepEqual(
+    unscored.map((batch) => batch.numRows),
+    [0, 700],
+  );
   for (const { schema } of unscored) assert.equal(String(schema), String(whole[0]!.schema));
   place.writeContract({
     inputs: Object.fromEntries(['age', 'visits', 'member', 'country'].map((name) => [name, { column: name }])),
@@ -186,10 +244,13 @@ test('a bad row is named by batch and row, after all batches before it', async (
   const bad = new Table({ x: vectorFromArray(holes, new Float32()) }).batches[0]!;
   for (const threads of [1, 3]) {
     let rows = 0;
-    await assert.rejects(async () => {
-      const all = [batches[0]!, batches[1]!, bad, batches[2]!];
-      for await (const batch of scoreBatches(all, { model: place.model, threads })) rows += batch.numRows;
-    }, failsWith('BAD_ROW', { shard: 'batch 2', row: 2400, column: 'x' }, /null/));
+    await assert.rejects(
+      async () => {
+        const all = [batches[0]!, batches[1]!, bad, batches[2]!];
+        for await (const batch of scoreBatches(all, { model: place.model, threads })) rows += batch.numRows;
+      },
+      failsWith('BAD_ROW', { shard: 'batch 2', row: 2400, column: 'x' }, /null/),
+    );
     assert.equal(rows, 3500);
   }
 });
@@ -222,9 +283,12 @@ test('what the iterable throws comes out after the batches before it', async (t)
     }
   }
   const sizes: number[] = [];
-  await assert.rejects(async () => {
-    for await (const batch of scoreBatches(throwing(), { model: place.model, threads: 2 })) sizes.push(batch.numRows);
-  }, { message: 'the database is gone' });
+  await assert.rejects(
+    async () => {
+      for await (const batch of scoreBatches(throwing(), { model: place.model, threads: 2 })) sizes.push(batch.numRows);
+    },
+    { message: 'the database is gone' },
+  );
   assert.deepEqual([sizes, closed], [[10, 20], true]);
 });
 
@@ -276,7 +340,8 @@ test('wrong options, models and names are refused', async (t) => {
   assert.equal(existsSync(none), false);
   await assert.rejects(
     scoreAll(counting([5]), { model: none }),
-    (error: unknown) => error instanceof TandemError && error.exitCode === 65);
+    (error: unknown) => error instanceof TandemError && error.exitCode === 65,
+  );
   const clash = tableFromArrays({ x: Float32Array.of(1), Y: Float32Array.of(1) });
   const clashing = scoreAll(clash.batches, { model: place.model });
   await assert.rejects(clashing, failsWith('BAD_CONTRACT', { field: 'outputs' }, /got y/));

@@ -36,7 +36,8 @@ interface Waiting {
  * shard: batches count from 0), STOPPED
  */
 export async function* scoreBatches(
-  batches: AsyncIterable<RecordBatch> | Iterable<RecordBatch>, options: ScoreBatchesOptions,
+  batches: AsyncIterable<RecordBatch> | Iterable<RecordBatch>,
+  options: ScoreBatchesOptions,
 ): AsyncGenerator<RecordBatch, void, void> {
   const { signal, threads: threadCount = coreBound().value } = options;
   requireCount('threads', threadCount);
@@ -49,10 +50,11 @@ export async function* scoreBatches(
   let batchCount = 0;
   let fitting = false;
   let schema: Schema | undefined;
-  const send = (entry: Waiting, index: number): void => threads.score(index, entry.batch, (outcome) => {
-    Object.assign(entry, outcome);
-    bell.ring();
-  });
+  const send = (entry: Waiting, index: number): void =>
+    threads.score(index, entry.batch, (outcome) => {
+      Object.assign(entry, outcome);
+      bell.ring();
+    });
   const ring = (): void => bell.ring();
   signal?.addEventListener('abort', ring);
   try {
@@ -62,7 +64,7 @@ export async function* scoreBatches(
       if (batch !== undefined) {
         const entry: Waiting = { batch };
         waiting.push(entry);
-        const other = otherColumns(schema ??= batch.schema, batch.schema, batchCount);
+        const other = otherColumns((schema ??= batch.schema), batch.schema, batchCount);
         if (other !== undefined) entry.error = other;
         else if (batch.numRows > 0) send(entry, batchCount);
         batchCount++;
@@ -104,12 +106,14 @@ function requireCount(name: string, value: number): void {
 function otherColumns(first: Schema, schema: Schema, index: number): TandemError | undefined {
   if (schema === first) return undefined;
   const [wanted, got] = [first, schema].map((each) =>
-    each.fields.map((field) => `${field.name} ${String(field.type)}`));
+    each.fields.map((field) => `${field.name} ${String(field.type)}`),
+  );
   const at = wanted!.findIndex((column, position) => column !== got![position]);
   if (at === -1 && got!.length === wanted!.length) return undefined;
   const position = at === -1 ? wanted!.length : at;
   const [expected, found] = [wanted![position] ?? 'no other column', got![position] ?? 'nothing'];
   return new TandemError('BAD_COLUMN', `Expected column ${position + 1} to be \`${expected}\`, got \`${found}\`.`, {
-    place: { shard: `batch ${index}` }, remedy: 'Give all batches the columns of the first one, in its order.',
+    place: { shard: `batch ${index}` },
+    remedy: 'Give all batches the columns of the first one, in its order.',
   });
 }

@@ -22,20 +22,34 @@ interface SourceFile {
 const files: readonly SourceFile[] = ['src', 'bench'].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
-    .map((path) => ({ path: `${folder}/${path}`, lines: readFileSync(join(root, folder, path), 'utf8').split('\n') })));
+    .map((path) => ({ path: `${folder}/${path}`, lines: readFileSync(join(root, folder, path), 'utf8').split('\n') })),
+);
 
 /** Each stage knows the shared nouns and the engines, never another stage. */
 const stages = ['read', 'featurize', 'transfer', 'score', 'write'];
 /** What every stage may import besides its own folder. */
-const shared = ['src/batch.ts', 'src/messages.ts', 'src/limits.ts', 'src/errors.ts', 'src/plan.ts', 'src/options.ts', 'src/float16.ts', 'src/contract/', 'src/engines/'];
+const shared = [
+  'src/batch.ts',
+  'src/messages.ts',
+  'src/limits.ts',
+  'src/errors.ts',
+  'src/plan.ts',
+  'src/options.ts',
+  'src/float16.ts',
+  'src/contract/',
+  'src/engines/',
+];
 const engineImports = ['src/errors.ts', 'src/batch.ts', 'src/contract/contract.ts', 'src/engines/'];
 
 /** Every relative import as from and to. */
 const imports = files.flatMap(({ path, lines }) =>
   lines.flatMap((line) => {
     const found = /(?:from|import)[ (]+'(\.[^']+)'/.exec(line) ?? /'(\.[^']+\.js)'/.exec(line);
-    return found === null ? [] : [{ from: path, to: normalize(join(dirname(path), found[1]!)).replace(/\.js$/, '.ts') }];
-  }));
+    return found === null
+      ? []
+      : [{ from: path, to: normalize(join(dirname(path), found[1]!)).replace(/\.js$/, '.ts') }];
+  }),
+);
 
 function isTest(path: string): boolean {
   return path.endsWith('.test.ts') || path.startsWith('src/testing/') || path.startsWith('src/e2e/');
@@ -44,35 +58,59 @@ function isTest(path: string): boolean {
 test('a stage imports shared nouns, engines and itself', () => {
   const wrong = imports.filter(({ from, to }) => {
     const stage = stages.find((name) => from.startsWith(`src/${name}/`));
-    return stage !== undefined && !isTest(from) && !to.startsWith(`src/${stage}/`) && !shared.some((start) => to.startsWith(start));
+    return (
+      stage !== undefined &&
+      !isTest(from) &&
+      !to.startsWith(`src/${stage}/`) &&
+      !shared.some((start) => to.startsWith(start))
+    );
   });
   assert.deepEqual(wrong, []);
 });
 
 test('engines know nothing about shards, batches or the pipeline', () => {
-  const wrong = imports.filter(({ from, to }) =>
-    from.startsWith('src/engines/') && !isTest(from) && !engineImports.some((start) => to.startsWith(start)));
+  const wrong = imports.filter(
+    ({ from, to }) =>
+      from.startsWith('src/engines/') && !isTest(from) && !engineImports.some((start) => to.startsWith(start)),
+  );
   assert.deepEqual(wrong, []);
 });
 
 test('nothing but tests and benchmarks imports what is made for testing', () => {
-  const wrong = imports.filter(({ from, to }) => to.startsWith('src/testing/') && from.startsWith('src/') && !isTest(from));
+  const wrong = imports.filter(
+    ({ from, to }) => to.startsWith('src/testing/') && from.startsWith('src/') && !isTest(from),
+  );
   assert.deepEqual(wrong, []);
 });
 
 test('every file is imported, started or run', () => {
-  const entries = ['src/main.ts', 'src/index.ts', 'src/engines/check.ts', 'src/contract/publish.ts', 'src/testing/nodes.ts',
-    'bench/run.ts', 'bench/demo.ts', 'bench/data.ts'];
+  const entries = [
+    'src/main.ts',
+    'src/index.ts',
+    'src/engines/check.ts',
+    'src/contract/publish.ts',
+    'src/testing/nodes.ts',
+    'bench/run.ts',
+    'bench/demo.ts',
+    'bench/data.ts',
+  ];
   const used = new Set([...imports.map(({ to }) => to), ...entries]);
-  assert.deepEqual(files.map(({ path }) => path).filter((path) => !used.has(path) && !path.endsWith('.test.ts')), []);
+  assert.deepEqual(
+    files.map(({ path }) => path).filter((path) => !used.has(path) && !path.endsWith('.test.ts')),
+    [],
+  );
 });
 
 test('files stay under 400 lines', () => {
-  assert.deepEqual(files.filter(({ lines }) => lines.length > 400).map(({ path, lines }) => `${path}: ${lines.length}`), []);
+  assert.deepEqual(
+    files.filter(({ lines }) => lines.length > 400).map(({ path, lines }) => `${path}: ${lines.length}`),
+    [],
+  );
 });
 
 test('functions stay under 70 lines', () => {
-  const start = /^(\s*)(?:export )?(?:async )?(?:function\*? \w|(?:static |async |get |set )*[#\w]+\(.*\{$|const \w+ = (?:async )?\(.*=> \{$)/;
+  const start =
+    /^(\s*)(?:export )?(?:async )?(?:function\*? \w|(?:static |async |get |set )*[#\w]+\(.*\{$|const \w+ = (?:async )?\(.*=> \{$)/;
   const long: string[] = [];
   for (const { path, lines } of files) {
     lines.forEach((line, index) => {
@@ -86,36 +124,67 @@ test('functions stay under 70 lines', () => {
 });
 
 test('lines end before column 160', () => {
-  const long = files.flatMap(({ path, lines }) => lines.flatMap((line, index) => (line.length > 160 ? [`${path}:${index + 1}`] : [])));
+  const long = files.flatMap(({ path, lines }) =>
+    lines.flatMap((line, index) => (line.length > 160 ? [`${path}:${index + 1}`] : [])),
+  );
   assert.deepEqual(long, []);
 });
 
 test('nothing is left over', () => {
   // Written in two parts, so that this file passes its own test.
-  const left = new RegExp(['\\bTO' + 'DO\\b', '\\bFIX' + 'ME\\b', '\\bas a' + 'ny\\b', ': a' + 'ny\\b', '@ts-' + 'ignore', '\\.on' + 'ly\\('].join('|'));
-  const found = files.flatMap(({ path, lines }) => lines.flatMap((line, index) => (left.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [])));
+  const left = new RegExp(
+    [
+      '\\bTO' + 'DO\\b',
+      '\\bFIX' + 'ME\\b',
+      '\\bas a' + 'ny\\b',
+      ': a' + 'ny\\b',
+      '@ts-' + 'ignore',
+      '\\.on' + 'ly\\(',
+    ].join('|'),
+  );
+  const found = files.flatMap(({ path, lines }) =>
+    lines.flatMap((line, index) => (left.test(line) ? [`${path}:${index + 1}: ${line.trim()}`] : [])),
+  );
   assert.deepEqual(found, []);
 });
 
 test('dependencies have exact versions', () => {
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, Record<string, string> | undefined>;
+  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<
+    string,
+    Record<string, string> | undefined
+  >;
   const loose = ['dependencies', 'devDependencies'].flatMap((kind) =>
-    Object.entries(manifest[kind] ?? {}).filter(([, version]) => !/^\d+\.\d+\.\d+(-r\.\d+)?$/.test(version)));
+    Object.entries(manifest[kind] ?? {}).filter(([, version]) => !/^\d+\.\d+\.\d+(-r\.\d+)?$/.test(version)),
+  );
   assert.deepEqual(loose, []);
 });
 
 test('the README lists every error code with its exit code, and no other', () => {
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
-  const listed = [...readme.matchAll(/^\| `([A-Z_]+)` \| (\d+) \| (.*) \|$/gm)].map(([, code, exitCode, means]) => [code, Number(exitCode), means]);
-  assert.deepEqual(listed, Object.entries(errorCodes).map(([code, { exitCode, means }]) => [code, exitCode, means]));
+  const listed = [...readme.matchAll(/^\| `([A-Z_]+)` \| (\d+) \| (.*) \|$/gm)].map(([, code, exitCode, means]) => [
+    code,
+    Number(exitCode),
+    means,
+  ]);
+  assert.deepEqual(
+    listed,
+    Object.entries(errorCodes).map(([code, { exitCode, means }]) => [code, exitCode, means]),
+  );
 });
 
 test('paths that the README links to exist', () => {
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
-  const present = new Set([...readdirSync(root), ...['src', 'bench', 'models'].flatMap((folder) =>
-    readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((path) => `${folder}/${path}`))]);
+  const present = new Set([
+    ...readdirSync(root),
+    ...['src', 'bench', 'models'].flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((path) => `${folder}/${path}`),
+    ),
+  ]);
   const linked = [...readme.matchAll(/\]\(((?!https?:|#)[^)]+)\)/g)].map(([, path]) => path!.replace(/\/$/, ''));
-  assert.deepEqual(linked.filter((path) => !present.has(path)), []);
+  assert.deepEqual(
+    linked.filter((path) => !present.has(path)),
+    [],
+  );
   assert.equal(relative(root, join(root, 'README.md')), 'README.md');
 });
 
@@ -130,6 +199,8 @@ function flagRow({ name, value, describe, required, otherwise, choices }: Flag):
 }
 
 test('the README lists the flags of each command, and no other', () => {
-  const rows = readFileSync(join(root, 'README.md'), 'utf8').split('\n').filter((line) => line.startsWith('| `--'));
+  const rows = readFileSync(join(root, 'README.md'), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('| `--'));
   assert.deepEqual(rows, [...scoreFlags, ...inspectFlags, ...checkFlags].map(flagRow));
 });

@@ -71,20 +71,14 @@ function exitCodeHelp(): string {
 }
 
 function bare() {
-  return yargs()
-    .scriptName('tandem')
-    .locale('en')
-    .help(false)
-    .version(false)
-    .exitProcess(false)
-    .parserConfiguration({
-      'camel-case-expansion': false,
-      'dot-notation': false,
-      'parse-numbers': false,
-      'parse-positional-numbers': false,
-      'populate--': false,
-      'boolean-negation': false,
-    });
+  return yargs().scriptName('tandem').locale('en').help(false).version(false).exitProcess(false).parserConfiguration({
+    'camel-case-expansion': false,
+    'dot-notation': false,
+    'parse-numbers': false,
+    'parse-positional-numbers': false,
+    'populate--': false,
+    'boolean-negation': false,
+  });
 }
 
 /** Flags as help shows them. The name holds the value's, which yargs has no place for; this instance parses nothing. */

@@ -5,10 +5,19 @@
 
 /** Element types of tensors. */
 export type ElementType =
-  | 'float32' | 'float64' | 'float16'
-  | 'int8' | 'int16' | 'int32' | 'int64'
-  | 'uint8' | 'uint16' | 'uint32' | 'uint64'
-  | 'bool' | 'string';
+  | 'float32'
+  | 'float64'
+  | 'float16'
+  | 'int8'
+  | 'int16'
+  | 'int32'
+  | 'int64'
+  | 'uint8'
+  | 'uint16'
+  | 'uint32'
+  | 'uint64'
+  | 'bool'
+  | 'string';
 
 /** Where a feature's value comes from: a column of the shard, or one scalar DuckDB expression over its row. */
 export type Source = { readonly column: string } | { readonly sql: string };
@@ -102,7 +111,10 @@ export type Feature =
 export type InputContract =
   | { readonly features: readonly Feature[] }
   /** The same values for every batch (a sampling rate, a zero state). `shape` may hold "N" once: the batch. */
-  | { readonly constant: number | string | boolean | readonly (number | string | boolean)[]; readonly shape: readonly (number | 'N')[] | undefined };
+  | {
+      readonly constant: number | string | boolean | readonly (number | string | boolean)[];
+      readonly shape: readonly (number | 'N')[] | undefined;
+    };
 
 /** What becomes of one output tensor. `undefined` in the map means: left out. */
 export interface OutputContract {

@@ -131,9 +131,7 @@ function resolveMissingText(file: FeatureFile, path: FieldPath): string | undefi
   return file.missing;
 }
 
-function resolveCategorical(
-  file: FeatureFile, kind: 'index' | 'oneHot', source: Source, path: FieldPath,
-): Feature {
+function resolveCategorical(file: FeatureFile, kind: 'index' | 'oneHot', source: Source, path: FieldPath): Feature {
   const categories = file[kind]!;
   const kindPath = [...path, kind];
   const seen = new Set<string | number>();

@@ -9,7 +9,9 @@ import type { Contract } from './contract.ts';
 export function contractHash(contract: Contract): string {
   const { version, inputs, outputs, keep } = contract;
   const ordered = outputs === undefined ? undefined : Object.entries(outputs);
-  return createHash('sha256').update(canonical({ version, inputs, outputs: ordered, keep })).digest('hex');
+  return createHash('sha256')
+    .update(canonical({ version, inputs, outputs: ordered, keep }))
+    .digest('hex');
 }
 
 /** JSON with sorted keys, without undefined members; NaN and -0 stay what they are. */

@@ -3,8 +3,14 @@ import { test } from 'node:test';
 import { findJsonFault } from './json.ts';
 
 const valid = [
-  '{}', '[]', ' [ 1 , -0.5e+3, true,false,null ] ', '{"a":{"a":[{}]}, "b":"\\u00e9\\n\\"/"}',
-  '"text"', '0', '-12', '\t1.5E-7\r\n',
+  '{}',
+  '[]',
+  ' [ 1 , -0.5e+3, true,false,null ] ',
+  '{"a":{"a":[{}]}, "b":"\\u00e9\\n\\"/"}',
+  '"text"',
+  '0',
+  '-12',
+  '\t1.5E-7\r\n',
 ];
 
 const faults: [text: string, line: number, column: number, what: RegExp][] = [

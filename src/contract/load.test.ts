@@ -39,7 +39,10 @@ test('a folder with tandem.json', () => {
 
 test('a folder with model.onnx alone, and a model file', () => {
   const folder = folderOf('alone', { 'model.onnx': 'model', 'other.onnx': 'model' });
-  for (const [modelPath, expected] of [[folder, 'model.onnx'], [join(folder, 'other.onnx'), 'other.onnx']] as const) {
+  for (const [modelPath, expected] of [
+    [folder, 'model.onnx'],
+    [join(folder, 'other.onnx'), 'other.onnx'],
+  ] as const) {
     const { contract, hasFile, text } = loadContract(modelPath);
     assert.deepEqual([hasFile, text], [false, '']);
     assert.deepEqual(contract, {
@@ -55,20 +58,50 @@ test('a folder with model.onnx alone, and a model file', () => {
 
 const contractText = '{ "model": "model.onnx", "inputs": {} }';
 const broken: [name: string, modelPath: () => string, code: ErrorCode, message: RegExp, remedy: RegExp][] = [
-  ['nothing there', () => join(folderOf('n1', { 'b.onnx': '', 'a.txt': '' }), 'c.onnx'), 'BAD_MODEL',
-    /^Expected the model folder or model file to be at .*c\.onnx, got nothing\.$/, /n1 holds a\.txt, b\.onnx\.$/],
+  [
+    'nothing there',
+    () => join(folderOf('n1', { 'b.onnx': '', 'a.txt': '' }), 'c.onnx'),
+    'BAD_MODEL',
+    /^Expected the model folder or model file to be at .*c\.onnx, got nothing\.$/,
+    /n1 holds a\.txt, b\.onnx\.$/,
+  ],
   ['no folder either', () => join(root, 'nowhere', 'c.onnx'), 'BAD_MODEL', /got nothing/, /no folder .*nowhere either/],
-  ['below a file', () => join(folderOf('n2', { 'a.txt': '' }), 'a.txt', 'c.onnx'), 'BAD_MODEL',
-    /got nothing/, /no folder/],
-  ['folder without a model', () => folderOf('n3', { 'b.onnx': '' }), 'BAD_MODEL',
-    /model file to be at .*n3.model\.onnx/, /holds b\.onnx\./],
+  [
+    'below a file',
+    () => join(folderOf('n2', { 'a.txt': '' }), 'a.txt', 'c.onnx'),
+    'BAD_MODEL',
+    /got nothing/,
+    /no folder/,
+  ],
+  [
+    'folder without a model',
+    () => folderOf('n3', { 'b.onnx': '' }),
+    'BAD_MODEL',
+    /model file to be at .*n3.model\.onnx/,
+    /holds b\.onnx\./,
+  ],
   ['empty folder', () => folderOf('n4', {}), 'BAD_MODEL', /model\.onnx, got nothing/, /holds nothing\./],
-  ['contract of a missing model', () => folderOf('n5', { 'tandem.json': contractText }), 'BAD_MODEL',
-    /model file to be at .*n5.model\.onnx/, /holds tandem\.json\./],
-  ['the contract itself', () => join(folderOf('n6', { 'tandem.json': contractText }), 'tandem.json'), 'BAD_MODEL',
-    /^Expected the model to be a folder or a model file/, /n6$/],
-  ['bad contract', () => folderOf('n7', { 'tandem.json': '{\n "model": model }' }), 'BAD_CONTRACT',
-    /line 2, column 11: expected a value, got `m`\.$/, /n7.tandem\.json$/],
+  [
+    'contract of a missing model',
+    () => folderOf('n5', { 'tandem.json': contractText }),
+    'BAD_MODEL',
+    /model file to be at .*n5.model\.onnx/,
+    /holds tandem\.json\./,
+  ],
+  [
+    'the contract itself',
+    () => join(folderOf('n6', { 'tandem.json': contractText }), 'tandem.json'),
+    'BAD_MODEL',
+    /^Expected the model to be a folder or a model file/,
+    /n6$/,
+  ],
+  [
+    'bad contract',
+    () => folderOf('n7', { 'tandem.json': '{\n "model": model }' }),
+    'BAD_CONTRACT',
+    /line 2, column 11: expected a value, got `m`\.$/,
+    /n7.tandem\.json$/,
+  ],
 ];
 
 test('a path that leads to no model', () => {
@@ -88,7 +121,7 @@ test('a long folder is listed in part', () => {
   assert.match(errorOf(folder).remedy!, /holds f00, .*, f19\.$/);
 });
 
-test('a model alone is fed by the columns of its inputs\' names', () => {
+test("a model alone is fed by the columns of its inputs' names", () => {
   const contract = contractFromModel('/models/m.onnx', [
     { name: 'age', elementType: 'float32', rowShape: [1] },
     { name: 'flat', elementType: 'int64', rowShape: [] },

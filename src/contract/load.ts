@@ -95,8 +95,11 @@ function readContract(contractPath: string): string {
 function parseJson(text: string): unknown {
   const fault = findJsonFault(text);
   if (fault === undefined) return JSON.parse(text);
-  throw new TandemError('BAD_CONTRACT', `Expected tandem.json to be valid JSON, got an error at line ${fault.line}, `
-    + `column ${fault.column}: expected ${fault.what}.`);
+  throw new TandemError(
+    'BAD_CONTRACT',
+    `Expected tandem.json to be valid JSON, got an error at line ${fault.line}, ` +
+      `column ${fault.column}: expected ${fault.what}.`,
+  );
 }
 
 function refuseNewerVersion(root: unknown): void {
@@ -147,7 +150,9 @@ function entriesOf(folder: string): Dirent[] {
 function listing(folder: string): string {
   const namesMax = 20;
   if (look(folder)?.isDirectory() !== true) return `There is no folder ${folder} either.`;
-  const names = entriesOf(folder).map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name)).sort();
+  const names = entriesOf(folder)
+    .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name))
+    .sort();
   const more = names.length > namesMax ? ` and ${names.length - namesMax} more` : '';
   const held = names.length === 0 ? 'nothing' : names.slice(0, namesMax).join(', ') + more;
   return `Give a model folder or a model file; ${folder} holds ${held}.`;

@@ -104,7 +104,8 @@ function checkColumnNames(file: ContractFile, outputs: Contract['outputs']): voi
 }
 
 function mapValues<From, To>(
-  record: Readonly<Record<string, From>>, change: (value: From, key: string) => To,
+  record: Readonly<Record<string, From>>,
+  change: (value: From, key: string) => To,
 ): Record<string, To> {
   return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value, key)]));
 }

@@ -27,7 +27,8 @@ const categories = z.union(
 
 const log1p = z.literal(true, 'true').describe('log(1 + x).');
 const bucketize = z
-  .array(finite, 'a list of numbers').min(1, 'a list that is not empty')
+  .array(finite, 'a list of numbers')
+  .min(1, 'a list that is not empty')
   .describe('Strictly increasing boundaries; the value becomes how many of them are <= x (numpy.digitize).');
 const standardize = strictObject('{ "mean": m, "std": s }', {
   mean: finite.describe('Subtracted from the value.'),
@@ -47,39 +48,62 @@ const step = strictObject('one step', {
 const bucketCount = 'a whole number from 1 to 2147483647';
 const feature = strictObject('one feature', {
   column: name.optional().describe('The column of the shard that the value comes from.'),
-  sql: name.optional()
+  sql: name
+    .optional()
     .describe('Instead of a column: one scalar DuckDB expression over the row, for example hour(date).'),
-  lengthOf: name.optional()
+  lengthOf: name
+    .optional()
     .describe('Instead of a column: a list column, whose number of values in the row is the value.'),
-  missing: z.union([finite, z.string('a string')], 'a number or a string').optional().describe(
-    'What a null becomes; without it a null makes the row bad. For numbers: a number, "nan" or "mean" (the mean of '
-    + 'standardize), put in before the steps. For index, oneHot, hash and text: a value, which is then looked up.',
-  ),
-  index: categories.optional()
+  missing: z
+    .union([finite, z.string('a string')], 'a number or a string')
+    .optional()
+    .describe(
+      'What a null becomes; without it a null makes the row bad. For numbers: a number, "nan" or "mean" (the mean of ' +
+        'standardize), put in before the steps. For index, oneHot, hash and text: a value, which is then looked up.',
+    ),
+  index: categories
+    .optional()
     .describe('Categories, all strings or all numbers; the value becomes its position in this list.'),
-  oneHot: categories.optional()
+  oneHot: categories
+    .optional()
     .describe('Categories, all strings or all numbers; the value becomes a 1 at its position among zeros.'),
-  hash: z.int(bucketCount).min(1, bucketCount).max(2 ** 31 - 1, bucketCount).optional()
+  hash: z
+    .int(bucketCount)
+    .min(1, bucketCount)
+    .max(2 ** 31 - 1, bucketCount)
+    .optional()
     .describe('Number of buckets: MurmurHash3 32 bit, seed 42, of the UTF-8 bytes, modulo this number.'),
   text: z.literal(true, 'true').optional().describe('The string itself, for string tensors.'),
-  list: z.union([z.literal(true, 'true'), z.int('a whole number').min(1, 'a whole number of at least 1')],
-    'true or the number of values in each list').optional()
+  list: z
+    .union(
+      [z.literal(true, 'true'), z.int('a whole number').min(1, 'a whole number of at least 1')],
+      'true or the number of values in each list',
+    )
+    .optional()
     .describe('A list column with this many values in each row; true: as many as its type or the tensor says.'),
-  unknown: z.enum(['error', 'zeros', 'last', 'own'], 'one of "error", "zeros", "last", "own"').optional().describe(
-    'What a value outside the categories becomes: "error" (default) a bad row, "zeros" all zeros (oneHot only), '
-    + '"last" the last category, "own" a category of its own after the last one.',
-  ),
-  dropLast: z.boolean('true or false').optional()
-    .describe('oneHot only: leaves out the last position (as Spark\'s OneHotEncoder does).'),
+  unknown: z
+    .enum(['error', 'zeros', 'last', 'own'], 'one of "error", "zeros", "last", "own"')
+    .optional()
+    .describe(
+      'What a value outside the categories becomes: "error" (default) a bad row, "zeros" all zeros (oneHot only), ' +
+        '"last" the last category, "own" a category of its own after the last one.',
+    ),
+  dropLast: z
+    .boolean('true or false')
+    .optional()
+    .describe("oneHot only: leaves out the last position (as Spark's OneHotEncoder does)."),
   log1p: log1p.optional(),
   bucketize: bucketize.optional(),
   standardize: standardize.optional(),
   minMax: minMax.optional(),
   clip: clip.optional(),
-  steps: z.array(step, 'a list of steps').optional().describe(
-    'Steps in an order of your own. Those given as keys apply in this one: '
-    + 'log1p, bucketize, standardize, minMax, clip.',
-  ),
+  steps: z
+    .array(step, 'a list of steps')
+    .optional()
+    .describe(
+      'Steps in an order of your own. Those given as keys apply in this one: ' +
+        'log1p, bucketize, standardize, minMax, clip.',
+    ),
 }).meta({
   id: 'feature',
   description: 'One or more neighbouring values of a row of the tensor, from one column or expression.',
@@ -88,22 +112,36 @@ const feature = strictObject('one feature', {
 
 const scalar = z.union([finite, z.string('a string'), z.boolean('true or false')], 'a number, a string, true or false');
 const constant = strictObject('a constant', {
-  constant: z.union([scalar, z.array(scalar, 'a list')], 'a value or a list of values')
+  constant: z
+    .union([scalar, z.array(scalar, 'a list')], 'a value or a list of values')
     .describe('The same for every batch. A single value fills the whole shape.'),
-  shape: z.array(
-    z.union([z.literal('N'), z.int('a whole number').min(0, 'a whole number of at least 0')], 'a whole number or "N"'),
-    'a list of dimensions',
-  ).optional().describe('Dimensions of the tensor; "N", at most once, stands for the rows of the batch.'),
+  shape: z
+    .array(
+      z.union(
+        [z.literal('N'), z.int('a whole number').min(0, 'a whole number of at least 0')],
+        'a whole number or "N"',
+      ),
+      'a list of dimensions',
+    )
+    .optional()
+    .describe('Dimensions of the tensor; "N", at most once, stands for the rows of the batch.'),
 }).meta({ id: 'constant', description: 'An input that no column feeds.' });
 
 const position = z.int('a whole number of at least 0').min(0, 'a whole number of at least 0');
 const output = strictObject('columns of one output', {
   column: name.optional().describe('Name of the column. Default: the name of the output.'),
-  columns: z.array(name, 'a list of names').min(1, 'a list that is not empty').optional()
+  columns: z
+    .array(name, 'a list of names')
+    .min(1, 'a list that is not empty')
+    .optional()
     .describe('Names of the columns, one for each selected position (or, without select, for each position).'),
-  select: z.union([position, z.array(position, 'a list').min(1, 'a list that is not empty')],
-    'a position or a list of positions').optional()
-    .describe('Which of a row\'s values become columns, counted from 0. Default: the whole row (a scalar or a list).'),
+  select: z
+    .union(
+      [position, z.array(position, 'a list').min(1, 'a list that is not empty')],
+      'a position or a list of positions',
+    )
+    .optional()
+    .describe("Which of a row's values become columns, counted from 0. Default: the whole row (a scalar or a list)."),
 }).meta({ id: 'output' });
 
 /** The whole of tandem.json. */
@@ -111,28 +149,39 @@ export const contractSchema = strictObject('the contract of a model', {
   $schema: z.string('a string').optional().describe('Where this JSON Schema lies, for editors.'),
   version: z.literal(1, '1').optional().describe('Version of this format.'),
   model: name.describe('The model file, relative to this one.'),
-  inputs: z.record(
-    z.string(),
-    z.union(
-      [z.array(feature, 'a list').min(1, 'a list that is not empty'), feature, constant],
-      'a feature, a list of features or a constant',
+  inputs: z
+    .record(
+      z.string(),
+      z.union(
+        [z.array(feature, 'a list').min(1, 'a list that is not empty'), feature, constant],
+        'a feature, a list of features or a constant',
+      ),
+      'an object: features by the name of the input',
+    )
+    .describe('What fills each input of the model. The order of features is their order in a row of the tensor.'),
+  outputs: z
+    .record(
+      z.string(),
+      z.union([output, name, z.literal(false, 'false')], 'a column name, an object or false'),
+      'an object: columns by the name of the output',
+    )
+    .optional()
+    .describe(
+      'What becomes of each output of the model; one that is not named or is false is left out. ' +
+        'Default: all, each under its own name.',
     ),
-    'an object: features by the name of the input',
-  ).describe('What fills each input of the model. The order of features is their order in a row of the tensor.'),
-  outputs: z.record(
-    z.string(),
-    z.union([output, name, z.literal(false, 'false')], 'a column name, an object or false'),
-    'an object: columns by the name of the output',
-  ).optional().describe(
-    'What becomes of each output of the model; one that is not named or is false is left out. '
-    + 'Default: all, each under its own name.',
-  ),
-  keep: z.array(name, 'a list of column names').optional()
+  keep: z
+    .array(name, 'a list of column names')
+    .optional()
     .describe('Columns of the shard that are copied beside the scores. Default: all of them.'),
   golden: strictObject('{ "tolerance": t }', {
-    tolerance: finite.min(0, 'at least 0').optional()
+    tolerance: finite
+      .min(0, 'at least 0')
+      .optional()
       .describe('How far a score may be from the known one. Default: 0.00001.'),
-  }).optional().describe('How golden.parquet, rows with known scores, is compared.'),
+  })
+    .optional()
+    .describe('How golden.parquet, rows with known scores, is compared.'),
 }).describe('Which columns feed which inputs of a model, and how; and what becomes of its outputs.');
 
 /** tandem.json once its form has been checked. */

@@ -16,10 +16,15 @@ for (const row of [0, 1, 2047, 2048, 2500, 4999]) {
     const here = new Workplace(t);
     here.writeModel(identityModel('float32'), plainContract);
     here.shard('a.parquet', shardWith('NULL', row, 5000), { rowGroupRows: 2048 });
-    await here.fails({
-      code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: Math.floor(row / 2048), row, column: 'x' },
-      message: /Expected column x .*got null/i, remedy: /missing/,
-    }, { batchSize: 700 });
+    await here.fails(
+      {
+        code: 'BAD_ROW',
+        place: { shard: 'a.parquet', rowGroup: Math.floor(row / 2048), row, column: 'x' },
+        message: /Expected column x .*got null/i,
+        remedy: /missing/,
+      },
+      { batchSize: 700 },
+    );
     assert.deepEqual(assertOnlyWholeShards(here.output), []);
   });
 }
@@ -29,7 +34,11 @@ test('a null in the second shard: the first one stays', async (t) => {
   here.writeModel(identityModel('float32'), plainContract);
   here.shard('1.parquet', 'SELECT i AS x FROM range(6000) rows(i)');
   here.shard('2.parquet', shardWith('NULL', 3333, 5000));
-  await here.fails({ code: 'BAD_ROW', place: { shard: '2.parquet', rowGroup: 0, row: 3333, column: 'x' }, message: /x/ });
+  await here.fails({
+    code: 'BAD_ROW',
+    place: { shard: '2.parquet', rowGroup: 0, row: 3333, column: 'x' },
+    message: /x/,
+  });
   assert.deepEqual(assertOnlyWholeShards(here.output), ['1.parquet']);
 });
 
@@ -39,9 +48,17 @@ for (const row of [5, 250_000, 529_999]) {
     here.writeModel(identityModel('float32'), plainContract);
     const groupRows = 30 * 2048;
     here.shard('a.parquet', shardWith('NULL', row, 530_000), { rowGroupRows: groupRows });
-    await here.fails({ code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: Math.floor(row / groupRows), row, column: 'x' }, message: /x/ }, {
-      threads: 2, batchSize: 1000,
-    });
+    await here.fails(
+      {
+        code: 'BAD_ROW',
+        place: { shard: 'a.parquet', rowGroup: Math.floor(row / groupRows), row, column: 'x' },
+        message: /x/,
+      },
+      {
+        threads: 2,
+        batchSize: 1000,
+      },
+    );
     assert.deepEqual(assertOnlyWholeShards(here.output), []);
   });
 }
@@ -58,10 +75,16 @@ for (const row of [0, 2, 1000, 4500]) {
   test(`a value that cannot be cast in an expression, at row ${row}`, async (t) => {
     const here = new Workplace(t);
     here.writeModel(identityModel('float32'), { inputs: { x: [{ sql: 'CAST(name AS DOUBLE)' }] } });
-    here.shard('a.parquet', `SELECT CASE WHEN i = ${row} THEN 'abc' ELSE i::VARCHAR END AS name FROM range(5000) rows(i)`, { rowGroupRows: 2048 });
+    here.shard(
+      'a.parquet',
+      `SELECT CASE WHEN i = ${row} THEN 'abc' ELSE i::VARCHAR END AS name FROM range(5000) rows(i)`,
+      { rowGroupRows: 2048 },
+    );
     await here.fails({
-      code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: Math.floor(row / 2048), row, column: 'sql CAST(name AS DOUBLE)' },
-      message: /Could not convert string 'abc'/, remedy: /TRY_CAST/,
+      code: 'BAD_ROW',
+      place: { shard: 'a.parquet', rowGroup: Math.floor(row / 2048), row, column: 'sql CAST(name AS DOUBLE)' },
+      message: /Could not convert string 'abc'/,
+      remedy: /TRY_CAST/,
     });
     assert.deepEqual(assertOnlyWholeShards(here.output), []);
   });
@@ -72,7 +95,9 @@ test('a value that cannot be cast behind many nulls, which are allowed', async (
   here.writeModel(identityModel('float32'), { inputs: { x: [{ sql: 'CAST(name AS DOUBLE)', missing: 0 }] } });
   here.shard('a.parquet', "SELECT CASE WHEN i = 4000 THEN 'abc' END AS name FROM range(5000) rows(i)");
   await here.fails({
-    code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: 0, row: 4000, column: 'sql CAST(name AS DOUBLE)' }, message: /'abc'/,
+    code: 'BAD_ROW',
+    place: { shard: 'a.parquet', rowGroup: 0, row: 4000, column: 'sql CAST(name AS DOUBLE)' },
+    message: /'abc'/,
   });
 });
 
@@ -80,20 +105,35 @@ test('a value that cannot be cast in a shard that threads share', async (t) => {
   const here = new Workplace(t);
   here.writeModel(identityModel('float32'), { inputs: { x: [{ sql: 'CAST(name AS DOUBLE)' }] }, keep: [] });
   here.shard('a.parquet', "SELECT CASE WHEN i = 400000 THEN 'abc' ELSE '1' END AS name FROM range(530000) rows(i)");
-  await here.fails({
-    code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: 3, row: 400_000, column: 'sql CAST(name AS DOUBLE)' }, message: /'abc'/,
-  }, { threads: 2 });
+  await here.fails(
+    {
+      code: 'BAD_ROW',
+      place: { shard: 'a.parquet', rowGroup: 3, row: 400_000, column: 'sql CAST(name AS DOUBLE)' },
+      message: /'abc'/,
+    },
+    { threads: 2 },
+  );
 });
 
 test('a list of the wrong length, in the list and in the array type', async (t) => {
   const here = new Workplace(t);
   here.writeModel(rowSumModel(3), { inputs: { x: [{ column: 'x' }] } });
-  here.shard('a.parquet', 'SELECT CASE WHEN i = 2100 THEN [1, 2] ELSE [i, 1, 1] END::FLOAT[] AS x FROM range(3000) rows(i)', { rowGroupRows: 2048 });
+  here.shard(
+    'a.parquet',
+    'SELECT CASE WHEN i = 2100 THEN [1, 2] ELSE [i, 1, 1] END::FLOAT[] AS x FROM range(3000) rows(i)',
+    { rowGroupRows: 2048 },
+  );
   await here.fails({
-    code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: 1, row: 2100, column: 'x' }, message: /Expected column x .*3.*got .*2/,
+    code: 'BAD_ROW',
+    place: { shard: 'a.parquet', rowGroup: 1, row: 2100, column: 'x' },
+    message: /Expected column x .*3.*got .*2/,
   });
   here.writeModel(rowSumModel(3), { inputs: { x: [{ column: 'x', list: 3 }] } });
-  await here.fails({ code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: 1, row: 2100, column: 'x' }, message: /3/ });
+  await here.fails({
+    code: 'BAD_ROW',
+    place: { shard: 'a.parquet', rowGroup: 1, row: 2100, column: 'x' },
+    message: /3/,
+  });
 });
 
 test('a null list, and a null within a list', async (t) => {
@@ -101,7 +141,11 @@ test('a null list, and a null within a list', async (t) => {
   here.writeModel(rowSumModel(2), { inputs: { x: [{ column: 'x' }] } });
   for (const bad of ['NULL', '[1, NULL]']) {
     here.shard('a.parquet', `SELECT CASE WHEN i = 77 THEN ${bad} ELSE [i, 1] END AS x FROM range(100) rows(i)`);
-    await here.fails({ code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: 0, row: 77, column: 'x' }, message: /null/i });
+    await here.fails({
+      code: 'BAD_ROW',
+      place: { shard: 'a.parquet', rowGroup: 0, row: 77, column: 'x' },
+      message: /null/i,
+    });
   }
 });
 
@@ -110,16 +154,22 @@ test('a category that is not listed, where that is an error', async (t) => {
   here.writeModel(identityModel('int64'), { inputs: { x: [{ column: 'origin', index: ['ATL', 'ORD'] }] } });
   here.shard('a.parquet', "SELECT CASE WHEN i = 9 THEN 'JFK' ELSE 'ORD' END AS origin FROM range(10) rows(i)");
   await here.fails({
-    code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: 0, row: 9, column: 'origin' },
-    message: /Expected column origin to be one of/, remedy: /unknown/,
+    code: 'BAD_ROW',
+    place: { shard: 'a.parquet', rowGroup: 0, row: 9, column: 'origin' },
+    message: /Expected column origin to be one of/,
+    remedy: /unknown/,
   });
 });
 
-test('a number that the input\'s type cannot hold', async (t) => {
+test("a number that the input's type cannot hold", async (t) => {
   const here = new Workplace(t);
   here.writeModel(identityModel('int8'), plainContract);
   here.shard('a.parquet', 'SELECT i AS x FROM range(300) rows(i)');
-  await here.fails({ code: 'BAD_ROW', place: { shard: 'a.parquet', rowGroup: 0, row: 128, column: 'x' }, message: /128/ });
+  await here.fails({
+    code: 'BAD_ROW',
+    place: { shard: 'a.parquet', rowGroup: 0, row: 128, column: 'x' },
+    message: /128/,
+  });
 });
 
 test('NaN from the model is a score like any other', async (t) => {

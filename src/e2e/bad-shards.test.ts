@@ -26,18 +26,33 @@ test('a run fails as its planning does, and makes no folder', async (t) => {
 test('a pattern that matches nothing', async (t) => {
   const here = place(t);
   here.shard('a.csv', shardSql);
-  await here.failsToPlan({ code: 'NO_SHARDS', place: {}, message: /Expected `.*\*\.parquet` to match Parquet files, got none/, remedy: /quotes/ }, {
-    shards: join(here.data, '*.parquet'),
-  });
+  await here.failsToPlan(
+    {
+      code: 'NO_SHARDS',
+      place: {},
+      message: /Expected `.*\*\.parquet` to match Parquet files, got none/,
+      remedy: /quotes/,
+    },
+    {
+      shards: join(here.data, '*.parquet'),
+    },
+  );
   await here.failsToPlan({ code: 'NO_SHARDS', place: {}, message: /data` to match Parquet files, got none/ });
-  await here.failsToPlan({ code: 'NO_SHARDS', place: {}, message: /nowhere/ }, { shards: [join(here.data, 'a.csv'), join(here.folder, 'nowhere')] });
+  await here.failsToPlan(
+    { code: 'NO_SHARDS', place: {}, message: /nowhere/ },
+    { shards: [join(here.data, 'a.csv'), join(here.folder, 'nowhere')] },
+  );
 });
 
 test('a file that is not Parquet', async (t) => {
   const here = place(t);
   here.shard('a.parquet', shardSql);
   writeFileSync(join(here.data, 'b.parquet'), 'x,y\n1,2\n');
-  await here.failsToPlan({ code: 'BAD_SHARD', place: { shard: 'b.parquet' }, message: /Expected a Parquet file, got a file that starts with "x,y/ });
+  await here.failsToPlan({
+    code: 'BAD_SHARD',
+    place: { shard: 'b.parquet' },
+    message: /Expected a Parquet file, got a file that starts with "x,y/,
+  });
 });
 
 test('an empty file', async (t) => {
@@ -61,20 +76,34 @@ for (const byteCount of [5, 1000, -1, -8, -100]) {
     const here = place(t);
     here.shard('a.parquet', shardSql);
     truncateShard(here.shard('b.parquet', shardSql), byteCount);
-    await here.failsToPlan({ code: 'BAD_SHARD', place: { shard: 'b.parquet' }, message: /cut off/, remedy: /Write it again/ });
+    await here.failsToPlan({
+      code: 'BAD_SHARD',
+      place: { shard: 'b.parquet' },
+      message: /cut off/,
+      remedy: /Write it again/,
+    });
   });
 }
 
 test('a footer that is damaged', async (t) => {
   const here = place(t);
   overwrite(here.shard('a.parquet', shardSql), -60, Buffer.alloc(40, 0xff));
-  await here.failsToPlan({ code: 'BAD_SHARD', place: { shard: 'a.parquet' }, message: /Expected the shard to be readable/ });
+  await here.failsToPlan({
+    code: 'BAD_SHARD',
+    place: { shard: 'a.parquet' },
+    message: /Expected the shard to be readable/,
+  });
 });
 
 test('an encrypted file', async (t) => {
   const here = place(t);
   writeEncryptedShard(join(here.data, 'a.parquet'), shardSql);
-  await here.failsToPlan({ code: 'BAD_SHARD', place: { shard: 'a.parquet' }, message: /got an encrypted Parquet file/, remedy: /Decrypt/ });
+  await here.failsToPlan({
+    code: 'BAD_SHARD',
+    place: { shard: 'a.parquet' },
+    message: /got an encrypted Parquet file/,
+    remedy: /Decrypt/,
+  });
 });
 
 test('a folder that is called like a shard', async (t) => {
@@ -90,7 +119,12 @@ for (const column of ['x', 'kept']) {
     here.shard('whole.parquet', 'SELECT i::FLOAT AS x, i AS kept FROM range(9000) rows(i)');
     corruptPage(here.shard('damaged.parquet', shardSql, { rowGroupRows: 2048 }), 3, column);
     here.shard('small.parquet', 'SELECT 1::FLOAT AS x, 1 AS kept');
-    await here.fails({ code: 'BAD_SHARD', place: { shard: 'damaged.parquet' }, message: /decompress/i, remedy: /damaged/ });
+    await here.fails({
+      code: 'BAD_SHARD',
+      place: { shard: 'damaged.parquet' },
+      message: /decompress/i,
+      remedy: /damaged/,
+    });
     assert.deepEqual(assertOnlyWholeShards(here.output), ['whole.parquet']);
     here.shard('damaged.parquet', shardSql);
     const result = await here.score();
@@ -128,36 +162,56 @@ test('a column that is missing in the second shard', async (t) => {
   here.shard('1.parquet', 'SELECT 1 AS a, 2 AS b');
   here.shard('2.parquet', 'SELECT 1 AS a, 2 AS c');
   await here.failsToPlan({
-    code: 'BAD_COLUMN', place: { shard: '2.parquet', column: 'b' },
-    message: /Expected column b in the shard, got none of that name/, remedy: /has: a, c/,
+    code: 'BAD_COLUMN',
+    place: { shard: '2.parquet', column: 'b' },
+    message: /Expected column b in the shard, got none of that name/,
+    remedy: /has: a, c/,
   });
-  await here.failsToPlan({ code: 'BAD_COLUMN', place: { shard: '2.parquet', column: 'b' }, message: /b/ }, { keep: ['a'] });
+  await here.failsToPlan(
+    { code: 'BAD_COLUMN', place: { shard: '2.parquet', column: 'b' }, message: /b/ },
+    { keep: ['a'] },
+  );
 });
 
 test('a kept column that is missing, in every shard and in the second one', async (t) => {
   const here = place(t);
   here.shard('1.parquet', 'SELECT 1 AS x, 2 AS b');
-  await here.failsToPlan({ code: 'BAD_COLUMN', place: { shard: '1.parquet', column: 'nowhere' },
-    message: /kept column nowhere/ }, { keep: ['nowhere'] });
+  await here.failsToPlan(
+    { code: 'BAD_COLUMN', place: { shard: '1.parquet', column: 'nowhere' }, message: /kept column nowhere/ },
+    { keep: ['nowhere'] },
+  );
   here.shard('2.parquet', 'SELECT 1 AS x, 2 AS c');
-  await here.failsToPlan({ code: 'BAD_COLUMN', place: { shard: '2.parquet', column: 'b' }, message: /kept column b/ }, { keep: ['b'] });
+  await here.failsToPlan(
+    { code: 'BAD_COLUMN', place: { shard: '2.parquet', column: 'b' }, message: /kept column b/ },
+    { keep: ['b'] },
+  );
 });
 
 test('a kept column that is named twice', async (t) => {
   const here = place(t);
   here.shard('1.parquet', 'SELECT 1 AS x');
-  await here.failsToPlan({ code: 'BAD_COLUMN', place: { shard: '1.parquet', column: 'x' },
-    message: /each kept column once/ }, { keep: ['x', 'X'] });
+  await here.failsToPlan(
+    { code: 'BAD_COLUMN', place: { shard: '1.parquet', column: 'x' }, message: /each kept column once/ },
+    { keep: ['x', 'X'] },
+  );
 });
 
 test('a column whose type cannot become a number', async (t) => {
   const here = place(t);
   here.shard('1.parquet', 'SELECT 1 AS x');
-  const others = [["'text'", 'VARCHAR'], ["DATE '2026-01-01'", 'DATE'], ["{'a': 1}", 'STRUCT(a INTEGER)'], ["encode('a')", 'BLOB']] as const;
+  const others = [
+    ["'text'", 'VARCHAR'],
+    ["DATE '2026-01-01'", 'DATE'],
+    ["{'a': 1}", 'STRUCT(a INTEGER)'],
+    ["encode('a')", 'BLOB'],
+  ] as const;
   for (const [sql, type] of others) {
     here.shard('2.parquet', `SELECT ${sql} AS x`);
-    const failure = await here.failsToPlan({ code: 'BAD_COLUMN', place: { shard: '2.parquet', column: 'x' },
-      message: /Expected x to be a number, got / });
+    const failure = await here.failsToPlan({
+      code: 'BAD_COLUMN',
+      place: { shard: '2.parquet', column: 'x' },
+      message: /Expected x to be a number, got /,
+    });
     assert.ok(failure.message.includes(type), failure.message);
   }
 });
@@ -168,38 +222,61 @@ test('a shard that is replaced by a longer one after planning', async (t) => {
   const second = here.shard('2.parquet', shardSql);
   const longer = here.shard('../longer.parquet', 'SELECT i::FLOAT AS x, i AS kept FROM range(7001) rows(i)');
   let replaced = false;
-  await here.fails({ code: 'TRANSIENT', place: { shard: '2.parquet' },
-    message: /Expected row 6999 to be the last one read.*got 7000/, remedy: /changed while it was read/ }, {
-    batchSize: 1,
-    onProgress: ({ phase }) => {
-      if (phase !== 'scoring' || replaced) return;
-      replaced = true;
-      copyFileSync(longer, second);
+  await here.fails(
+    {
+      code: 'TRANSIENT',
+      place: { shard: '2.parquet' },
+      message: /Expected row 6999 to be the last one read.*got 7000/,
+      remedy: /changed while it was read/,
     },
-    shards: [first, second],
-  });
+    {
+      batchSize: 1,
+      onProgress: ({ phase }) => {
+        if (phase !== 'scoring' || replaced) return;
+        replaced = true;
+        copyFileSync(longer, second);
+      },
+      shards: [first, second],
+    },
+  );
 });
 
 test('a shard that is written anew, with the same rows, while it is read', async (t) => {
   const here = place(t);
   const shard = here.shard('a.parquet', 'SELECT i::FLOAT AS x, i AS kept FROM range(40000) rows(i)');
-  await here.fails({ code: 'TRANSIENT', place: { shard: 'a.parquet' }, message: /the file has changed/, remedy: /run the same command again/ }, {
-    batchSize: 1,
-    onProgress: ({ phase }) => {
-      if (phase === 'scoring') utimesSync(shard, new Date(), new Date());
+  await here.fails(
+    {
+      code: 'TRANSIENT',
+      place: { shard: 'a.parquet' },
+      message: /the file has changed/,
+      remedy: /run the same command again/,
     },
-  });
+    {
+      batchSize: 1,
+      onProgress: ({ phase }) => {
+        if (phase === 'scoring') utimesSync(shard, new Date(), new Date());
+      },
+    },
+  );
   await here.score();
 });
 
 test('a shard that is cut off while it is read', async (t) => {
   const here = place(t);
-  const shard = here.shard('a.parquet', 'SELECT i::FLOAT AS x, random() AS kept FROM range(40000) rows(i)', { rowGroupRows: 2048 });
-  await here.fails({ code: 'BAD_SHARD', place: { shard: 'a.parquet' }, message: /Expected/ }, {
-    batchSize: 1,
-    onProgress: ({ phase }) => {
-      if (phase === 'scoring') truncateSync(shard, 5000);
-    },
+  const shard = here.shard('a.parquet', 'SELECT i::FLOAT AS x, random() AS kept FROM range(40000) rows(i)', {
+    rowGroupRows: 2048,
   });
-  assert.deepEqual(listFiles(here.output).filter((name) => name.endsWith('.parquet')), []);
+  await here.fails(
+    { code: 'BAD_SHARD', place: { shard: 'a.parquet' }, message: /Expected/ },
+    {
+      batchSize: 1,
+      onProgress: ({ phase }) => {
+        if (phase === 'scoring') truncateSync(shard, 5000);
+      },
+    },
+  );
+  assert.deepEqual(
+    listFiles(here.output).filter((name) => name.endsWith('.parquet')),
+    [],
+  );
 });

@@ -22,20 +22,28 @@ function names(): string[] {
 function place(t: { after(remove: () => void): void }): Workplace {
   const made = new Workplace(t);
   made.writeModel(identityModel('float32'), { inputs: { x: [{ column: 'x' }] } });
-  names().forEach((name, index) => made.shard(name, `SELECT (i + ${index})::FLOAT AS x FROM range(${rowCount}) rows(i)`));
+  names().forEach((name, index) =>
+    made.shard(name, `SELECT (i + ${index})::FLOAT AS x FROM range(${rowCount}) rows(i)`),
+  );
   return made;
 }
 
 /** When and as what each whole shard was written. */
 function stamps(here: Workplace, shards: readonly string[]): unknown[] {
-  return shards.flatMap((name) => [`_manifests/${name}.json`, name]).map((path) => {
-    const { mtimeMs, ino } = statSync(join(here.output, path));
-    return [path, mtimeMs, ino];
-  });
+  return shards
+    .flatMap((name) => [`_manifests/${name}.json`, name])
+    .map((path) => {
+      const { mtimeMs, ino } = statSync(join(here.output, path));
+      return [path, mtimeMs, ino];
+    });
 }
 
 /** The rest of a run into whose output these shards are whole. */
-async function finish(here: Workplace, whole: readonly string[], changes: Partial<ScoreOptions> = {}): Promise<string[]> {
+async function finish(
+  here: Workplace,
+  whole: readonly string[],
+  changes: Partial<ScoreOptions> = {},
+): Promise<string[]> {
   const before = stamps(here, whole);
   const warnings: string[] = [];
   const result = await here.score({ ...changes, onWarning: (text) => warnings.push(text) });
@@ -43,7 +51,12 @@ async function finish(here: Workplace, whole: readonly string[], changes: Partia
   assert.deepEqual([result.shardsSkipped, result.shards, result.rowsOut], [whole.length, left, left * rowCount]);
   assert.deepEqual(stamps(here, whole), before);
   assert.deepEqual(assertOnlyWholeShards(here.output), names());
-  names().forEach((name, index) => assert.deepEqual(columnOf(here.rows(name), 'y'), countTo(rowCount).map((row) => row + index)));
+  names().forEach((name, index) =>
+    assert.deepEqual(
+      columnOf(here.rows(name), 'y'),
+      countTo(rowCount).map((row) => row + index),
+    ),
+  );
   return warnings;
 }
 
@@ -55,7 +68,9 @@ for (const threads of [1, 2]) {
     const controller = new AbortController();
     let abortedMs = 0;
     const run = here.options({
-      threads, batchSize: 1, signal: controller.signal,
+      threads,
+      batchSize: 1,
+      signal: controller.signal,
       onProgress: ({ shardsDone }) => {
         if (shardsDone < 2 || abortedMs > 0) return;
         abortedMs = performance.now();
@@ -81,14 +96,23 @@ test('a shard that threads share, stopped in the middle, then finished', async (
   here.shard('a.parquet', 'SELECT i::FLOAT AS x FROM range(530000) rows(i)');
   const controller = new AbortController();
   let abortedMs = 0;
-  assertFailure(await caught(score(here.options({
-    threads: 2, batchSize: 4, signal: controller.signal,
-    onProgress: ({ rowsDone }) => {
-      if (rowsDone === 0 || abortedMs > 0) return;
-      abortedMs = performance.now();
-      controller.abort();
-    },
-  }))), stopped);
+  assertFailure(
+    await caught(
+      score(
+        here.options({
+          threads: 2,
+          batchSize: 4,
+          signal: controller.signal,
+          onProgress: ({ rowsDone }) => {
+            if (rowsDone === 0 || abortedMs > 0) return;
+            abortedMs = performance.now();
+            controller.abort();
+          },
+        }),
+      ),
+    ),
+    stopped,
+  );
   assert.ok(performance.now() - abortedMs < 2000);
   assert.deepEqual(assertOnlyWholeShards(here.output), []);
   assert.equal((await here.score({ threads: 2 })).rowsOut, 530_000);
@@ -136,7 +160,7 @@ test('killed in the middle, then finished', async (t) => {
   assert.equal(existsSync(join(here.output, '_inflight')), false);
 });
 
-test('killed between a shard\'s rename and its manifest, or in the middle of a manifest', async (t) => {
+test("killed between a shard's rename and its manifest, or in the middle of a manifest", async (t) => {
   const here = place(t);
   await here.score();
   for (const leave of [
@@ -167,13 +191,19 @@ test('a model that kills the process: whole shards stay, the next run names the 
   const warnings: string[] = [];
   const controller = new AbortController();
   // Going on would kill this process: it is stopped at the warning.
-  assertFailure(await caught(score({
-    ...options, signal: controller.signal,
-    onWarning: (text) => {
-      warnings.push(text);
-      controller.abort();
-    },
-  })), stopped);
+  assertFailure(
+    await caught(
+      score({
+        ...options,
+        signal: controller.signal,
+        onWarning: (text) => {
+          warnings.push(text);
+          controller.abort();
+        },
+      }),
+    ),
+    stopped,
+  );
   assert.equal(warnings.length, 1);
   assert.match(warnings[0]!, /died while it scored rows 7700 to 7799 of shard sub\/bad\.parquet/);
   assert.deepEqual(assertOnlyWholeShards(here.output), ['good.parquet']);

@@ -38,9 +38,11 @@ function typedShard(rowCount: number): string {
 
 /** Types of columns, in their order. */
 function typesOf(path: string, columns: readonly string[]): unknown[] {
-  return withConnection((connection) => connection.rows(
-    `SELECT column_type FROM (DESCRIBE SELECT ${columns.join(', ')} FROM read_parquet(${quotePath(path)}))`,
-  ).flat());
+  return withConnection((connection) =>
+    connection
+      .rows(`SELECT column_type FROM (DESCRIBE SELECT ${columns.join(', ')} FROM read_parquet(${quotePath(path)}))`)
+      .flat(),
+  );
 }
 
 /** The columns have the same types, and each row is in both files as often: EXCEPT gives nothing either way. */
@@ -48,10 +50,12 @@ function assertSameColumns(shard: string, output: string, columns: readonly stri
   assert.deepEqual(typesOf(output, columns), typesOf(shard, columns));
   const rowsOf = (path: string): string =>
     `SELECT file_row_number, ${columns.join(', ')} FROM read_parquet(${quotePath(path)}, file_row_number=true)`;
-  const [counts] = withConnection((connection) => connection.rows(
-    `SELECT (SELECT count(*) FROM ((${rowsOf(shard)}) EXCEPT ALL (${rowsOf(output)}))),
+  const [counts] = withConnection((connection) =>
+    connection.rows(
+      `SELECT (SELECT count(*) FROM ((${rowsOf(shard)}) EXCEPT ALL (${rowsOf(output)}))),
       (SELECT count(*) FROM ((${rowsOf(output)}) EXCEPT ALL (${rowsOf(shard)})))`,
-  ));
+    ),
+  );
   assert.deepEqual(counts, [0n, 0n]);
 }
 
@@ -72,14 +76,18 @@ test('all columns of a shard that threads share', async (t) => {
   place.writeModel(identityModel('float32'), copyContract);
   const columns = ['text', 'amount', 'list', 'moment', 'pair'];
   const selected = columns.map((name) => `${typedColumns[name]} AS ${name}`).join(', ');
-  const shard = place.shard('a.parquet', `SELECT i::FLOAT AS x, ${selected} FROM range(530000) rows(i)`, { rowGroupRows: 40 * 2048 });
+  const shard = place.shard('a.parquet', `SELECT i::FLOAT AS x, ${selected} FROM range(530000) rows(i)`, {
+    rowGroupRows: 40 * 2048,
+  });
   await place.score({ threads: 2 });
   const output = join(place.output, 'a.parquet');
   assert.deepEqual(typesOf(output, columns), typesOf(shard, columns));
-  const wrong = withConnection((connection) => connection.rows(
-    `SELECT count(*) FROM read_parquet(${quotePath(shard)}) AS a POSITIONAL JOIN read_parquet(${quotePath(output)}) AS b
+  const wrong = withConnection((connection) =>
+    connection.rows(
+      `SELECT count(*) FROM read_parquet(${quotePath(shard)}) AS a POSITIONAL JOIN read_parquet(${quotePath(output)}) AS b
     WHERE b.y IS DISTINCT FROM a.x OR ${columns.map((name) => `a.${name} IS DISTINCT FROM b.${name}`).join(' OR ')}`,
-  ));
+    ),
+  );
   assert.deepEqual(wrong, [[0n]]);
 });
 

@@ -34,7 +34,19 @@ test('every size around the batch, the vector and the row group comes out in ord
   place.writeModel(identityModel('float32'), copyContract);
   const batch = 1000;
   const vector = 2048;
-  const sizes = [0, 1, batch - 1, batch, batch + 1, vector - 1, vector, vector + 1, 2 * vector - 1, 2 * vector, 2 * vector + 1];
+  const sizes = [
+    0,
+    1,
+    batch - 1,
+    batch,
+    batch + 1,
+    vector - 1,
+    vector,
+    vector + 1,
+    2 * vector - 1,
+    2 * vector,
+    2 * vector + 1,
+  ];
   for (const size of sizes) place.shard(`rows-${size}.parquet`, countShard(size), { rowGroupRows: vector });
   const result = await place.score({ batchSize: batch });
   const total = sizes.reduce((sum, size) => sum + size, 0);
@@ -64,7 +76,10 @@ test('a batch size that is chosen during the run does not move rows', async (t) 
   place.writeModel(identityModel('float32'), copyContract);
   place.shard('a.parquet', countShard(300_000));
   const result = await place.score();
-  assert.ok(result.batchSize !== undefined && result.batchSize >= 256 && result.batchSize <= 8192, `${result.batchSize}`);
+  assert.ok(
+    result.batchSize !== undefined && result.batchSize >= 256 && result.batchSize <= 8192,
+    `${result.batchSize}`,
+  );
   assert.deepEqual(misplaced(join(place.output, 'a.parquet')), { rowCount: 300_000, wrong: 0 });
 });
 
@@ -99,7 +114,10 @@ test('split and whole shards in one run', async (t) => {
   place.shard('small.parquet', countShard(5));
   place.shard('empty.parquet', countShard(0));
   const plan = await planScore(place.options({ threads: 2 }));
-  assert.deepEqual(plan.shards.map((shard) => shard.mode), ['whole', 'split', 'split', 'whole']);
+  assert.deepEqual(
+    plan.shards.map((shard) => shard.mode),
+    ['whole', 'split', 'split', 'whole'],
+  );
   await place.score({ threads: 2 });
   assert.deepEqual(misplaced(join(place.output, 'large.parquet')), { rowCount: 530_000, wrong: 0 });
   assert.deepEqual(misplaced(join(place.output, 'larger.parquet')), { rowCount: 800_000, wrong: 0 });
@@ -113,7 +131,9 @@ function writeTinyRowGroups(path: string, groups: number, groupRows: number): vo
     let group = 0;
     const values = new Float32Array(groupRows);
     const source = registerTableFunction(
-      connection, 'tiny', [{ name: 'x', type: duckDbType.FLOAT, arrayLength: undefined }],
+      connection,
+      'tiny',
+      [{ name: 'x', type: duckDbType.FLOAT, arrayLength: undefined }],
       () => {
         if (group === groups) return { rowCount: 0, columns: [] };
         for (let row = 0; row < groupRows; row++) values[row] = group * groupRows + row;
@@ -145,7 +165,12 @@ test('shards in nested folders keep their relative names', async (t) => {
   names.forEach((name, index) => place.shard(name, `SELECT i AS a, ${index} AS b FROM range(10) rows(i)`));
   await place.score({ shards: join(place.data, '**/*.parquet') });
   assert.deepEqual(assertOnlyWholeShards(place.output), names);
-  names.forEach((name, index) => assert.deepEqual(columnOf(place.rows(name), 'y'), countTo(10).map((row) => row + index)));
+  names.forEach((name, index) =>
+    assert.deepEqual(
+      columnOf(place.rows(name), 'y'),
+      countTo(10).map((row) => row + index),
+    ),
+  );
 });
 
 test('one file, and a file whose name does not end in .parquet', async (t) => {

@@ -6,17 +6,27 @@ import { test } from 'node:test';
 import type { ElementType } from '../contract/contract.ts';
 import { quotePath } from '../engines/duckdb/database.ts';
 import {
-  defaultInputModel, externalDataModel, identityModel, mixedInputsModel, rowSumModel, scoreMixed, stateModel,
-  type MixedClassifier, type MixedRow,
+  defaultInputModel,
+  externalDataModel,
+  identityModel,
+  mixedInputsModel,
+  rowSumModel,
+  scoreMixed,
+  stateModel,
+  type MixedClassifier,
+  type MixedRow,
 } from '../testing/models.ts';
 import { rawBytes } from '../testing/onnx.ts';
 import { withConnection } from '../testing/shards.ts';
 import { columnOf, countTo, Workplace, type Row } from './workplace.ts';
 
 function typeOf(path: string, column: string): unknown {
-  return withConnection((connection) => connection.rows(
-    `SELECT column_type FROM (DESCRIBE SELECT * FROM read_parquet(${quotePath(path)})) WHERE column_name = '${column}'`,
-  )[0]?.[0]);
+  return withConnection(
+    (connection) =>
+      connection.rows(
+        `SELECT column_type FROM (DESCRIBE SELECT * FROM read_parquet(${quotePath(path)})) WHERE column_name = '${column}'`,
+      )[0]?.[0],
+  );
 }
 
 interface TypeCase {
@@ -29,26 +39,47 @@ interface TypeCase {
 }
 
 const typeCases: readonly TypeCase[] = [
-  { elementType: 'float32', column: 'FLOAT', sql: ['0.1::DOUBLE', '-1', "'inf'::DOUBLE"], values: [Math.fround(0.1), -1, Infinity] },
+  {
+    elementType: 'float32',
+    column: 'FLOAT',
+    sql: ['0.1::DOUBLE', '-1', "'inf'::DOUBLE"],
+    values: [Math.fround(0.1), -1, Infinity],
+  },
   { elementType: 'float64', column: 'DOUBLE', sql: ['0.1::DOUBLE', '1e300', '-1'], values: [0.1, 1e300, -1] },
-  { elementType: 'float16', column: 'FLOAT', sql: ['0.1::DOUBLE', '65504', '-2'], values: [0.0999755859375, 65504, -2] },
+  {
+    elementType: 'float16',
+    column: 'FLOAT',
+    sql: ['0.1::DOUBLE', '65504', '-2'],
+    values: [0.0999755859375, 65504, -2],
+  },
   { elementType: 'int8', column: 'TINYINT', sql: ['-128', '127', '0'], values: [-128, 127, 0] },
   { elementType: 'int16', column: 'SMALLINT', sql: ['-32768', '32767', '0'], values: [-32768, 32767, 0] },
-  { elementType: 'int32', column: 'INTEGER', sql: ['-2147483648', '2147483647', '0'], values: [-2147483648, 2147483647, 0] },
   {
-    elementType: 'int64', column: 'BIGINT', sql: ['(-9223372036854775807 - 1)::BIGINT', '9223372036854775807', '9007199254740993'],
+    elementType: 'int32',
+    column: 'INTEGER',
+    sql: ['-2147483648', '2147483647', '0'],
+    values: [-2147483648, 2147483647, 0],
+  },
+  {
+    elementType: 'int64',
+    column: 'BIGINT',
+    sql: ['(-9223372036854775807 - 1)::BIGINT', '9223372036854775807', '9007199254740993'],
     values: [-9223372036854775808n, 9223372036854775807n, 9007199254740993n],
   },
   { elementType: 'uint8', column: 'UTINYINT', sql: ['0', '255', '7'], values: [0, 255, 7] },
   { elementType: 'uint16', column: 'USMALLINT', sql: ['0', '65535', '7'], values: [0, 65535, 7] },
   { elementType: 'uint32', column: 'UINTEGER', sql: ['0', '4294967295', '7'], values: [0, 4294967295, 7] },
   {
-    elementType: 'uint64', column: 'UBIGINT', sql: ['0::UBIGINT', '18446744073709551615', '9007199254740993'],
+    elementType: 'uint64',
+    column: 'UBIGINT',
+    sql: ['0::UBIGINT', '18446744073709551615', '9007199254740993'],
     values: [0n, 18446744073709551615n, 9007199254740993n],
   },
   { elementType: 'bool', column: 'BOOLEAN', sql: ['true', 'false', 'true'], values: [1, 0, 1] },
   {
-    elementType: 'string', column: 'VARCHAR', sql: ["'a'", "''", "'日本 é 😀, longer than twelve bytes'"],
+    elementType: 'string',
+    column: 'VARCHAR',
+    sql: ["'a'", "''", "'日本 é 😀, longer than twelve bytes'"],
     values: ['a', '', '日本 é 😀, longer than twelve bytes'],
   },
 ];
@@ -81,17 +112,30 @@ test('without tandem.json a list column fills an input of its length', async (t)
   place.writeModel(rowSumModel(3));
   place.shard('a.parquet', 'SELECT [i, 10, 0.5]::FLOAT[] AS x FROM range(2500) rows(i)');
   await place.score({ keep: [] });
-  assert.deepEqual(columnOf(place.rows('a.parquet'), 'y'), countTo(2500).map((row) => row + 10.5));
+  assert.deepEqual(
+    columnOf(place.rows('a.parquet'), 'y'),
+    countTo(2500).map((row) => row + 10.5),
+  );
 });
 
 const classifier: MixedClassifier = {
-  countries: ['de', 'fr', 'jp'], labels: ['stays', 'leaves'],
+  countries: ['de', 'fr', 'jp'],
+  labels: ['stays', 'leaves'],
   // No row lies on the line between the classes.
-  coefficients: [[0.0113, -0.2, 0.5, 0.1, 0, -0.3], [-0.0217, 0.3, -0.5, 0, 0.2, 0.1]], intercepts: [0.1037, -0.1],
+  coefficients: [
+    [0.0113, -0.2, 0.5, 0.1, 0, -0.3],
+    [-0.0217, 0.3, -0.5, 0, 0.2, 0.1],
+  ],
+  intercepts: [0.1037, -0.1],
 };
 
 function mixedRow(index: number): MixedRow {
-  return { age: index % 90, visits: index % 11, member: index % 3 === 0, country: ['de', 'fr', 'jp', 'nowhere'][index % 4]! };
+  return {
+    age: index % 90,
+    visits: index % 11,
+    member: index % 3 === 0,
+    country: ['de', 'fr', 'jp', 'nowhere'][index % 4]!,
+  };
 }
 
 const mixedShard = `SELECT i % 90 AS age, i % 11 AS visits, i % 3 = 0 AS member, ['de', 'fr', 'jp', 'nowhere'][i % 4 + 1] AS country
@@ -107,7 +151,10 @@ function assertMixed(rows: readonly Row[], model: MixedClassifier): void {
   });
 }
 
-for (const labels of [['stays', 'leaves'], [7, 9]] as const) {
+for (const labels of [
+  ['stays', 'leaves'],
+  [7, 9],
+] as const) {
   test(`many named inputs of mixed types, labels ${labels.join(' and ')}, probabilities as a list`, async (t) => {
     const place = new Workplace(t);
     const model: MixedClassifier = { ...classifier, labels: [...labels] as string[] | number[] };
@@ -115,7 +162,10 @@ for (const labels of [['stays', 'leaves'], [7, 9]] as const) {
     place.shard('a.parquet', mixedShard);
     await place.score({ keep: ['country'] });
     assertMixed(place.rows('a.parquet'), model);
-    assert.equal(typeOf(join(place.output, 'a.parquet'), 'label'), typeof labels[0] === 'string' ? 'VARCHAR' : 'BIGINT');
+    assert.equal(
+      typeOf(join(place.output, 'a.parquet'), 'label'),
+      typeof labels[0] === 'string' ? 'VARCHAR' : 'BIGINT',
+    );
   });
 }
 
@@ -124,7 +174,9 @@ const mixedInputs = Object.fromEntries(['age', 'visits', 'member', 'country'].ma
 test('one selected probability, several of them with names, and an output that is left out', async (t) => {
   const place = new Workplace(t);
   place.writeModel(mixedInputsModel(classifier), {
-    inputs: mixedInputs, outputs: { label: false, probabilities: { column: 'p', select: 1 } }, keep: [],
+    inputs: mixedInputs,
+    outputs: { label: false, probabilities: { column: 'p', select: 1 } },
+    keep: [],
   });
   place.shard('a.parquet', mixedShard);
   await place.score({ batchSize: 700 });
@@ -132,7 +184,11 @@ test('one selected probability, several of them with names, and an output that i
   const single = place.rows('a.parquet');
   assert.deepEqual(Object.keys(single[0]!), ['p']);
   single.forEach((row, index) => assert.ok(Math.abs((row['p'] as number) - expected[index]![1]!) < 1e-6));
-  place.writeContract({ inputs: mixedInputs, outputs: { probabilities: { columns: ['leaves', 'stays'], select: [1, 0] } }, keep: [] });
+  place.writeContract({
+    inputs: mixedInputs,
+    outputs: { probabilities: { columns: ['leaves', 'stays'], select: [1, 0] } },
+    keep: [],
+  });
   await place.score({ overwrite: true });
   const both = place.rows('a.parquet');
   assert.deepEqual(Object.keys(both[0]!), ['leaves', 'stays']);
@@ -145,14 +201,18 @@ test('one selected probability, several of them with names, and an output that i
 test('a selected position of a shard that threads share', async (t) => {
   const place = new Workplace(t);
   place.writeModel(identityModel('int64', ['N', 3]), {
-    inputs: { x: [{ column: 'a' }, { column: 'b' }, { column: 'c' }] }, outputs: { y: { columns: ['last', 'first'], select: [2, 0] } }, keep: [],
+    inputs: { x: [{ column: 'a' }, { column: 'b' }, { column: 'c' }] },
+    outputs: { y: { columns: ['last', 'first'], select: [2, 0] } },
+    keep: [],
   });
   place.shard('a.parquet', 'SELECT i AS a, -i AS b, 3 * i AS c FROM range(530000) rows(i)');
   await place.score({ threads: 2 });
-  const [counts] = withConnection((connection) => connection.rows(
-    `SELECT count(*), count(*) FILTER (first = file_row_number AND last = 3 * file_row_number)
+  const [counts] = withConnection((connection) =>
+    connection.rows(
+      `SELECT count(*), count(*) FILTER (first = file_row_number AND last = 3 * file_row_number)
     FROM read_parquet(${quotePath(join(place.output, 'a.parquet'))}, file_row_number=true)`,
-  ));
+    ),
+  );
   assert.deepEqual(counts, [530_000n, 530_000n]);
 });
 
@@ -162,7 +222,10 @@ for (const rowCount of [1, 3, 4, 5, 4100]) {
     place.writeModel(rowSumModel(2, 4), { inputs: { x: [{ column: 'a' }, { column: 'b' }] }, keep: [] });
     place.shard('a.parquet', `SELECT i AS a, 1 AS b FROM range(${rowCount}) rows(i)`);
     await place.score();
-    assert.deepEqual(columnOf(place.rows('a.parquet'), 'y'), countTo(rowCount).map((row) => row + 1));
+    assert.deepEqual(
+      columnOf(place.rows('a.parquet'), 'y'),
+      countTo(rowCount).map((row) => row + 1),
+    );
   });
 }
 
@@ -174,11 +237,15 @@ test('constants: a scalar, and a state with the batch on another axis', async (t
       state: { constant: 0.5, shape: [2, 'N', 4] },
       rate: { constant: 4 },
     },
-    outputs: { y: 'y' }, keep: [],
+    outputs: { y: 'y' },
+    keep: [],
   });
   place.shard('a.parquet', 'SELECT i AS a, 2 AS b FROM range(2500) rows(i)');
   await place.score({ batchSize: 999 });
-  assert.deepEqual(columnOf(place.rows('a.parquet'), 'y'), countTo(2500).map((row) => (row + 2 + 4) / 4));
+  assert.deepEqual(
+    columnOf(place.rows('a.parquet'), 'y'),
+    countTo(2500).map((row) => (row + 2 + 4) / 4),
+  );
 });
 
 test('an input with a default: left alone, as a constant', async (t) => {
@@ -186,15 +253,24 @@ test('an input with a default: left alone, as a constant', async (t) => {
   place.writeModel(defaultInputModel(3), { inputs: { x: [{ column: 'x' }] }, keep: [] });
   place.shard('a.parquet', 'SELECT i AS x FROM range(10) rows(i)');
   await place.score();
-  assert.deepEqual(columnOf(place.rows('a.parquet'), 'y'), countTo(10).map((row) => 3 * row));
+  assert.deepEqual(
+    columnOf(place.rows('a.parquet'), 'y'),
+    countTo(10).map((row) => 3 * row),
+  );
   place.writeContract({ inputs: { x: [{ column: 'x' }], factor: { constant: 5 } }, keep: [] });
   await place.score({ overwrite: true });
-  assert.deepEqual(columnOf(place.rows('a.parquet'), 'y'), countTo(10).map((row) => 5 * row));
+  assert.deepEqual(
+    columnOf(place.rows('a.parquet'), 'y'),
+    countTo(10).map((row) => 5 * row),
+  );
 });
 
 test('weights in a file beside the model', async (t) => {
   const place = new Workplace(t);
-  place.writeModel(externalDataModel([10, 20], 'weights.data'), { inputs: { x: [{ column: 'a' }, { column: 'b' }] }, keep: [] });
+  place.writeModel(externalDataModel([10, 20], 'weights.data'), {
+    inputs: { x: [{ column: 'a' }, { column: 'b' }] },
+    keep: [],
+  });
   writeFileSync(join(place.model, 'weights.data'), rawBytes('float32', [10, 20]));
   place.shard('a.parquet', 'SELECT i AS a, i AS b FROM range(3) rows(i)');
   await place.score();
@@ -217,15 +293,21 @@ test('features of many kinds side by side', async (t) => {
     },
     keep: [],
   });
-  place.shard('a.parquet', `SELECT * FROM (VALUES
+  place.shard(
+    'a.parquet',
+    `SELECT * FROM (VALUES
     (125.0, TIMESTAMP '2026-01-01 06:00:00', 'ATL', 1, [1, 2]::FLOAT[2], ['a']),
     (NULL, TIMESTAMP '2026-01-01 12:30:00', 'ORD', 2, [3, 4]::FLOAT[2], []),
     (900.0, TIMESTAMP '2026-01-01 18:59:59', 'JFK', 3, [5, 6]::FLOAT[2], ['a', NULL, 'c'])
-  ) AS t(distance, moment, origin, code, pair, tags)`);
+  ) AS t(distance, moment, origin, code, pair, tags)`,
+  );
   await place.score();
-  assert.deepEqual(columnOf(place.rows('a.parquet'), 'y').map((list) => JSON.parse(String(list)) as number[]), [
-    [0.5, 0.25, 1, 0, 0, 1, 1, 2, 1],
-    [0, 0.5, 0, 1, 1, 0, 3, 4, 0],
-    [1, 0.75, 0, 0, 2, 0, 5, 6, 3],
-  ]);
+  assert.deepEqual(
+    columnOf(place.rows('a.parquet'), 'y').map((list) => JSON.parse(String(list)) as number[]),
+    [
+      [0.5, 0.25, 1, 0, 0, 1, 1, 2, 1],
+      [0, 0.5, 0, 1, 1, 0, 3, 4, 0],
+      [1, 0.75, 0, 0, 2, 0, 5, 6, 3],
+    ],
+  );
 });

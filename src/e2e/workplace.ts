@@ -99,7 +99,10 @@ export interface Failure {
 }
 
 export async function caught(run: Promise<unknown>): Promise<TandemError> {
-  const error: unknown = await run.then(() => undefined, (thrown: unknown) => thrown);
+  const error: unknown = await run.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
   if (error === undefined) throw new assert.AssertionError({ message: 'Expected the run to fail, it succeeded.' });
   assert.ok(error instanceof TandemError, String(error));
   return error;
@@ -143,7 +146,10 @@ export function assertOnlyWholeShards(folder: string): string[] {
     allowed.add(name).add(path);
   }
   assertReadable(outputs);
-  assert.deepEqual(listFiles(folder).filter((path) => !allowed.has(path)), []);
+  assert.deepEqual(
+    listFiles(folder).filter((path) => !allowed.has(path)),
+    [],
+  );
   return manifests.map(([, manifest]) => manifest.shard.name).sort();
 }
 
@@ -152,7 +158,9 @@ function assertReadable(outputs: readonly { readonly path: string; readonly rowC
   if (outputs.length === 0) return;
   withConnection((connection) => {
     for (const { path, rowCount } of outputs) {
-      const [[read] = []] = connection.rows(`SELECT count(hash(shard)) FROM read_parquet(${quotePath(path)}, hive_partitioning=false) AS shard`);
+      const [[read] = []] = connection.rows(
+        `SELECT count(hash(shard)) FROM read_parquet(${quotePath(path)}, hive_partitioning=false) AS shard`,
+      );
       assert.equal(Number(read), rowCount, path);
     }
   });

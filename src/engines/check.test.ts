@@ -31,13 +31,24 @@ struct OrtApi {
 struct Later { ORT_API2_STATUS(NotOurs, int a); };
 `;
 const table = ['CreateStatus', 'Run', 'Nothing', 'ReleaseSession', 'ReleaseOther', 'GetBuildInfoString', 'GetNode'];
-const bound = [{ name: 'Run', parameterCount: 5 }, { name: 'ReleaseSession', parameterCount: 1 }];
+const bound = [
+  { name: 'Run', parameterCount: 5 },
+  { name: 'ReleaseSession', parameterCount: 1 },
+];
 
 test('struct OrtApi is read in all its forms', () => {
-  assert.deepEqual(parseOrtApi(ortHeader).map(({ name, parameterCount }) => [name, parameterCount]), [
-    ['CreateStatus', 2], ['Run', 5], ['Nothing', 0], ['ReleaseSession', 1], ['ReleaseOther', 1],
-    ['GetBuildInfoString', 0], ['GetNode', 1],
-  ]);
+  assert.deepEqual(
+    parseOrtApi(ortHeader).map(({ name, parameterCount }) => [name, parameterCount]),
+    [
+      ['CreateStatus', 2],
+      ['Run', 5],
+      ['Nothing', 0],
+      ['ReleaseSession', 1],
+      ['ReleaseOther', 1],
+      ['GetBuildInfoString', 0],
+      ['GetNode', 1],
+    ],
+  );
   assert.equal(parseOrtApiVersion(ortHeader), 3);
   assert.throws(() => parseOrtApi('struct Other {};'), /struct OrtApi/);
   assert.throws(() => parseOrtApi('struct OrtApi {\n int x;\n};'), /int x/);
@@ -45,7 +56,9 @@ test('struct OrtApi is read in all its forms', () => {
 
 test('differences between table and header are named', () => {
   const wrongOf = (names: readonly string[], functions = bound) =>
-    compareOrtHeader(ortHeader, names, functions).filter((line) => !line.ok).map((line) => [line.check, line.found]);
+    compareOrtHeader(ortHeader, names, functions)
+      .filter((line) => !line.ok)
+      .map((line) => [line.check, line.found]);
   assert.deepEqual(wrongOf(table), []);
   assert.deepEqual(wrongOf(table.slice(0, 5)), [], 'the header may be newer');
   assert.deepEqual(wrongOf([...table, 'Newer']), [], 'or older');
@@ -53,11 +66,14 @@ test('differences between table and header are named', () => {
   assert.deepEqual(wrongOf([...table, 'Newer'], [newer]), [['only in the table', '1, from Newer']]);
   const swapped = table.with(0, 'Run').with(1, 'CreateStatus');
   assert.deepEqual(wrongOf(swapped), [
-    ['function 0', 'table Run, header CreateStatus'], ['function 1', 'table CreateStatus, header Run'],
+    ['function 0', 'table Run, header CreateStatus'],
+    ['function 1', 'table CreateStatus, header Run'],
     ['order in the header', '5 of 7, API version 3'],
   ]);
-  assert.deepEqual(wrongOf(table, [{ name: 'Run', parameterCount: 4 }]),
-    [['Run', 'table 4 parameters, header 5'], ['parameters in the header', '0 of 1']]);
+  assert.deepEqual(wrongOf(table, [{ name: 'Run', parameterCount: 4 }]), [
+    ['Run', 'table 4 parameters, header 5'],
+    ['parameters in the header', '0 of 1'],
+  ]);
 });
 
 test('parameters of duckdb.h are counted', () => {
@@ -71,15 +87,27 @@ DUCKDB_C_API duckdb_data_chunk duckdb_fetch_chunk(duckdb_result result);
 DUCKDB_C_API void duckdb_vector_assign_string_element_len(duckdb_vector vector, idx_t index, const char *str,
                                                           idx_t str_len);
 `;
-  assert.deepEqual(parseDuckDbHeader(header).map(({ name, parameterCount }) => [name, parameterCount]),
-    [['duckdb_library_version', 0], ['duckdb_fetch_chunk', 1], ['duckdb_vector_assign_string_element_len', 4]]);
-  const wrong = [{ name: 'duckdb_fetch_chunk', parameterCount: 2 }, { name: 'duckdb_gone', parameterCount: 0 }];
+  assert.deepEqual(
+    parseDuckDbHeader(header).map(({ name, parameterCount }) => [name, parameterCount]),
+    [
+      ['duckdb_library_version', 0],
+      ['duckdb_fetch_chunk', 1],
+      ['duckdb_vector_assign_string_element_len', 4],
+    ],
+  );
+  const wrong = [
+    { name: 'duckdb_fetch_chunk', parameterCount: 2 },
+    { name: 'duckdb_gone', parameterCount: 0 },
+  ];
   const lines = compareDuckDbHeader(header, wrong);
-  assert.deepEqual(lines.map((line) => [line.check, line.found, line.ok]), [
-    ['duckdb_fetch_chunk', 'table 2 parameters, header 1', false],
-    ['duckdb_gone', 'table 0 parameters, header no such function', false],
-    ['parameters in the header', '0 of 2', false],
-  ]);
+  assert.deepEqual(
+    lines.map((line) => [line.check, line.found, line.ok]),
+    [
+      ['duckdb_fetch_chunk', 'table 2 parameters, header 1', false],
+      ['duckdb_gone', 'table 0 parameters, header no such function', false],
+      ['parameters in the header', '0 of 2', false],
+    ],
+  );
 });
 
 test('what we bind knows its parameters', () => {

@@ -16,7 +16,9 @@ import { selfTest, type SelfTestLine } from './selftest.ts';
 
 /** What a header says against what we have; one line per difference, or one that says there is none. */
 export function compareOrtHeader(
-  header: string, table: readonly string[], bound: readonly Declaration[],
+  header: string,
+  table: readonly string[],
+  bound: readonly Declaration[],
 ): SelfTestLine[] {
   const declared = parseOrtApi(header);
   const lines: SelfTestLine[] = [];
@@ -45,7 +47,9 @@ export function compareDuckDbHeader(header: string, bound: readonly Declaration[
 }
 
 function compareParameters(
-  engine: SelfTestLine['engine'], declared: readonly Declaration[], bound: readonly Declaration[],
+  engine: SelfTestLine['engine'],
+  declared: readonly Declaration[],
+  bound: readonly Declaration[],
 ): SelfTestLine[] {
   const countOf = new Map(declared.map((declaration) => [declaration.name, declaration.parameterCount]));
   const wrong = bound.filter(({ name, parameterCount }) => countOf.get(name) !== parameterCount);
@@ -68,12 +72,22 @@ export function boundFunctions(functions: object): Declaration[] {
 /** The lines as an aligned table. */
 export function formatLines(lines: readonly SelfTestLine[]): string {
   const foundWidthMax = 70;
-  const cells = [['engine', 'check', 'found', ''], ...lines.map(({ engine, check, found, ok }) => {
-    const shown = ok && found.length > foundWidthMax ? `${found.slice(0, foundWidthMax - 3)}...` : found;
-    return [engine, check, shown, ok ? 'ok' : 'WRONG'];
-  })];
+  const cells = [
+    ['engine', 'check', 'found', ''],
+    ...lines.map(({ engine, check, found, ok }) => {
+      const shown = ok && found.length > foundWidthMax ? `${found.slice(0, foundWidthMax - 3)}...` : found;
+      return [engine, check, shown, ok ? 'ok' : 'WRONG'];
+    }),
+  ];
   const widths = [0, 1, 2].map((index) => Math.max(...cells.map((row) => row[index]!.length)));
-  return cells.map((row) => row.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join('  ').trimEnd()).join('\n');
+  return cells
+    .map((row) =>
+      row
+        .map((cell, index) => cell.padEnd(widths[index] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 function readHeader(path: string): string {

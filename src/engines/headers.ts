@@ -25,9 +25,10 @@ export function parseOrtApiVersion(header: string): number | undefined {
 function parseOrtMember(text: string): Declaration {
   const release = /ORT_CLASS_RELEASE\s*\(\s*(\w+)\s*\)/.exec(text);
   if (release !== null) return { name: `Release${release[1]}`, parameterCount: 1 };
-  const match = /^\s*ORT_API2_STATUS\s*\(\s*(\w+)\s*,?/.exec(text)
-    ?? /^\s*ORT_API_T\s*\(\s*[\w\s*]+,\s*(\w+)\s*,?/.exec(text)
-    ?? /^[\w\s*]*\(\s*ORT_API_CALL\s*\*\s*(\w+)\s*\)\s*\(/.exec(text);
+  const match =
+    /^\s*ORT_API2_STATUS\s*\(\s*(\w+)\s*,?/.exec(text) ??
+    /^\s*ORT_API_T\s*\(\s*[\w\s*]+,\s*(\w+)\s*,?/.exec(text) ??
+    /^[\w\s*]*\(\s*ORT_API_CALL\s*\*\s*(\w+)\s*\)\s*\(/.exec(text);
   if (match !== null) return { name: match[1]!, parameterCount: countParameters(text.slice(match[0].length)) };
   throw new RangeError(`Expected a function pointer in struct OrtApi, got \`${text.trim()}\`.`);
 }

@@ -51,7 +51,9 @@ export function mapFile(descriptor: number, bytes: number): MappedFile | undefin
   if (process.platform === 'win32') return undefined;
   const readWrite = 3;
   const shared = 1;
-  const mmap = libc().func('void *mmap(void *address, size_t bytes, int protection, int flags, int file, int64_t offset)');
+  const mmap = libc().func(
+    'void *mmap(void *address, size_t bytes, int protection, int flags, int file, int64_t offset)',
+  );
   const munmap = libc().func('int munmap(void *address, size_t bytes)');
   const address = mmap(null, bytes, readWrite, shared, descriptor, 0) as Pointer | null;
   // MAP_FAILED is -1.
@@ -62,10 +64,19 @@ export function mapFile(descriptor: number, bytes: number): MappedFile | undefin
 /** Sets a variable in the environment that C sees. A worker's process.env is only a copy of it. */
 export function setEnvironment(name: string, value: string): void {
   if (process.platform === 'win32') {
-    (libc().func('int _putenv_s(const char *name, const char *value)') as (name: string, value: string) => number)(name, value);
+    (libc().func('int _putenv_s(const char *name, const char *value)') as (name: string, value: string) => number)(
+      name,
+      value,
+    );
     return;
   }
-  (libc().func('int setenv(const char *name, const char *value, int overwrite)') as (name: string, value: string, overwrite: number) => number)(name, value, 1);
+  (
+    libc().func('int setenv(const char *name, const char *value, int overwrite)') as (
+      name: string,
+      value: string,
+      overwrite: number,
+    ) => number
+  )(name, value, 1);
 }
 
 /** Ends the process at once, without waiting for native calls of other threads as process.exit does. */
@@ -76,6 +87,7 @@ export function exitNow(exitCode: number): never {
 }
 
 function libc(): LibraryHandle {
-  const name = process.platform === 'win32' ? 'msvcrt.dll' : process.platform === 'darwin' ? 'libSystem.dylib' : 'libc.so.6';
+  const name =
+    process.platform === 'win32' ? 'msvcrt.dll' : process.platform === 'darwin' ? 'libSystem.dylib' : 'libc.so.6';
   return openLibrary(name, 'the C library');
 }

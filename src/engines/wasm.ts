@@ -10,7 +10,8 @@ interface MemoryConstructor {
 
 /** Size of a page of WebAssembly memory. */
 export const pageBytes = 65_536;
-const { Memory } = (globalThis as unknown as { readonly WebAssembly: { readonly Memory: MemoryConstructor } }).WebAssembly;
+const { Memory } = (globalThis as unknown as { readonly WebAssembly: { readonly Memory: MemoryConstructor } })
+  .WebAssembly;
 
 /** Zeroed memory of at least `bytes`, never grown, so that its buffer never moves. */
 export function createSharedMemory(bytes: number): SharedMemory {

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  codeNull, codeUnknown, type ColumnVector, type NumberArray, type TensorLayout, type TensorValues, viewOf,
+  codeNull,
+  codeUnknown,
+  type ColumnVector,
+  type NumberArray,
+  type TensorLayout,
+  type TensorValues,
+  viewOf,
 } from '../batch.ts';
 import { type ElementType, type Feature, featureWidth } from '../contract/contract.ts';
 import { TandemError } from '../errors.ts';
@@ -24,7 +30,13 @@ function index(more: Partial<FeatureOf<'index'>> = {}): Feature {
 }
 function oneHot(more: Partial<FeatureOf<'oneHot'>> = {}): Feature {
   return {
-    kind: 'oneHot', source, categories: ['a', 'b', 'c'], unknown: 'error', missing: undefined, dropLast: false, ...more,
+    kind: 'oneHot',
+    source,
+    categories: ['a', 'b', 'c'],
+    unknown: 'error',
+    missing: undefined,
+    dropLast: false,
+    ...more,
   };
 }
 
@@ -56,24 +68,42 @@ function lists(rows: readonly (readonly number[])[]): Extract<ColumnVector, { ki
 
 function featurized(layout: TensorLayout, rowCount: number, ...vectors: ColumnVector[]): (number | bigint | string)[] {
   const length = rowCount * layout.width;
-  const target: TensorValues = layout.elementType === 'string'
-    ? new Array<string>(length) : viewOf(layout.elementType, new ArrayBuffer(length * 8), 0, length);
+  const target: TensorValues =
+    layout.elementType === 'string'
+      ? new Array<string>(length)
+      : viewOf(layout.elementType, new ArrayBuffer(length * 8), 0, length);
   createFeaturizer(layout, 0).fill({ rowCount, vectors }, 0, rowCount, target, 0);
   return [...target];
 }
 
 test('numbers go through their steps in float64 and are rounded once', () => {
-  const steps = [{ kind: 'standardize', mean: 0.1, std: 3 }, { kind: 'clip', low: -0.5, high: 0.5 }] as const;
+  const steps = [
+    { kind: 'standardize', mean: 0.1, std: 3 },
+    { kind: 'clip', low: -0.5, high: 0.5 },
+  ] as const;
   const values = Float64Array.of(1, 1.7, -100, NaN, Infinity);
-  assert.deepEqual(featurized(layoutOf('float32', number({ steps })), 5, numbers(values)),
-    [Math.fround(0.9 / 3), 0.5, -0.5, NaN, 0.5]);
+  assert.deepEqual(featurized(layoutOf('float32', number({ steps })), 5, numbers(values)), [
+    Math.fround(0.9 / 3),
+    0.5,
+    -0.5,
+    NaN,
+    0.5,
+  ]);
   const other = [{ kind: 'minMax', min: 0, max: 23 }, { kind: 'log1p' }] as const;
-  assert.deepEqual(featurized(layoutOf('float64', number({ steps: other })), 2, numbers(Int8Array.of(0, 7))),
-    [0, Math.log1p(7 / 23)]);
+  assert.deepEqual(featurized(layoutOf('float64', number({ steps: other })), 2, numbers(Int8Array.of(0, 7))), [
+    0,
+    Math.log1p(7 / 23),
+  ]);
   const bucketize = [{ kind: 'bucketize', boundaries: [0, 10, 10.5] }] as const;
   const around = Float32Array.of(-1, 0, 10, 10.5, 99, NaN);
-  assert.deepEqual(featurized(layoutOf('float32', number({ steps: bucketize })), 6, numbers(around)),
-    [0, 1, 2, 3, 3, NaN]);
+  assert.deepEqual(featurized(layoutOf('float32', number({ steps: bucketize })), 6, numbers(around)), [
+    0,
+    1,
+    2,
+    3,
+    3,
+    NaN,
+  ]);
 });
 
 test('a null becomes the missing value before the steps, whatever lies under it', () => {
@@ -87,7 +117,10 @@ test('integers of 64 bit are not rounded on their way to a 64 bit tensor', () =>
   const big = [2n ** 53n + 1n, -(2n ** 63n), 2n ** 63n - 1n, -1n, 0n];
   const signed = numbers(BigInt64Array.from(big));
   assert.deepEqual(featurized(layoutOf('int64', number()), 5, signed), big);
-  assert.deepEqual(featurized(layoutOf('int64', number(), number()), 5, signed, signed), big.flatMap((b) => [b, b]));
+  assert.deepEqual(
+    featurized(layoutOf('int64', number(), number()), 5, signed, signed),
+    big.flatMap((b) => [b, b]),
+  );
   const large = [2n ** 53n + 1n, 2n ** 63n - 1n];
   assert.deepEqual(featurized(layoutOf('uint64', number()), 2, numbers(BigInt64Array.from(large))), large);
   const nulls = numbers(BigInt64Array.from(big), [1, 3]);
@@ -97,7 +130,10 @@ test('integers of 64 bit are not rounded on their way to a 64 bit tensor', () =>
 
 test('float16 and bool have their own forms', () => {
   const bits = featurized(layoutOf('float16', number()), 3, numbers(Float64Array.of(1 / 3, -2, 1e9)));
-  assert.deepEqual(bits.map((b) => float16Value(Number(b))), [0.333251953125, -2, Infinity]);
+  assert.deepEqual(
+    bits.map((b) => float16Value(Number(b))),
+    [0.333251953125, -2, Infinity],
+  );
   assert.deepEqual(featurized(layoutOf('float16', oneHot()), 1, codes(1)), [0, 0x3c00, 0]);
   assert.deepEqual(featurized(layoutOf('bool', number()), 3, numbers(Uint8Array.of(0, 1, 1))), [0, 1, 1]);
 });
@@ -123,25 +159,44 @@ test('categories: listed, null and unlisted', () => {
 test('categories that are numbers are looked up, NaN included', () => {
   const vector = numbers(Float64Array.of(2.5, NaN, -0, 7, 0), [4]);
   const categories = [0, 2.5, NaN];
-  assert.deepEqual(featurized(layoutOf('int32', index({ categories, unknown: 'own', missing: 2.5 })), 5, vector),
-    [1, 2, 0, 3, 1]);
-  assert.deepEqual(featurized(layoutOf('uint8', index({ categories: [5, -5], unknown: 'last' })), 2,
-    numbers(BigInt64Array.of(-5n, 5n))), [1, 0]);
+  assert.deepEqual(
+    featurized(layoutOf('int32', index({ categories, unknown: 'own', missing: 2.5 })), 5, vector),
+    [1, 2, 0, 3, 1],
+  );
+  assert.deepEqual(
+    featurized(
+      layoutOf('uint8', index({ categories: [5, -5], unknown: 'last' })),
+      2,
+      numbers(BigInt64Array.of(-5n, 5n)),
+    ),
+    [1, 0],
+  );
 });
 
 test('hashes and texts', () => {
   const vector: ColumnVector = { kind: 'text', values: ['ATL', null, 'Zürich'] };
-  assert.deepEqual(featurized(layoutOf('int32', { kind: 'hash', source, buckets: 50, missing: '' }), 3, vector),
-    ['ATL', '', 'Zürich'].map((text) => hashBucket(text, 50)));
-  assert.deepEqual(featurized(layoutOf('string', { kind: 'text', source, missing: 'none' }), 3, vector),
-    ['ATL', 'none', 'Zürich']);
+  assert.deepEqual(
+    featurized(layoutOf('int32', { kind: 'hash', source, buckets: 50, missing: '' }), 3, vector),
+    ['ATL', '', 'Zürich'].map((text) => hashBucket(text, 50)),
+  );
+  assert.deepEqual(featurized(layoutOf('string', { kind: 'text', source, missing: 'none' }), 3, vector), [
+    'ATL',
+    'none',
+    'Zürich',
+  ]);
 });
 
 test('lists: whole, converted, with nulls, and their lengths', () => {
-  const rows = [[1, 2], [3, 4.5], [5, 6]];
+  const rows = [
+    [1, 2],
+    [3, 4.5],
+    [5, 6],
+  ];
   assert.deepEqual(featurized(layoutOf('float64', list(2)), 3, lists(rows)), rows.flat());
-  assert.deepEqual(featurized(layoutOf('float32', list(2), number()), 3, lists(rows), numbers(Int8Array.of(7, 8, 9))),
-    [1, 2, 7, 3, 4.5, 8, 5, 6, 9]);
+  assert.deepEqual(
+    featurized(layoutOf('float32', list(2), number()), 3, lists(rows), numbers(Int8Array.of(7, 8, 9))),
+    [1, 2, 7, 3, 4.5, 8, 5, 6, 9],
+  );
   const steps = [{ kind: 'minMax', min: 1, max: 2 }] as const;
   const holes = { ...lists(rows), valueValidity: validityOf(6, [3]), validity: validityOf(3, [0]) };
   assert.deepEqual(featurized(layoutOf('float64', list(2, { steps, missing: 9 })), 3, holes), [8, 8, 2, 8, 4, 5]);
@@ -156,18 +211,26 @@ test('rows keep their places around the borders of blocks', () => {
   for (const rowCount of [1, 63, 64, 65, 128, 129]) {
     const rows = Array.from({ length: rowCount }, (_, k) => Array.from({ length: width }, (_, j) => 2000 * k + j));
     const values = featurized(layout, rowCount, lists(rows), numbers(Int32Array.from(rows, (_, k) => -k)));
-    assert.deepEqual(values, rows.flatMap((row, k) => [...row, 0 - k]).map((v) => v + 0), `${rowCount} rows`);
+    assert.deepEqual(
+      values,
+      rows.flatMap((row, k) => [...row, 0 - k]).map((v) => v + 0),
+      `${rowCount} rows`,
+    );
   }
 });
 
 test('every integer type takes its own range of whole numbers and nothing beside it', () => {
   // Beside +-2^63 and 2^64 the nearest float64 are 1,024 or 2,048 away.
   const ranges: readonly (readonly [ElementType, number, number, number, number])[] = [
-    ['int8', -128, 127, -129, 128], ['uint8', 0, 255, -1, 256],
-    ['int16', -32768, 32767, -32769, 32768], ['uint16', 0, 65535, -1, 65536],
-    ['int32', -(2 ** 31), 2 ** 31 - 1, -(2 ** 31) - 1, 2 ** 31], ['uint32', 0, 2 ** 32 - 1, -1, 2 ** 32],
+    ['int8', -128, 127, -129, 128],
+    ['uint8', 0, 255, -1, 256],
+    ['int16', -32768, 32767, -32769, 32768],
+    ['uint16', 0, 65535, -1, 65536],
+    ['int32', -(2 ** 31), 2 ** 31 - 1, -(2 ** 31) - 1, 2 ** 31],
+    ['uint32', 0, 2 ** 32 - 1, -1, 2 ** 32],
     ['int64', -(2 ** 63), 2 ** 63 - 1024, -(2 ** 63) - 2048, 2 ** 63],
-    ['uint64', 0, 2 ** 64 - 2048, -1, 2 ** 64], ['bool', 0, 1, -1, 2],
+    ['uint64', 0, 2 ** 64 - 2048, -1, 2 ** 64],
+    ['bool', 0, 1, -1, 2],
   ];
   for (const [elementType, low, high, below, above] of ranges) {
     const layout = layoutOf(elementType, number());
@@ -201,34 +264,57 @@ function refusal(layout: TensorLayout, rowCount: number, ...vectors: ColumnVecto
 
 test('a bad row is named with its reason', () => {
   const nullRemedy = 'say what a null becomes: "missing": 0';
-  assert.deepEqual(refusal(layoutOf('float32', number()), 3, numbers(new Float32Array(3), [1])),
-    [1, 'Expected column distance to be not null, got null.', nullRemedy]);
+  assert.deepEqual(refusal(layoutOf('float32', number()), 3, numbers(new Float32Array(3), [1])), [
+    1,
+    'Expected column distance to be not null, got null.',
+    nullRemedy,
+  ]);
   const message = (elementType: ElementType, feature: Feature, rowCount: number, vector: ColumnVector): string =>
     refusal(layoutOf(elementType, feature), rowCount, vector).slice(0, 2).join(': ');
-  assert.equal(message('int8', number(), 2, numbers(Float64Array.of(127, 128))),
-    '1: Expected column distance to be a whole number from -128 to 127 (the input is int8), got 128.');
-  assert.equal(message('int64', number(), 2, numbers(Float64Array.of(1, 0.5))),
-    '1: Expected column distance to be a whole number from -9223372036854775808 to 9223372036854775807'
-    + ' (the input is int64), got 0.5.');
-  assert.equal(message('uint64', number(), 3, numbers(BigInt64Array.of(1n, 5n, -1n))),
-    '2: Expected column distance to be a whole number from 0 to 18446744073709551615 (the input is uint64), got -1.');
-  assert.equal(message('bool', number(), 2, numbers(Uint8Array.of(1, 2))),
-    '1: Expected column distance to be 0, 1 or a boolean (the input is bool), got 2.');
+  assert.equal(
+    message('int8', number(), 2, numbers(Float64Array.of(127, 128))),
+    '1: Expected column distance to be a whole number from -128 to 127 (the input is int8), got 128.',
+  );
+  assert.equal(
+    message('int64', number(), 2, numbers(Float64Array.of(1, 0.5))),
+    '1: Expected column distance to be a whole number from -9223372036854775808 to 9223372036854775807' +
+      ' (the input is int64), got 0.5.',
+  );
+  assert.equal(
+    message('uint64', number(), 3, numbers(BigInt64Array.of(1n, 5n, -1n))),
+    '2: Expected column distance to be a whole number from 0 to 18446744073709551615 (the input is uint64), got -1.',
+  );
+  assert.equal(
+    message('bool', number(), 2, numbers(Uint8Array.of(1, 2))),
+    '1: Expected column distance to be 0, 1 or a boolean (the input is bool), got 2.',
+  );
   // Converted value by value, and (of the tensor's own class) otherwise copied in one go.
   for (const elementType of ['float32', 'float64'] as const) {
-    assert.equal(message(elementType, list(2), 3, lists([[1, 2], [3, 4], [5]])),
-      '2: Expected column distance to hold 2 values, got 1.');
+    assert.equal(
+      message(elementType, list(2), 3, lists([[1, 2], [3, 4], [5]])),
+      '2: Expected column distance to hold 2 values, got 1.',
+    );
   }
-  assert.equal(message('float32', list(1), 2, { ...lists([[1], [2]]), valueValidity: validityOf(2, [1]) }),
-    '1: Expected column distance to be not null, got null.');
-  assert.equal(message('float32', index(), 2, codes(0, codeUnknown)),
-    '1: Expected column distance to be one of the 3 listed categories, got a value that is not listed.');
-  assert.equal(message('float32', oneHot({ categories: [1, 2] }), 2, numbers(Int16Array.of(2, 3))),
-    '1: Expected column distance to be one of the 2 listed categories, got 3.');
-  assert.equal(message('float32', index({ missing: 'z' }), 2, codes(0, codeNull)),
-    '1: Expected column distance to be one of the 3 listed categories, got null, whose "missing" is not listed.');
-  assert.equal(message('string', { kind: 'text', source, missing: undefined }, 1, { kind: 'text', values: [null] }),
-    '0: Expected column distance to be not null, got null.');
+  assert.equal(
+    message('float32', list(1), 2, { ...lists([[1], [2]]), valueValidity: validityOf(2, [1]) }),
+    '1: Expected column distance to be not null, got null.',
+  );
+  assert.equal(
+    message('float32', index(), 2, codes(0, codeUnknown)),
+    '1: Expected column distance to be one of the 3 listed categories, got a value that is not listed.',
+  );
+  assert.equal(
+    message('float32', oneHot({ categories: [1, 2] }), 2, numbers(Int16Array.of(2, 3))),
+    '1: Expected column distance to be one of the 2 listed categories, got 3.',
+  );
+  assert.equal(
+    message('float32', index({ missing: 'z' }), 2, codes(0, codeNull)),
+    '1: Expected column distance to be one of the 3 listed categories, got null, whose "missing" is not listed.',
+  );
+  assert.equal(
+    message('string', { kind: 'text', source, missing: undefined }, 1, { kind: 'text', values: [null] }),
+    '0: Expected column distance to be not null, got null.',
+  );
 });
 
 test('the lowest bad row is named, of its features the first, and the rows before it are written', () => {
@@ -238,8 +324,10 @@ test('the lowest bad row is named, of its features the first, and the rows befor
   const values = Float32Array.from({ length: 9 }, (_, k) => k);
   const vectors = [numbers(values, [7]), numbers(values, [5, 6]), numbers(values, [5]), numbers(values)];
   const target = new Float32Array(9 * 4).fill(-1);
-  assert.throws(() => createFeaturizer(layout, 0).fill({ rowCount: 9, vectors }, 2, 7, target, 0),
-    (error) => error instanceof BadRowError && error.rowInChunk === 5 && error.featureLabel === 'b');
+  assert.throws(
+    () => createFeaturizer(layout, 0).fill({ rowCount: 9, vectors }, 2, 7, target, 0),
+    (error) => error instanceof BadRowError && error.rowInChunk === 5 && error.featureLabel === 'b',
+  );
   assert.deepEqual([...target.subarray(0, 12)], [2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4]);
 });
 
@@ -271,15 +359,23 @@ test('a contract that no row could satisfy is refused', () => {
     }
     assert.fail('nothing was refused');
   };
-  assert.equal(refused('string', number()),
-    'Expected column distance to be text for the string input x, got numbers. inputs.x[0]');
-  assert.equal(refused('float32', { kind: 'text', source, missing: undefined }),
-    'Expected column distance to be numbers for the float32 input x, got text. inputs.x[0]');
-  assert.equal(refused('uint8', number({ missing: NaN })),
-    'Expected "missing" of column distance to be a whole number from 0 to 255, got NaN. inputs.x[0].missing');
-  assert.equal(refused('uint8', number({ missing: 1, steps: [{ kind: 'standardize', mean: 0, std: 2 }] })),
-    'Expected "missing" of column distance to be a whole number from 0 to 255 after its steps, got 0.5.'
-    + ' inputs.x[0].missing');
+  assert.equal(
+    refused('string', number()),
+    'Expected column distance to be text for the string input x, got numbers. inputs.x[0]',
+  );
+  assert.equal(
+    refused('float32', { kind: 'text', source, missing: undefined }),
+    'Expected column distance to be numbers for the float32 input x, got text. inputs.x[0]',
+  );
+  assert.equal(
+    refused('uint8', number({ missing: NaN })),
+    'Expected "missing" of column distance to be a whole number from 0 to 255, got NaN. inputs.x[0].missing',
+  );
+  assert.equal(
+    refused('uint8', number({ missing: 1, steps: [{ kind: 'standardize', mean: 0, std: 2 }] })),
+    'Expected "missing" of column distance to be a whole number from 0 to 255 after its steps, got 0.5.' +
+      ' inputs.x[0].missing',
+  );
 });
 
 test('a target or a vector that does not belong here is a bug', () => {

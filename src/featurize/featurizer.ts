@@ -1,11 +1,24 @@
 /** Columns of a chunk to the rows of one input tensor. */
 import {
-  type Chunk, type ColumnRequest, type ColumnVector, elementBytes, type ListVector, type NumberArray,
-  type TensorLayout, type TensorValues, viewOf,
+  type Chunk,
+  type ColumnRequest,
+  type ColumnVector,
+  elementBytes,
+  type ListVector,
+  type NumberArray,
+  type TensorLayout,
+  type TensorValues,
+  viewOf,
 } from '../batch.ts';
 import { bug } from '../errors.ts';
 import {
-  type Kernel, type KernelFamily, kernelFamily, type KernelVariant, type LaneConstants, laneGroup, variantOf,
+  type Kernel,
+  type KernelFamily,
+  kernelFamily,
+  type KernelVariant,
+  type LaneConstants,
+  laneGroup,
+  variantOf,
 } from './kernels.ts';
 import { checkFeature, kernelShape, laneConstants, vectorKindOf } from './lanes.ts';
 import { featurizeRow } from './reference.ts';
@@ -94,8 +107,17 @@ class KernelFeaturizer implements Featurizer {
       // A bad row ends the block for the features after it, so the lowest bad row is what is left.
       let goodEnd = blockEnd;
       for (const { kernel, featureIndex } of parts) {
-        goodEnd = kernel(chunk.vectors, this.#firstVector + featureIndex, this.#lanes, featureIndex,
-          start, goodEnd, target, at + this.#offsets[featureIndex]!, width);
+        goodEnd = kernel(
+          chunk.vectors,
+          this.#firstVector + featureIndex,
+          this.#lanes,
+          featureIndex,
+          start,
+          goodEnd,
+          target,
+          at + this.#offsets[featureIndex]!,
+          width,
+        );
       }
       if (goodEnd < blockEnd) this.#explain(chunk, goodEnd);
     }
@@ -103,9 +125,7 @@ class KernelFeaturizer implements Featurizer {
 
   #checkTarget(target: TensorValues, length: number): void {
     const { name, elementType } = this.layout;
-    const fits = Array.isArray(target)
-      ? elementType === 'string'
-      : target.constructor === this.#arrayClass;
+    const fits = Array.isArray(target) ? elementType === 'string' : target.constructor === this.#arrayClass;
     if (!fits) throw bug(`Input ${name} is ${elementType} and cannot be written to a ${target.constructor.name}`);
     if (!Array.isArray(target) && target.length < length) {
       throw bug(`Input ${name} needs room for ${length} values, got ${target.length}`);
@@ -131,9 +151,12 @@ class KernelFeaturizer implements Featurizer {
       throw bug(`Feature ${featureIndex} of ${this.layout.name} got a ${vector?.kind} vector`);
     }
     switch (vector.kind) {
-      case 'number': return variantOf(family, vector.values, vector.validity !== null);
-      case 'category': return variantOf(family, vector.codes, false);
-      case 'text': return variantOf(family, vector.values, false);
+      case 'number':
+        return variantOf(family, vector.values, vector.validity !== null);
+      case 'category':
+        return variantOf(family, vector.codes, false);
+      case 'text':
+        return variantOf(family, vector.values, false);
       case 'list':
         return feature.kind === 'length'
           ? variantOf(family, vector.lengths, vector.validity !== null)
@@ -143,7 +166,11 @@ class KernelFeaturizer implements Featurizer {
 
   /** A tensor of one feature whose values already lie as the tensor wants them is copied in one go. */
   #copies(chunk: Chunk, from: number, rowCount: number, target: TensorValues, targetRow: number): boolean {
-    const { features: [feature, second], elementType, width } = this.layout;
+    const {
+      features: [feature, second],
+      elementType,
+      width,
+    } = this.layout;
     if (feature === undefined || second !== undefined || Array.isArray(target)) return false;
     if ((feature.kind !== 'number' && feature.kind !== 'list') || feature.steps.length > 0) return false;
     // Their arrays also hold what is neither a half nor a boolean.

@@ -10,8 +10,17 @@ import { float16Bits } from '../float16.ts';
 import { hashBucket } from './murmur3.ts';
 
 const arrayClasses = [
-  Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, BigInt64Array,
-  Uint8Array, Uint16Array, Uint32Array, BigUint64Array, Array,
+  Float32Array,
+  Float64Array,
+  Int8Array,
+  Int16Array,
+  Int32Array,
+  BigInt64Array,
+  Uint8Array,
+  Uint16Array,
+  Uint32Array,
+  BigUint64Array,
+  Array,
 ] as const;
 const classIndices: ReadonlyMap<unknown, number> = new Map(arrayClasses.map((arrayClass, i) => [arrayClass, i]));
 
@@ -52,8 +61,15 @@ export const zerosPosition = 2 ** 30;
  * Returns `end`, or the first bad row; the rows before it are written then.
  */
 export type Kernel = (
-  vectors: readonly ColumnVector[], a: number, lanes: readonly LaneConstants[], b: number,
-  from: number, end: number, target: TensorValues, at: number, stride: number,
+  vectors: readonly ColumnVector[],
+  a: number,
+  lanes: readonly LaneConstants[],
+  b: number,
+  from: number,
+  end: number,
+  target: TensorValues,
+  at: number,
+  stride: number,
 ) => number;
 
 /** Neighbouring features that one kernel does row by row: a fifth faster than one by one; 8 are no faster than 4. */
@@ -86,7 +102,9 @@ export function kernelFamily(shape: KernelShape): KernelFamily {
 
 /** The variant for vectors whose values lie in an array of the class of `values`. */
 export function variantOf(
-  family: KernelFamily, values: NumberArray | (string | null)[], nullable: boolean,
+  family: KernelFamily,
+  values: NumberArray | (string | null)[],
+  nullable: boolean,
 ): KernelVariant {
   const classIndex = classIndices.get(values.constructor);
   if (classIndex === undefined) throw bug(`There is no kernel for values in a ${values.constructor.name}`);
@@ -97,9 +115,8 @@ export function variantOf(
     const { name } = arrayClasses[classIndex]!;
     variant = {
       one: compiled(kernelText(shape, name, nullable, 1)),
-      group: shape.source === 'list' || shape.oneHot
-        ? undefined
-        : compiled(kernelText(shape, name, nullable, laneGroup)),
+      group:
+        shape.source === 'list' || shape.oneHot ? undefined : compiled(kernelText(shape, name, nullable, laneGroup)),
     };
     family.variants[index] = variant;
   }
@@ -107,8 +124,11 @@ export function variantOf(
 }
 
 function compiled(text: string): Kernel {
-  const make = new Function('half', 'bucket', 'countUpTo', text) as
-    (half: typeof float16Bits, bucket: typeof hashBucket, count: typeof countUpTo) => Kernel;
+  const make = new Function('half', 'bucket', 'countUpTo', text) as (
+    half: typeof float16Bits,
+    bucket: typeof hashBucket,
+    count: typeof countUpTo,
+  ) => Kernel;
   return make(float16Bits, hashBucket, countUpTo);
 }
 
@@ -171,7 +191,8 @@ function scalarRow(shape: KernelShape, arrayClass: string, nullable: boolean): s
   const valid = '((n%[i >> 3] >> (i & 7)) & 1) !== 0';
   const place = 'o + %';
   switch (shape.source) {
-    case 'number': case 'length': {
+    case 'number':
+    case 'length': {
       const found = load(arrayClass, 'i');
       if (isExact(shape, arrayClass)) {
         const copy = copyWords(shape.elementType, arrayClass, 'i', place);
@@ -196,7 +217,8 @@ function scalarRow(shape: KernelShape, arrayClass: string, nullable: boolean): s
     case 'text':
       return `const text = v%[i]; if (text !== null) t[${place}] = text;
         else ${shape.hasMissing ? `t[${place}] = k%.missingText;` : 'return i;'}`;
-    case 'list': return listRow(shape, arrayClass, nullable);
+    case 'list':
+      return listRow(shape, arrayClass, nullable);
   }
 }
 
@@ -249,20 +271,33 @@ function store(elementType: ElementType, place: string): string {
   const anyWords = words('x', 'Math.floor(x / 4294967296)');
   const value = `t[${place}] = x;`;
   switch (elementType) {
-    case 'float32': case 'float64': return value;
-    case 'float16': return `t[${place}] = half(x);`;
-    case 'int8': return `${bad('(x << 24 >> 24) === x')} ${value}`;
-    case 'int16': return `${bad('(x << 16 >> 16) === x')} ${value}`;
-    case 'int32': return `${bad('(x | 0) === x')} ${value}`;
-    case 'uint8': return `${bad('(x & 255) === x')} ${value}`;
-    case 'uint16': return `${bad('(x & 65535) === x')} ${value}`;
-    case 'uint32': return `${bad('(x >>> 0) === x')} ${value}`;
-    case 'bool': return `${bad('x === 0 || x === 1')} ${value}`;
-    case 'int64': return `if ((x | 0) === x) { ${words('x', 'x >> 31')} }
+    case 'float32':
+    case 'float64':
+      return value;
+    case 'float16':
+      return `t[${place}] = half(x);`;
+    case 'int8':
+      return `${bad('(x << 24 >> 24) === x')} ${value}`;
+    case 'int16':
+      return `${bad('(x << 16 >> 16) === x')} ${value}`;
+    case 'int32':
+      return `${bad('(x | 0) === x')} ${value}`;
+    case 'uint8':
+      return `${bad('(x & 255) === x')} ${value}`;
+    case 'uint16':
+      return `${bad('(x & 65535) === x')} ${value}`;
+    case 'uint32':
+      return `${bad('(x >>> 0) === x')} ${value}`;
+    case 'bool':
+      return `${bad('x === 0 || x === 1')} ${value}`;
+    case 'int64':
+      return `if ((x | 0) === x) { ${words('x', 'x >> 31')} }
       else { ${bad(`x >= ${-(2 ** 63)} && x < ${2 ** 63} && Math.floor(x) === x`)} ${anyWords} }`;
-    case 'uint64': return `if ((x >>> 0) === x) { ${words('x', '0')} }
+    case 'uint64':
+      return `if ((x >>> 0) === x) { ${words('x', '0')} }
       else { ${bad(`x >= 0 && x < ${2 ** 64} && Math.floor(x) === x`)} ${anyWords} }`;
-    case 'string': return `t[${place}] = text;`;
+    case 'string':
+      return `t[${place}] = text;`;
   }
 }
 

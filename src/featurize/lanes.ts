@@ -10,10 +10,17 @@ import { applyStep, storableWords, storedValue } from './reference.ts';
 /** The vector that a feature is made of. Categories that are text come as codes, numbers are looked up here. */
 export function vectorKindOf(feature: Feature): ColumnVector['kind'] {
   switch (feature.kind) {
-    case 'number': return 'number';
-    case 'list': case 'length': return 'list';
-    case 'index': case 'oneHot': return typeof feature.categories[0] === 'number' ? 'number' : 'category';
-    case 'hash': case 'text': return 'text';
+    case 'number':
+      return 'number';
+    case 'list':
+    case 'length':
+      return 'list';
+    case 'index':
+    case 'oneHot':
+      return typeof feature.categories[0] === 'number' ? 'number' : 'category';
+    case 'hash':
+    case 'text':
+      return 'text';
   }
 }
 
@@ -36,17 +43,24 @@ export function laneConstants(feature: Feature, width: number): LaneConstants {
   const steps = 'steps' in feature ? feature.steps : [];
   const numbers = steps.flatMap((step) => {
     switch (step.kind) {
-      case 'log1p': case 'bucketize': return [];
-      case 'standardize': return [step.mean, step.std];
-      case 'minMax': return [step.min, step.max - step.min];
-      case 'clip': return [step.low, step.high];
+      case 'log1p':
+      case 'bucketize':
+        return [];
+      case 'standardize':
+        return [step.mean, step.std];
+      case 'minMax':
+        return [step.min, step.max - step.min];
+      case 'clip':
+        return [step.low, step.high];
     }
   });
   return {
     numbers: Float64Array.of(typeof feature.missing === 'number' ? feature.missing : 0, ...numbers),
-    boundaries: steps.flatMap((step) => step.kind === 'bucketize'
-      ? [Float64Array.from(step.boundaries.filter((boundary) => !Number.isNaN(boundary))).sort()]
-      : []),
+    boundaries: steps.flatMap((step) =>
+      step.kind === 'bucketize'
+        ? [Float64Array.from(step.boundaries.filter((boundary) => !Number.isNaN(boundary))).sort()]
+        : [],
+    ),
     ...positionConstants(feature),
     missingText: typeof feature.missing === 'string' ? feature.missing : '',
     buckets: feature.kind === 'hash' ? feature.buckets : 0,
@@ -73,7 +87,7 @@ function positionConstants(feature: Feature): Pick<LaneConstants, 'positions' | 
   }[feature.unknown];
   return {
     positions: vectorKindOf(feature) === 'number' ? (all as Map<number, number>) : new Map(),
-    ofNull: feature.missing === undefined ? badPosition : all.get(feature.missing) ?? ofUnknown,
+    ofNull: feature.missing === undefined ? badPosition : (all.get(feature.missing) ?? ofUnknown),
     ofUnknown,
   };
 }
@@ -87,9 +101,10 @@ export function checkFeature(layout: TensorLayout, featureIndex: number): void {
     const input = `the ${layout.elementType} input ${layout.name}`;
     throw new TandemError('BAD_CONTRACT', `Expected ${featureWords(feature)} to be ${needs} for ${input}, got ${is}.`, {
       place: { field },
-      remedy: feature.kind === 'text'
-        ? 'turn the text into a number with "index", "oneHot" or "hash"'
-        : 'leave out the steps and cast the column to text, for example "sql": "CAST(x AS VARCHAR)"',
+      remedy:
+        feature.kind === 'text'
+          ? 'turn the text into a number with "index", "oneHot" or "hash"'
+          : 'leave out the steps and cast the column to text, for example "sql": "CAST(x AS VARCHAR)"',
     });
   }
   if (typeof feature.missing !== 'number' || 'categories' in feature) return;

@@ -2,8 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  type Chunk, codeNull, codeUnknown, type ColumnVector, type NumberArray, type TensorLayout, type TensorValues,
-  type Validity, viewOf,
+  type Chunk,
+  codeNull,
+  codeUnknown,
+  type ColumnVector,
+  type NumberArray,
+  type TensorLayout,
+  type TensorValues,
+  type Validity,
+  viewOf,
 } from '../batch.ts';
 import { type ElementType, type Feature, featureWidth, type NumericStep } from '../contract/contract.ts';
 import { TandemError } from '../errors.ts';
@@ -34,10 +41,33 @@ class Dice {
   }
 }
 
-const elementTypes: readonly ElementType[] = ['float32', 'float64', 'float16', 'int8', 'int16', 'int32', 'int64',
-  'uint8', 'uint16', 'uint32', 'uint64', 'bool', 'string'];
-const arrayTypes = ['float32', 'float64', 'int8', 'int16', 'int32', 'int64',
-  'uint8', 'uint16', 'uint32', 'uint64'] as const;
+const elementTypes: readonly ElementType[] = [
+  'float32',
+  'float64',
+  'float16',
+  'int8',
+  'int16',
+  'int32',
+  'int64',
+  'uint8',
+  'uint16',
+  'uint32',
+  'uint64',
+  'bool',
+  'string',
+];
+const arrayTypes = [
+  'float32',
+  'float64',
+  'int8',
+  'int16',
+  'int32',
+  'int64',
+  'uint8',
+  'uint16',
+  'uint32',
+  'uint64',
+] as const;
 const wildNumbers = [NaN, Infinity, -Infinity, 0.5, -1, 2, 128, 256, 70_000, 2 ** 31, 2 ** 32, 2 ** 63, 2 ** 64, 1e300];
 const floatNumbers = [0, -0, 1, 65_519.9, 65_520, 5e-324, 1e-40, 6e-8, 3.4028236e38, NaN, Infinity, -Infinity];
 const rowCounts = [1, 2, 7, 8, 9, 31, 64, 65, 200];
@@ -53,15 +83,24 @@ function randomSteps(dice: Dice, elementType: ElementType): NumericStep[] {
   if (elementType === 'bool') return dice.chance(0.5) ? [] : [{ kind: 'bucketize', boundaries: [0.5] }];
   if (!isFloat(elementType)) {
     return dice.pick<NumericStep[]>([
-      [], [{ kind: 'clip', low: 0, high: 90 }], [{ kind: 'bucketize', boundaries }],
-      [{ kind: 'standardize', mean: -whole, std: 1 }, { kind: 'clip', low: 1, high: 50 }],
+      [],
+      [{ kind: 'clip', low: 0, high: 90 }],
+      [{ kind: 'bucketize', boundaries }],
+      [
+        { kind: 'standardize', mean: -whole, std: 1 },
+        { kind: 'clip', low: 1, high: 50 },
+      ],
     ]);
   }
-  return Array.from({ length: dice.below(4) }, () => dice.pick<NumericStep>([
-    { kind: 'log1p' }, { kind: 'standardize', mean: dice.next() * 10, std: dice.next() + 0.1 },
-    { kind: 'minMax', min: dice.next(), max: 2 + dice.next() }, { kind: 'clip', low: -3, high: dice.next() * 3 },
-    { kind: 'bucketize', boundaries },
-  ]));
+  return Array.from({ length: dice.below(4) }, () =>
+    dice.pick<NumericStep>([
+      { kind: 'log1p' },
+      { kind: 'standardize', mean: dice.next() * 10, std: dice.next() + 0.1 },
+      { kind: 'minMax', min: dice.next(), max: 2 + dice.next() },
+      { kind: 'clip', low: -3, high: dice.next() * 3 },
+      { kind: 'bucketize', boundaries },
+    ]),
+  );
 }
 
 function randomFeature(dice: Dice, elementType: ElementType): Feature {
@@ -83,8 +122,12 @@ function randomFeature(dice: Dice, elementType: ElementType): Feature {
     { kind: 'length', source, missing },
     { kind: 'index', source, categories, unknown: dice.pick(['error', 'last', 'own']), missing: missingCategory },
     {
-      kind: 'oneHot', source, categories, unknown: dice.pick(['error', 'zeros', 'last', 'own']),
-      missing: missingCategory, dropLast: dice.chance(0.3),
+      kind: 'oneHot',
+      source,
+      categories,
+      unknown: dice.pick(['error', 'zeros', 'last', 'own']),
+      missing: missingCategory,
+      dropLast: dice.chance(0.3),
     },
     { kind: 'hash', source, buckets: isBool ? 2 : 1 + dice.below(100), missing: hasMissing ? '' : undefined },
   ]);
@@ -113,8 +156,10 @@ function randomValidity(dice: Dice, count: number, hasMissing: boolean): Validit
 }
 
 function randomNumbers(dice: Dice, elementType: ElementType, count: number, category: boolean): NumberArray {
-  const arrayType = dice.chance(0.3) && elementType !== 'float16' && elementType !== 'bool' && elementType !== 'string'
-    ? elementType : dice.pick(arrayTypes);
+  const arrayType =
+    dice.chance(0.3) && elementType !== 'float16' && elementType !== 'bool' && elementType !== 'string'
+      ? elementType
+      : dice.pick(arrayTypes);
   const values = viewOf(arrayType, new ArrayBuffer(count * 8), 0, count);
   const wildShare = dice.pick([0, 0, 0.01]);
   for (let i = 0; i < count; i++) {
@@ -134,26 +179,37 @@ function randomNumbers(dice: Dice, elementType: ElementType, count: number, cate
 }
 
 function randomVector(
-  dice: Dice, layout: TensorLayout, index: number, as: ColumnVector['kind'], rows: number,
+  dice: Dice,
+  layout: TensorLayout,
+  index: number,
+  as: ColumnVector['kind'],
+  rows: number,
 ): ColumnVector {
   const feature = layout.features[index]!;
   const hasMissing = feature.missing !== undefined;
   const nullShare = hasMissing ? 0.2 : dice.pick([0, 0, 0.002]);
   switch (as) {
-    case 'number': return {
-      kind: 'number',
-      values: randomNumbers(dice, layout.elementType, rows, feature.kind !== 'number'),
-      validity: randomValidity(dice, rows, hasMissing),
-    };
+    case 'number':
+      return {
+        kind: 'number',
+        values: randomNumbers(dice, layout.elementType, rows, feature.kind !== 'number'),
+        validity: randomValidity(dice, rows, hasMissing),
+      };
     case 'category': {
       const unknownShare = 'unknown' in feature && feature.unknown !== 'error' ? 0.2 : 0.0005;
       const count = 'categories' in feature ? feature.categories.length : 0;
-      return { kind: 'category', codes: Int32Array.from({ length: rows }, () =>
-        dice.chance(nullShare) ? codeNull : dice.chance(unknownShare) ? codeUnknown : dice.below(count)) };
+      return {
+        kind: 'category',
+        codes: Int32Array.from({ length: rows }, () =>
+          dice.chance(nullShare) ? codeNull : dice.chance(unknownShare) ? codeUnknown : dice.below(count),
+        ),
+      };
     }
-    case 'text': return {
-      kind: 'text', values: Array.from({ length: rows }, () => (dice.chance(nullShare) ? null : dice.pick(words))),
-    };
+    case 'text':
+      return {
+        kind: 'text',
+        values: Array.from({ length: rows }, () => (dice.chance(nullShare) ? null : dice.pick(words))),
+      };
     case 'list': {
       const width = feature.kind === 'list' ? layout.featureWidths[index]! : 1;
       const [gapShare, wrongShare] = [dice.pick([0, 0.3]), dice.pick([0, 0, 0.002])];
@@ -167,8 +223,12 @@ function randomVector(
         end += lengths[row]!;
       }
       return {
-        kind: 'list', offsets, lengths, values: randomNumbers(dice, layout.elementType, end, false),
-        valueValidity: randomValidity(dice, end, hasMissing), validity: randomValidity(dice, rows, hasMissing),
+        kind: 'list',
+        offsets,
+        lengths,
+        values: randomNumbers(dice, layout.elementType, end, false),
+        valueValidity: randomValidity(dice, end, hasMissing),
+        validity: randomValidity(dice, rows, hasMissing),
       };
     }
   }
@@ -224,8 +284,13 @@ test('kernels give what the reference gives, for random contracts, types, nulls,
       const fill = (): void => featurizer.fill(chunk, from, end - from, target, targetRow);
       const place = `seed ${seed} round ${round} ${layout.elementType}`;
       if (bad === undefined) fill();
-      else assert.throws(fill, (error) => error instanceof BadRowError && error.rowInChunk === bad.rowInChunk
-        && error.message === bad.message, `${place}: ${bad.message}`);
+      else
+        assert.throws(
+          fill,
+          (error) =>
+            error instanceof BadRowError && error.rowInChunk === bad.rowInChunk && error.message === bad.message,
+          `${place}: ${bad.message}`,
+        );
       // Rows after a bad one may or may not be written; everything around the range is as it was.
       const first = targetRow * layout.width;
       const last = (targetRow + end - from) * layout.width;

@@ -16,10 +16,14 @@ type FeatureOf<Kind extends Feature['kind']> = Extract<Feature, { kind: Kind }>;
 type CategoryFeature = FeatureOf<'index'> | FeatureOf<'oneHot'>;
 
 const integerRanges: Readonly<Partial<Record<ElementType, readonly [bigint, bigint]>>> = {
-  int8: [-(2n ** 7n), 2n ** 7n - 1n], uint8: [0n, 2n ** 8n - 1n],
-  int16: [-(2n ** 15n), 2n ** 15n - 1n], uint16: [0n, 2n ** 16n - 1n],
-  int32: [-(2n ** 31n), 2n ** 31n - 1n], uint32: [0n, 2n ** 32n - 1n],
-  int64: [-(2n ** 63n), 2n ** 63n - 1n], uint64: [0n, 2n ** 64n - 1n],
+  int8: [-(2n ** 7n), 2n ** 7n - 1n],
+  uint8: [0n, 2n ** 8n - 1n],
+  int16: [-(2n ** 15n), 2n ** 15n - 1n],
+  uint16: [0n, 2n ** 16n - 1n],
+  int32: [-(2n ** 31n), 2n ** 31n - 1n],
+  uint32: [0n, 2n ** 32n - 1n],
+  int64: [-(2n ** 63n), 2n ** 63n - 1n],
+  uint64: [0n, 2n ** 64n - 1n],
   bool: [0n, 1n],
 };
 
@@ -46,13 +50,17 @@ export function storedValue(elementType: ElementType, value: number | bigint): n
 /** One step of arithmetic, in float64. */
 export function applyStep(step: NumericStep, x: number): number {
   switch (step.kind) {
-    case 'log1p': return Math.log1p(x);
-    case 'standardize': return (x - step.mean) / step.std;
-    case 'minMax': return (x - step.min) / (step.max - step.min);
+    case 'log1p':
+      return Math.log1p(x);
+    case 'standardize':
+      return (x - step.mean) / step.std;
+    case 'minMax':
+      return (x - step.min) / (step.max - step.min);
     case 'clip':
       if (x < step.low) return step.low;
       return x > step.high ? step.high : x;
-    case 'bucketize': return Number.isNaN(x) ? x : step.boundaries.filter((boundary) => boundary <= x).length;
+    case 'bucketize':
+      return Number.isNaN(x) ? x : step.boundaries.filter((boundary) => boundary <= x).length;
   }
 }
 
@@ -70,7 +78,11 @@ export function featurizeRow(layout: TensorLayout, vectors: readonly ColumnVecto
 }
 
 function featureValues(
-  feature: Feature, elementType: ElementType, width: number, vector: ColumnVector, row: number,
+  feature: Feature,
+  elementType: ElementType,
+  width: number,
+  vector: ColumnVector,
+  row: number,
 ): StoredValue[] {
   switch (feature.kind) {
     case 'number':
@@ -86,11 +98,14 @@ function featureValues(
       }
       if (vector.lengths[row] !== width) throw wrongLength(feature, width, vector.lengths[row]!, row);
       return Array.from({ length: width }, (_, j) =>
-        number(feature, elementType, valueAt(vector.values, vector.valueValidity, vector.offsets[row]! + j), row));
-    case 'index': case 'oneHot':
+        number(feature, elementType, valueAt(vector.values, vector.valueValidity, vector.offsets[row]! + j), row),
+      );
+    case 'index':
+    case 'oneHot':
       if (vector.kind !== 'category' && vector.kind !== 'number') break;
       return categoryValues(feature, elementType, width, vector, row);
-    case 'hash': case 'text': {
+    case 'hash':
+    case 'text': {
       if (vector.kind !== 'text') break;
       const text = vector.values[row] ?? feature.missing;
       if (text === undefined) throw nullValue(feature, row, '""');
@@ -108,21 +123,31 @@ function valueAt(values: NumberArray, validity: Validity, index: number): number
 }
 
 type Arithmetic =
-  | FeatureOf<'number'> | FeatureOf<'list'>
-  | (FeatureOf<'length'> & { readonly steps: readonly NumericStep[] });
+  FeatureOf<'number'> | FeatureOf<'list'> | (FeatureOf<'length'> & { readonly steps: readonly NumericStep[] });
 
 function number(
-  feature: Arithmetic, elementType: ElementType, found: number | bigint | null, row: number,
+  feature: Arithmetic,
+  elementType: ElementType,
+  found: number | bigint | null,
+  row: number,
 ): number | bigint {
   const value = found ?? feature.missing;
   if (value === undefined) throw nullValue(feature, row, '0');
   if (feature.steps.length === 0) return stored(feature, elementType, value, row);
-  return stored(feature, elementType, feature.steps.reduce((x, step) => applyStep(step, x), Number(value)), row);
+  return stored(
+    feature,
+    elementType,
+    feature.steps.reduce((x, step) => applyStep(step, x), Number(value)),
+    row,
+  );
 }
 
 function categoryValues(
-  feature: CategoryFeature, elementType: ElementType, width: number,
-  vector: Extract<ColumnVector, { kind: 'category' | 'number' }>, row: number,
+  feature: CategoryFeature,
+  elementType: ElementType,
+  width: number,
+  vector: Extract<ColumnVector, { kind: 'category' | 'number' }>,
+  row: number,
 ): (number | bigint)[] {
   const position = categoryPosition(feature, vector, row);
   if (feature.kind === 'oneHot') {
@@ -133,7 +158,9 @@ function categoryValues(
 }
 
 function categoryPosition(
-  feature: CategoryFeature, vector: Extract<ColumnVector, { kind: 'category' | 'number' }>, row: number,
+  feature: CategoryFeature,
+  vector: Extract<ColumnVector, { kind: 'category' | 'number' }>,
+  row: number,
 ): number | 'zeros' {
   const categories: readonly (string | number)[] = feature.categories;
   // `includes` and not `indexOf`: a listed NaN finds NaN.
@@ -152,9 +179,12 @@ function categoryPosition(
   }
   if (position >= 0) return position;
   switch (feature.unknown) {
-    case 'zeros': return 'zeros';
-    case 'own': return categories.length;
-    case 'last': if (categories.length > 0) return categories.length - 1;
+    case 'zeros':
+      return 'zeros';
+    case 'own':
+      return categories.length;
+    case 'last':
+      if (categories.length > 0) return categories.length - 1;
   }
   throw new BadRowError(row, feature, {
     expected: `to be one of the ${categories.length} listed categories`,

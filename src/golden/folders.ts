@@ -11,7 +11,9 @@ export function goldenPath(...names: readonly string[]): string {
 
 /** Names of all model folders here. */
 export function modelFolders(): string[] {
-  return readdirSync(root).filter((name) => existsSync(join(root, name, 'tandem.json'))).sort();
+  return readdirSync(root)
+    .filter((name) => existsSync(join(root, name, 'tandem.json')))
+    .sort();
 }
 
 /** A JSON file, whose form is the script's that made it. */

@@ -18,14 +18,27 @@ const folders = modelFolders();
 
 /** Where arithmetic differs by design, how much; all others are as near as float32 sums are, or equal. */
 const tolerances: Readonly<Record<string, number>> = {
-  'numpy-exact-float32': 0, 'numpy-exact-float64': 0, 'numpy-near-float32': 1.2e-7, 'numpy-near-float64': 4e-16,
-  'spark-exact': 0, 'spark-near': 4e-16,
+  'numpy-exact-float32': 0,
+  'numpy-exact-float64': 0,
+  'numpy-near-float32': 1.2e-7,
+  'numpy-near-float64': 4e-16,
+  'spark-exact': 0,
+  'spark-near': 4e-16,
 };
 
 test('every folder is here', () => {
   assert.deepEqual(folders, [
-    'lightgbm', 'numpy-exact-float32', 'numpy-exact-float64', 'numpy-near-float32', 'numpy-near-float64',
-    'sklearn-last-step', 'sklearn-pipeline', 'sklearn-text-labels', 'sklearn-zipmap', 'spark-exact', 'spark-near',
+    'lightgbm',
+    'numpy-exact-float32',
+    'numpy-exact-float64',
+    'numpy-near-float32',
+    'numpy-near-float64',
+    'sklearn-last-step',
+    'sklearn-pipeline',
+    'sklearn-text-labels',
+    'sklearn-zipmap',
+    'spark-exact',
+    'spark-near',
   ]);
 });
 
@@ -49,7 +62,10 @@ test('golden rows notice another step', async (t) => {
   place.writeContract(contract);
   const report = await check({ model: place.model });
   assert.equal(report.passed, false);
-  assert.deepEqual(report.columns.filter((column) => column.rowsBeyond > 0).map((column) => column.name), ['clip']);
+  assert.deepEqual(
+    report.columns.filter((column) => column.rowsBeyond > 0).map((column) => column.name),
+    ['clip'],
+  );
 });
 
 test('the last step alone scores as the whole pipeline does', async (t) => {
@@ -77,7 +93,8 @@ test('a ZipMap that is not left out is an error with the way out', async (t) => 
   const error: unknown = await check({ model: place.model }).catch((thrown: unknown) => thrown);
   assert.ok(error instanceof TandemError, String(error));
   assertFailure(error, {
-    code: 'BAD_MODEL', place: { field: 'outputs.output_probability' },
+    code: 'BAD_MODEL',
+    place: { field: 'outputs.output_probability' },
     message: /^Expected output output_probability to be a tensor, got a sequence\.$/,
     remedy: /zipmap.*output_label/,
   });
@@ -101,7 +118,9 @@ const refused = readJson<Refused>('spark-exact', 'refused.json');
 test('Spark refuses some rows and takes others', () => {
   const found = refused.cases.map((each) => [each.what, each.indexFails, each.indexSkips, each.oneHotFails]);
   assert.deepEqual(found, [
-    ['seen', false, false, false], ['unseen city', true, true, false], ['null city', true, true, false],
+    ['seen', false, false, false],
+    ['unseen city', true, true, false],
+    ['null city', true, true, false],
     ['rank beyond', false, false, true],
   ]);
 });
@@ -112,7 +131,12 @@ for (const { what, city, rank, indexFails, oneHotFails } of refused.cases) {
     cpSync(goldenPath('spark-exact', 'model.onnx'), join(place.model, 'model.onnx'));
     const ranks = Array.from({ length: columnCount('spark-exact') - 1 }, (_, at) => at);
     place.writeContract({
-      inputs: { x: [{ column: 'city', index: refused.labels }, { column: 'rank', oneHot: ranks }] },
+      inputs: {
+        x: [
+          { column: 'city', index: refused.labels },
+          { column: 'rank', oneHot: ranks },
+        ],
+      },
       outputs: { y: { columns: ['index', ...ranks.map((at) => `rank_${at}`)] } },
     });
     place.shard('a.parquet', `SELECT ${city === null ? 'NULL::VARCHAR' : `'${city}'`} AS city, ${rank} AS rank`);

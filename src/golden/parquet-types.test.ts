@@ -17,7 +17,9 @@ const expected = readJson<readonly Readonly<Record<string, Text>>[]>('parquet-ty
 const files = readdirSync(goldenPath('parquet-types')).filter((name) => name.endsWith('.parquet'));
 
 const nanosecondsPer: Readonly<Record<TimeUnit, bigint>> = {
-  [TimeUnit.SECOND]: 10n ** 9n, [TimeUnit.MILLISECOND]: 10n ** 6n, [TimeUnit.MICROSECOND]: 10n ** 3n,
+  [TimeUnit.SECOND]: 10n ** 9n,
+  [TimeUnit.MILLISECOND]: 10n ** 6n,
+  [TimeUnit.MICROSECOND]: 10n ** 3n,
   [TimeUnit.NANOSECOND]: 1n,
 };
 
@@ -54,7 +56,7 @@ function leafText(type: DataType, value: unknown): Text {
     return bytes.toString('hex');
   }
   if (DataType.isDecimal(type)) return unscaled(value as Uint32Array, type);
-  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value as string | boolean;
+  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : (value as string | boolean);
 }
 
 /** Little-endian words in two's complement. */
@@ -99,9 +101,10 @@ test('all columns of every file are kept as they were', async (t) => {
   withConnection((connection) => {
     for (const file of files) {
       const [shard, output] = [goldenPath('parquet-types', file), join(place.output, file)];
-      const columnsOf = (path: string): string[][] => connection
-        .rows(`SELECT column_name, column_type FROM (DESCRIBE FROM ${quotePath(path)})`)
-        .map((column) => column.map(String));
+      const columnsOf = (path: string): string[][] =>
+        connection
+          .rows(`SELECT column_name, column_type FROM (DESCRIBE FROM ${quotePath(path)})`)
+          .map((column) => column.map(String));
       const before = columnsOf(shard);
       assert.deepEqual(columnsOf(output), [...before, ['score', 'BIGINT']], file);
       const names = before.map(([name]) => quoteIdentifier(name!));

@@ -14,7 +14,10 @@ test('rates: now over the last seconds, mean since the start', () => {
   assert.equal(progress.rowsPerSecondMean, 150);
   assert.equal(progress.secondsLeft, 0.5);
   assert.equal(progress.secondsElapsed, 6);
-  assert.deepEqual([progress.shardsDone, progress.shardsTotal, progress.shardsSkipped, progress.batchSize], [3, 4, 1, 2048]);
+  assert.deepEqual(
+    [progress.shardsDone, progress.shardsTotal, progress.shardsSkipped, progress.batchSize],
+    [3, 4, 1, 2048],
+  );
 });
 
 test('nothing measured: no time left is claimed', () => {

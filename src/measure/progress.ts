@@ -35,8 +35,14 @@ export class ProgressMeter {
     const now = windowSeconds > 0 ? (sample.rowsDone - oldest.rowsDone) / windowSeconds : mean;
     const left = this.#totals.rowsTotal - sample.rowsDone;
     return {
-      phase, rowsDone: sample.rowsDone, shardsDone, batchSize, ...this.#totals,
-      rowsPerSecondNow: now, rowsPerSecondMean: mean, secondsElapsed: seconds,
+      phase,
+      rowsDone: sample.rowsDone,
+      shardsDone,
+      batchSize,
+      ...this.#totals,
+      rowsPerSecondNow: now,
+      rowsPerSecondMean: mean,
+      secondsElapsed: seconds,
       secondsLeft: left === 0 ? 0 : now > 0 ? left / now : undefined,
     };
   }

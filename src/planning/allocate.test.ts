@@ -1,14 +1,30 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TandemError } from '../errors.ts';
-import { batchRowsMax, processBytesBase, ringBytesMax, rowGroupFactor, slotBytesMax, spanRowsTarget, threadBytesBase } from '../limits.ts';
+import {
+  batchRowsMax,
+  processBytesBase,
+  ringBytesMax,
+  rowGroupFactor,
+  slotBytesMax,
+  spanRowsTarget,
+  threadBytesBase,
+} from '../limits.ts';
 import { allocateRun, chooseSplits, chooseThreads, cutSpans, slotRowsFor, type ShardSize } from './allocate.ts';
 
 const mib = 2 ** 20;
 const enough = { value: 64 * 1024 * mib, setBy: 'a test' };
 
 function shard(rowCount: number, more: Partial<ShardSize> = {}): ShardSize {
-  return { name: `${rowCount}.parquet`, path: `/d/${rowCount}.parquet`, rowCount, rowGroupRows: [rowCount], rowGroupBytesMax: mib, splittable: true, ...more };
+  return {
+    name: `${rowCount}.parquet`,
+    path: `/d/${rowCount}.parquet`,
+    rowCount,
+    rowGroupRows: [rowCount],
+    rowGroupBytesMax: mib,
+    splittable: true,
+    ...more,
+  };
 }
 
 test('slots hold the largest batch size, fewer rows where rows are wide', () => {
@@ -31,21 +47,32 @@ test('threads: as many row groups as fit into the memory', () => {
   const held = (bytes: number): number => Math.ceil(bytes * rowGroupFactor);
   const one = processBytesBase + threadBytesBase + mib + held(500 * mib);
   const two = one + threadBytesBase + mib + held(100 * mib);
-  for (const [bytes, threads] of [[one, 1], [two - 1, 1], [two, 2], [enough.value, 8]] as const) {
+  for (const [bytes, threads] of [
+    [one, 1],
+    [two - 1, 1],
+    [two, 2],
+    [enough.value, 8],
+  ] as const) {
     assert.equal(chooseThreads(cores, heavy, mib, { value: bytes, setBy: '--memory' }).threads, threads);
   }
-  assert.match(chooseThreads(cores, heavy, mib, { value: two, setBy: '--memory' }).setBy, /^memory: 3 threads would not fit/);
+  assert.match(
+    chooseThreads(cores, heavy, mib, { value: two, setBy: '--memory' }).setBy,
+    /^memory: 3 threads would not fit/,
+  );
 });
 
 test('threads: a row group that cannot fit is an error with the way out', () => {
   const big = shard(10, { rowGroupBytesMax: 700 * mib, path: '/d/big.parquet', name: 'big.parquet' });
-  assert.throws(() => chooseThreads({ value: 2, setBy: '' }, [big], mib, { value: 256 * mib, setBy: '--memory' }), (error) => {
-    assert.ok(error instanceof TandemError);
-    assert.equal(error.code, 'MEMORY');
-    assert.equal(error.place.shard, 'big.parquet');
-    assert.match(error.remedy ?? '', /--memory 927MiB.*ROW_GROUP_SIZE/);
-    return true;
-  });
+  assert.throws(
+    () => chooseThreads({ value: 2, setBy: '' }, [big], mib, { value: 256 * mib, setBy: '--memory' }),
+    (error) => {
+      assert.ok(error instanceof TandemError);
+      assert.equal(error.code, 'MEMORY');
+      assert.equal(error.place.shard, 'big.parquet');
+      assert.match(error.remedy ?? '', /--memory 927MiB.*ROW_GROUP_SIZE/);
+      return true;
+    },
+  );
 });
 
 test('splits: what would keep one thread busy alone', () => {
@@ -58,13 +85,26 @@ test('splits: what would keep one thread busy alone', () => {
     [[100, 100, 100], 2, [false, false, false]],
     [[], 2, []],
   ];
-  for (const [rows, threads, expected] of cases) assert.deepEqual(chooseSplits(rows.map((count) => shard(count)), threads), expected, String(rows));
+  for (const [rows, threads, expected] of cases)
+    assert.deepEqual(
+      chooseSplits(
+        rows.map((count) => shard(count)),
+        threads,
+      ),
+      expected,
+      String(rows),
+    );
   assert.deepEqual(chooseSplits([shard(5e6, { splittable: false })], 2), [false]);
 });
 
 test('spans cover every row once, in order, along row groups where they are small', () => {
   const layouts: readonly number[][] = [
-    [5_000_000], Array<number>(41).fill(122_880), Array<number>(10_000).fill(500), [1, 2_000_000, 3], [262_144, 262_144, 1], [600_000],
+    [5_000_000],
+    Array<number>(41).fill(122_880),
+    Array<number>(10_000).fill(500),
+    [1, 2_000_000, 3],
+    [262_144, 262_144, 1],
+    [600_000],
   ];
   for (const rowGroupRows of layouts) {
     for (const threads of [2, 5, 32]) {
@@ -86,7 +126,10 @@ test('spans of wide scores keep the ring within its bytes', () => {
   const rowGroupRows = Array<number>(40).fill(122_880);
   const { spans, capacityRows } = cutSpans({ rowCount: 40 * 122_880, rowGroupRows }, 4, 4096, 1024);
   assert.ok(capacityRows * 4096 <= ringBytesMax, `${(capacityRows * 4096) / mib} MiB`);
-  assert.equal(spans.reduce((sum, span) => sum + span.rowCount, 0), 40 * 122_880);
+  assert.equal(
+    spans.reduce((sum, span) => sum + span.rowCount, 0),
+    40 * 122_880,
+  );
 });
 
 test('threads: as many slots as one shared memory addresses', () => {
@@ -94,12 +137,19 @@ test('threads: as many slots as one shared memory addresses', () => {
   const { threads, setBy } = chooseThreads(wanted, [shard(1e6)], 1100 * mib, enough);
   assert.equal(threads, 3);
   assert.match(setBy, /^slots: 4 of 1100MiB would not fit into 4096MiB/);
-  assert.throws(() => chooseThreads(wanted, [shard(1e6)], 4097 * mib, enough), { code: 'MEMORY', remedy: /smaller --batch-size/ });
+  assert.throws(() => chooseThreads(wanted, [shard(1e6)], 4097 * mib, enough), {
+    code: 'MEMORY',
+    remedy: /smaller --batch-size/,
+  });
 });
 
 test('the memory table stays within the limit: fewer split shards, then fewer threads', () => {
   const wanted = { value: 8, setBy: '--threads' };
-  for (const shards of [[shard(50e6)], Array.from({ length: 8 }, () => shard(5e6)), [shard(50e6, { rowGroupBytesMax: 90 * mib }), shard(9e6)]]) {
+  for (const shards of [
+    [shard(50e6)],
+    Array.from({ length: 8 }, () => shard(5e6)),
+    [shard(50e6, { rowGroupBytesMax: 90 * mib }), shard(9e6)],
+  ]) {
     for (let limit = 300 * mib; limit < 2048 * mib; limit += 50 * mib) {
       const run = allocateRun(wanted, shards, { rows: 8192, bytes: mib }, 32, { value: limit, setBy: '--memory' });
       const sum = run.memory.reduce((bytes, line) => bytes + line.count * line.bytesEach, 0);

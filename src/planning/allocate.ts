@@ -3,8 +3,16 @@ import { elementBytes, type Span } from '../batch.ts';
 import { pageBytes } from '../engines/wasm.ts';
 import { TandemError } from '../errors.ts';
 import {
-  batchRowsMax, processBytesBase, ringBytesMax, ringSpansPerThread, rowGroupFactor, slotBytesMax, spanRowsTarget, threadBytesBase,
-  threadsMax, wasmPagesMax,
+  batchRowsMax,
+  processBytesBase,
+  ringBytesMax,
+  ringSpansPerThread,
+  rowGroupFactor,
+  slotBytesMax,
+  spanRowsTarget,
+  threadBytesBase,
+  threadsMax,
+  wasmPagesMax,
 } from '../limits.ts';
 import type { Bound } from '../machine.ts';
 import type { MemoryLine, ModelPlan } from '../plan.ts';
@@ -41,13 +49,19 @@ export interface Allocation {
  * @throws MEMORY when not even one thread fits
  */
 export function allocateRun(
-  wanted: Bound, shards: readonly ShardSize[], slot: { readonly rows: number; readonly bytes: number }, perRow: number, limit: Bound,
+  wanted: Bound,
+  shards: readonly ShardSize[],
+  slot: { readonly rows: number; readonly bytes: number },
+  perRow: number,
+  limit: Bound,
 ): Allocation {
   const first = chooseThreads(wanted, shards, slot.bytes, limit);
   for (let { threads, setBy } = first; ; threads--) {
     const splits = chooseSplits(shards, threads);
     // Largest first: those gain most from being shared.
-    const split = shards.map((_, index) => index).filter((index) => splits[index])
+    const split = shards
+      .map((_, index) => index)
+      .filter((index) => splits[index])
       .sort((a, b) => shards[b]!.rowCount - shards[a]!.rowCount);
     const rings = split.map((index) => cutSpans(shards[index]!, threads, perRow, slot.rows).capacityRows * perRow);
     for (;;) {
@@ -85,13 +99,20 @@ function total(values: readonly number[]): number {
  * @throws MEMORY when not even one thread fits
  */
 export function chooseThreads(
-  wanted: Bound, shards: readonly ShardSize[], slotBytes: number, limit: Bound,
+  wanted: Bound,
+  shards: readonly ShardSize[],
+  slotBytes: number,
+  limit: Bound,
 ): { readonly threads: number; readonly setBy: string } {
   const slotsMax = Math.floor((wasmPagesMax * pageBytes) / Math.max(1, slotBytes));
   if (slotsMax === 0) {
-    throw new TandemError('MEMORY', `Expected the slot of a thread to fit into ${mib(wasmPagesMax * pageBytes)}, got a need of ${mib(slotBytes)}.`, {
-      remedy: 'Choose a smaller --batch-size, or export the model with smaller inputs and outputs.',
-    });
+    throw new TandemError(
+      'MEMORY',
+      `Expected the slot of a thread to fit into ${mib(wasmPagesMax * pageBytes)}, got a need of ${mib(slotBytes)}.`,
+      {
+        remedy: 'Choose a smaller --batch-size, or export the model with smaller inputs and outputs.',
+      },
+    );
   }
   const cap = Math.min(wanted.value, threadsMax, slotsMax);
   const useful = shards.some((shard) => shard.splittable) ? cap : Math.min(cap, Math.max(1, shards.length));
@@ -111,7 +132,10 @@ export function chooseThreads(
   if (threads === useful && useful < cap) return { threads, setBy: `${shards.length} shards that cannot be split` };
   if (threads === threadsMax) return { threads, setBy: `at most ${threadsMax} threads` };
   if (threads === slotsMax) {
-    return { threads, setBy: `slots: ${threads + 1} of ${mib(slotBytes)} would not fit into ${mib(wasmPagesMax * pageBytes)} of shared memory` };
+    return {
+      threads,
+      setBy: `slots: ${threads + 1} of ${mib(slotBytes)} would not fit into ${mib(wasmPagesMax * pageBytes)} of shared memory`,
+    };
   }
   return { threads, setBy: `memory: ${threads + 1} threads would not fit into ${mib(limit.value)} (${limit.setBy})` };
 }
@@ -120,13 +144,19 @@ function doesNotFit(shard: ShardSize | undefined, slotBytes: number, limit: Boun
   const group = Math.ceil((shard?.rowGroupBytesMax ?? 0) * rowGroupFactor);
   const needed = processBytesBase + threadBytesBase + slotBytes + group;
   const path = shard?.path ?? '';
-  const remedy = group > processBytesBase
-    ? `Give at least --memory ${mib(needed)}, or write the file with smaller row groups: ` +
-      `duckdb -c "COPY (FROM '${path}') TO '${path.replace(/\.parquet$/, '')}-small.parquet' (ROW_GROUP_SIZE 122880)"`
-    : `Give at least --memory ${mib(needed)}.`;
-  return new TandemError('MEMORY', `Expected one thread to fit into ${mib(limit.value)} (${limit.setBy}), got a need of ${mib(needed)}, ${mib(group)} of it for a row group.`, {
-    ...(shard === undefined ? {} : { place: { shard: shard.name } }), remedy,
-  });
+  const remedy =
+    group > processBytesBase
+      ? `Give at least --memory ${mib(needed)}, or write the file with smaller row groups: ` +
+        `duckdb -c "COPY (FROM '${path}') TO '${path.replace(/\.parquet$/, '')}-small.parquet' (ROW_GROUP_SIZE 122880)"`
+      : `Give at least --memory ${mib(needed)}.`;
+  return new TandemError(
+    'MEMORY',
+    `Expected one thread to fit into ${mib(limit.value)} (${limit.setBy}), got a need of ${mib(needed)}, ${mib(group)} of it for a row group.`,
+    {
+      ...(shard === undefined ? {} : { place: { shard: shard.name } }),
+      remedy,
+    },
+  );
 }
 
 function mib(bytes: number): string {
@@ -178,7 +208,10 @@ export function scoreBytesPerRow(model: Pick<ModelPlan, 'outputs'>): number {
 
 /** A split shard's spans, along row groups where these are small enough, and the rows that its ring holds. */
 export function cutSpans(
-  shard: Pick<ShardSize, 'rowCount' | 'rowGroupRows'>, threads: number, scoreBytesPerRow: number, slotRows: number,
+  shard: Pick<ShardSize, 'rowCount' | 'rowGroupRows'>,
+  threads: number,
+  scoreBytesPerRow: number,
+  slotRows: number,
 ): { readonly spans: readonly Span[]; readonly capacityRows: number } {
   const ringSpans = threads * ringSpansPerThread;
   const spanRowsByRing = Math.floor(ringBytesMax / Math.max(1, scoreBytesPerRow) / ringSpans);
@@ -205,7 +238,10 @@ export function cutSpans(
   if (pending > 0) push(pending);
   const longest = spans.reduce((rows, span) => Math.max(rows, span.rowCount), 0);
   const ringRowsMax = Math.floor(ringBytesMax / Math.max(1, scoreBytesPerRow));
-  return { spans, capacityRows: Math.min(shard.rowCount, Math.max(slotRows, Math.min(ringRowsMax, longest * ringSpans))) };
+  return {
+    spans,
+    capacityRows: Math.min(shard.rowCount, Math.max(slotRows, Math.min(ringRowsMax, longest * ringSpans))),
+  };
 }
 
 /**
@@ -213,13 +249,20 @@ export function cutSpans(
  * @param rowGroupBytes of each thread that holds one
  */
 export function memoryTable(
-  threads: number, slotBytes: number, rowGroupBytes: readonly number[], ringBytes: readonly number[],
+  threads: number,
+  slotBytes: number,
+  rowGroupBytes: readonly number[],
+  ringBytes: readonly number[],
 ): MemoryLine[] {
   const lines: MemoryLine[] = [
     { what: 'Node, engines and the plan', count: 1, bytesEach: processBytesBase },
     { what: 'thread: heap, decoder, row group being written', count: threads, bytesEach: threadBytesBase },
     { what: 'slot: input and output tensors of one batch', count: threads, bytesEach: slotBytes },
-    { what: "the threads' largest row groups, compressed, of the columns read", count: 1, bytesEach: total(rowGroupBytes) },
+    {
+      what: "the threads' largest row groups, compressed, of the columns read",
+      count: 1,
+      bytesEach: total(rowGroupBytes),
+    },
   ];
   if (ringBytes.length > 0) {
     lines.push({ what: 'writer thread', count: 1, bytesEach: threadBytesBase });

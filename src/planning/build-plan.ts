@@ -17,16 +17,27 @@ import { usedColumns } from './schemas.ts';
 export function buildPlan(engines: PlanningEngines, footers: readonly Footer[], options: PlainScoreOptions): RunPlan {
   const resolved = resolveModel(engines, options.model, footers);
   const { contract, requests, schemas } = resolved;
-  const keep = options.keep === 'all' ? undefined : options.keep ?? contract.keep;
+  const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
   const model = planModel(engines, footers, resolved);
-  const identity: RunIdentity = { modelSha256: model.sha256, contractSha256: model.contractSha256, keep: keep ?? 'all' };
-  const planned: PlannedSchema[] = schemas.plan(requests, keep, model.columns.map((column) => column.name));
+  const identity: RunIdentity = {
+    modelSha256: model.sha256,
+    contractSha256: model.contractSha256,
+    keep: keep ?? 'all',
+  };
+  const planned: PlannedSchema[] = schemas.plan(
+    requests,
+    keep,
+    model.columns.map((column) => column.name),
+  );
   const output = resolve(options.output);
   const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
   const used = usedColumns(requests, footers[0]!.columns);
-  const reads = (footer: Footer): ReadonlySet<string> | 'all' => (keep === undefined ? 'all' : new Set([...used, ...keep]));
+  const reads = (footer: Footer): ReadonlySet<string> | 'all' =>
+    keep === undefined ? 'all' : new Set([...used, ...keep]);
   const shardSizes = footers.map((footer): ShardSize => ({
-    ...footer, rowGroupBytesMax: rowGroupBytesMax(footer, reads(footer)), splittable: options.reader !== 'parquetjs' && isSplittable(footer, model.outputs),
+    ...footer,
+    rowGroupBytesMax: rowGroupBytesMax(footer, reads(footer)),
+    splittable: options.reader !== 'parquetjs' && isSplittable(footer, model.outputs),
   }));
   const bytesPerRow = slotBytes(model, 64) / 64;
   const batchSize = model.fixedBatchRows ?? options.batchSize;
@@ -34,11 +45,21 @@ export function buildPlan(engines: PlanningEngines, footers: readonly Footer[], 
   const allocation = allocate(shardSizes, whole, model, slotRows, options);
   const pending = footers.filter((footer) => !whole.has(footer.name));
   return {
-    version: 1, device: 'cpu', model,
+    version: 1,
+    device: 'cpu',
+    model,
     shards: footers.map((footer, index): PlannedShard => ({
-      index, path: footer.path, name: footer.name, bytes: footer.bytes, modifiedMs: footer.modifiedMs, rowCount: footer.rowCount,
-      rowGroupRows: footer.rowGroupRows, rowGroupBytesMax: shardSizes[index]!.rowGroupBytesMax,
-      schema: schemas.indexOf(footer), mode: allocation.split.has(index) ? 'split' : 'whole', done: whole.has(footer.name),
+      index,
+      path: footer.path,
+      name: footer.name,
+      bytes: footer.bytes,
+      modifiedMs: footer.modifiedMs,
+      rowCount: footer.rowCount,
+      rowGroupRows: footer.rowGroupRows,
+      rowGroupBytesMax: shardSizes[index]!.rowGroupBytesMax,
+      schema: schemas.indexOf(footer),
+      mode: allocation.split.has(index) ? 'split' : 'whole',
+      done: whole.has(footer.name),
     })),
     schemas: planned,
     rowsTotal: sum(pending.map((footer) => footer.rowCount)),
@@ -46,10 +67,15 @@ export function buildPlan(engines: PlanningEngines, footers: readonly Footer[], 
     keepsAll: keep === undefined,
     keepBytes: sum(pending.map((footer) => columnBytes(footer, keep === undefined ? 'all' : new Set(keep)))),
     featureBytes: sum(pending.map((footer) => columnBytes(footer, used))),
-    output, compression: options.compression ?? 'snappy',
-    threads: allocation.threads, threadsBound: allocation.threadsBound,
-    batchSize, slotRows,
-    memory: allocation.memory, memoryLimitBytes: allocation.limit.value, memoryBound: allocation.limit.setBy,
+    output,
+    compression: options.compression ?? 'snappy',
+    threads: allocation.threads,
+    threadsBound: allocation.threadsBound,
+    batchSize,
+    slotRows,
+    memory: allocation.memory,
+    memoryLimitBytes: allocation.limit.value,
+    memoryBound: allocation.limit.setBy,
     warnings: lastBatchWarnings(output),
   };
 }
@@ -59,9 +85,11 @@ export function buildPlan(engines: PlanningEngines, footers: readonly Footer[], 
  * whose counters hold 31 bits.
  */
 function isSplittable(footer: Footer, outputs: readonly OutputLayout[]): boolean {
-  return footer.rowCount < 2 ** 31
-    && !footer.columns.some((column) => column.name.toLowerCase() === 'file_row_number')
-    && !outputs.some((output) => output.elementType === 'string');
+  return (
+    footer.rowCount < 2 ** 31 &&
+    !footer.columns.some((column) => column.name.toLowerCase() === 'file_row_number') &&
+    !outputs.some((output) => output.elementType === 'string')
+  );
 }
 
 interface Allocation {
@@ -73,7 +101,11 @@ interface Allocation {
 }
 
 function allocate(
-  shards: readonly ShardSize[], whole: ReadonlySet<string>, model: ModelPlan, slotRows: number, options: PlainScoreOptions,
+  shards: readonly ShardSize[],
+  whole: ReadonlySet<string>,
+  model: ModelPlan,
+  slotRows: number,
+  options: PlainScoreOptions,
 ): Allocation {
   const limit = memoryLimit(options.memoryBytes);
   const wanted = options.threads === undefined ? coreBound() : { value: options.threads, setBy: '--threads' };
@@ -98,7 +130,9 @@ function sum(values: readonly number[]): number {
 
 /** Shards of the patterns with their footers. @throws NO_SHARDS, BAD_SHARD */
 export async function readShardFooters(
-  connection: Connection, patterns: string | readonly string[], outside?: string,
+  connection: Connection,
+  patterns: string | readonly string[],
+  outside?: string,
 ): Promise<Footer[]> {
   return readFooters(connection, await findShards(patterns, outside));
 }

@@ -50,5 +50,8 @@ for (const [golden, score, passes] of cases) {
 }
 
 test('a golden column of another kind than the scores', () => {
-  assert.throws(() => compare("'a'", '1::FLOAT'), { code: 'BAD_CONTRACT', message: /Expected y in golden.parquet.*FLOAT, got VARCHAR/ });
+  assert.throws(() => compare("'a'", '1::FLOAT'), {
+    code: 'BAD_CONTRACT',
+    message: /Expected y in golden.parquet.*FLOAT, got VARCHAR/,
+  });
 });

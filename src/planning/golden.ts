@@ -13,27 +13,50 @@ const worstRowsMax = 10;
  * @param tolerance largest |score - golden| / max(1, |golden|) that passes, for each value of a list too
  * @throws BAD_CONTRACT when golden.parquet holds none of the score columns, or one as another kind of value
  */
-export function compareWithGolden(connection: Connection, golden: string, scores: string, tolerance: number): CheckReport {
-  const goldenTypes = new Map(describe(connection, '*', readParquet(golden)).map(({ name, type }) => [name.toLowerCase(), type]));
+export function compareWithGolden(
+  connection: Connection,
+  golden: string,
+  scores: string,
+  tolerance: number,
+): CheckReport {
+  const goldenTypes = new Map(
+    describe(connection, '*', readParquet(golden)).map(({ name, type }) => [name.toLowerCase(), type]),
+  );
   const scoreColumns = describe(connection, '*', readParquet(scores));
   const shared = scoreColumns.filter(({ name }) => goldenTypes.has(name.toLowerCase()));
   if (shared.length === 0) {
-    throw new TandemError('BAD_CONTRACT', `Expected golden.parquet to hold expected scores under the names of the score columns, got ${[...goldenTypes.keys()].join(', ')}.`, {
-      place: { shard: golden }, remedy: `Add one of: ${scoreColumns.map((column) => column.name).join(', ')}.`,
-    });
+    throw new TandemError(
+      'BAD_CONTRACT',
+      `Expected golden.parquet to hold expected scores under the names of the score columns, got ${[...goldenTypes.keys()].join(', ')}.`,
+      {
+        place: { shard: golden },
+        remedy: `Add one of: ${scoreColumns.map((column) => column.name).join(', ')}.`,
+      },
+    );
   }
   for (const { name, type } of shared) checkKind(golden, name, goldenTypes.get(name.toLowerCase())!, type);
   const columns = shared.map(({ name, type }) => compareColumn(connection, golden, scores, name, type, tolerance));
   const [[rowCount] = [0n]] = connection.rows(`SELECT count(*) FROM ${readParquet(golden)}`);
-  return { version: 1, rowCount: Number(rowCount), tolerance, passed: columns.every((column) => column.rowsBeyond === 0), columns };
+  return {
+    version: 1,
+    rowCount: Number(rowCount),
+    tolerance,
+    passed: columns.every((column) => column.rowsBeyond === 0),
+    columns,
+  };
 }
 
 /** @throws BAD_CONTRACT */
 function checkKind(golden: string, name: string, goldenType: string, scoreType: string): void {
   if (kindOf(goldenType) === kindOf(scoreType)) return;
-  throw new TandemError('BAD_CONTRACT', `Expected ${name} in golden.parquet to be comparable with scores of type ${scoreType}, got ${goldenType}.`, {
-    place: { shard: golden, column: name }, remedy: `Write ${name} into golden.parquet as ${scoreType}.`,
-  });
+  throw new TandemError(
+    'BAD_CONTRACT',
+    `Expected ${name} in golden.parquet to be comparable with scores of type ${scoreType}, got ${goldenType}.`,
+    {
+      place: { shard: golden, column: name },
+      remedy: `Write ${name} into golden.parquet as ${scoreType}.`,
+    },
+  );
 }
 
 /** Types of one kind can be compared, in any width. */
@@ -44,19 +67,33 @@ function kindOf(type: string): string {
   return isText(type) ? 'text' : type;
 }
 
-function compareColumn(connection: Connection, golden: string, scores: string, name: string, type: string, tolerance: number): CheckReport['columns'][number] {
+function compareColumn(
+  connection: Connection,
+  golden: string,
+  scores: string,
+  name: string,
+  type: string,
+  tolerance: number,
+): CheckReport['columns'][number] {
   const column = quoteIdentifier(name);
   const both = `SELECT row, golden, score, ${differenceSql(type)} AS difference, ${beyondSql(type, tolerance)} AS beyond FROM (
     SELECT row_number() OVER () - 1 AS row, g.${column} AS golden, s.${column} AS score
     FROM read_parquet([${quotePath(golden)}]) AS g POSITIONAL JOIN read_parquet([${quotePath(scores)}]) AS s)`;
-  const [[largest, beyond] = [0, 0n]] = connection.rows(`SELECT max(difference), count(*) FILTER (beyond) FROM (${both})`);
+  const [[largest, beyond] = [0, 0n]] = connection.rows(
+    `SELECT max(difference), count(*) FILTER (beyond) FROM (${both})`,
+  );
   const worst = connection.rows(
     `SELECT row, golden::VARCHAR, score::VARCHAR, difference FROM (${both}) WHERE difference > 0 ORDER BY difference DESC, row LIMIT ${worstRowsMax}`,
   );
   return {
-    name, differenceMax: Number(largest ?? 0), rowsBeyond: Number(beyond),
+    name,
+    differenceMax: Number(largest ?? 0),
+    rowsBeyond: Number(beyond),
     worst: worst.map(([row, expected, actual, difference]) => ({
-      row: Number(row), golden: String(expected), score: String(actual), difference: Number(difference),
+      row: Number(row),
+      golden: String(expected),
+      score: String(actual),
+      difference: Number(difference),
     })),
   };
 }

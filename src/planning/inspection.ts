@@ -19,7 +19,12 @@ export function buildInspection(
   const fit = modelPath === undefined || engines === undefined ? undefined : fitModel(engines, footers, modelPath);
   return {
     version: 1,
-    shards: footers.map(({ name, rowCount, rowGroupRows, bytes }) => ({ name, rowCount, rowGroups: rowGroupRows.length, bytes })),
+    shards: footers.map(({ name, rowCount, rowGroupRows, bytes }) => ({
+      name,
+      rowCount,
+      rowGroups: rowGroupRows.length,
+      bytes,
+    })),
     rowCount: footers.reduce((sum, footer) => sum + footer.rowCount, 0),
     bytes: footers.reduce((sum, footer) => sum + footer.bytes, 0),
     rowGroups: {
@@ -56,25 +61,43 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
     keep = resolved.contract.keep;
     features = new Map(resolved.layouts.inputs.map((tensor) => [tensor.name, tensor.features]));
     // The output folder does not exist: only what concerns shards and model can be a problem.
-    const plan = buildPlan(engines, footers, { shards: [], model: modelPath, output: resolve('tandem-inspect-no-such-folder') });
-    columns = new Map(plan.model.outputs.map((output, index) => [output.name, plan.model.columns.filter((column) => column.output === index).map((column) => column.name)]));
+    const plan = buildPlan(engines, footers, {
+      shards: [],
+      model: modelPath,
+      output: resolve('tandem-inspect-no-such-folder'),
+    });
+    columns = new Map(
+      plan.model.outputs.map((output, index) => [
+        output.name,
+        plan.model.columns.filter((column) => column.output === index).map((column) => column.name),
+      ]),
+    );
   } catch (error) {
     if (!(error instanceof TandemError)) throw error;
     problems.push(formatError(error));
   }
   for (const [input, list] of features) {
     list.forEach((feature, index) => {
-      for (const column of columnsOf(feature, footers)) feeds.set(column, [...(feeds.get(column) ?? []), `${input}[${index}]`]);
+      for (const column of columnsOf(feature, footers))
+        feeds.set(column, [...(feeds.get(column) ?? []), `${input}[${index}]`]);
     });
   }
   return {
-    feeds, problems, kept: keep === undefined ? undefined : new Set(keep.map((name) => name.toLowerCase())),
+    feeds,
+    problems,
+    kept: keep === undefined ? undefined : new Set(keep.map((name) => name.toLowerCase())),
     model: {
       path: loadContract(modelPath).contract.modelPath,
       inputs: [...description.inputs, ...description.defaults].map((value) => ({
-        name: value.name, type: typeWords(value), features: (features.get(value.name) ?? []).map(featureWords),
+        name: value.name,
+        type: typeWords(value),
+        features: (features.get(value.name) ?? []).map(featureWords),
       })),
-      outputs: description.outputs.map((value) => ({ name: value.name, type: typeWords(value), columns: columns.get(value.name) ?? [] })),
+      outputs: description.outputs.map((value) => ({
+        name: value.name,
+        type: typeWords(value),
+        columns: columns.get(value.name) ?? [],
+      })),
     },
   };
 }
@@ -88,17 +111,26 @@ function columnsOf(feature: Feature, footers: readonly Footer[]): string[] {
 
 /** `float32 [N, 32]` */
 function typeWords(value: ModelValue): string {
-  return value.kind === 'tensor' ? `${value.elementType ?? 'unsupported type'} [${value.shape?.join(', ') ?? '?'}]` : value.kind;
+  return value.kind === 'tensor'
+    ? `${value.elementType ?? 'unsupported type'} [${value.shape?.join(', ') ?? '?'}]`
+    : value.kind;
 }
 
 /** `distance, standardize, clip` */
 export function featureWords(feature: Feature): string {
   const steps = 'steps' in feature ? feature.steps.map((step) => step.kind) : [];
-  const kind = feature.kind === 'number' ? [] : [feature.kind === 'list' ? `list of ${feature.length ?? 'its type'}` : feature.kind];
+  const kind =
+    feature.kind === 'number'
+      ? []
+      : [feature.kind === 'list' ? `list of ${feature.length ?? 'its type'}` : feature.kind];
   return [sourceName(feature.source), ...kind, ...steps].join(', ');
 }
 
-function inspectColumns(footers: readonly Footer[], feeds: ReadonlyMap<string, string[]>, kept: ReadonlySet<string> | undefined): InspectedColumn[] {
+function inspectColumns(
+  footers: readonly Footer[],
+  feeds: ReadonlyMap<string, string[]>,
+  kept: ReadonlySet<string> | undefined,
+): InspectedColumn[] {
   const columns = new Map<string, { types: Set<string>; shards: number }>();
   for (const footer of footers) {
     for (const { name, type } of footer.columns) {
@@ -109,7 +141,11 @@ function inspectColumns(footers: readonly Footer[], feeds: ReadonlyMap<string, s
     }
   }
   return [...columns].map(([name, { types, shards }]) => ({
-    name, types: [...types], shards, feeds: feeds.get(name.toLowerCase()) ?? [], kept: kept?.has(name.toLowerCase()) ?? true,
+    name,
+    types: [...types],
+    shards,
+    feeds: feeds.get(name.toLowerCase()) ?? [],
+    kept: kept?.has(name.toLowerCase()) ?? true,
   }));
 }
 
@@ -132,5 +168,7 @@ export function findDrift(footers: readonly Footer[]): string[] {
     const order = first.columns.map((column) => column.name).filter((name) => here.has(name));
     if (common.join('\u0000') !== order.join('\u0000')) note('columns come in another order', footer.name);
   }
-  return [...lines].map(([line, shards]) => `${line} in ${shards.length === 1 ? shards[0] : `${shards.length} shards, first ${shards[0]}`}`);
+  return [...lines].map(
+    ([line, shards]) => `${line} in ${shards.length === 1 ? shards[0] : `${shards.length} shards, first ${shards[0]}`}`,
+  );
 }

@@ -33,7 +33,11 @@ export interface ResolvedModel {
 }
 
 /** Fits contract, model and the first shard's columns together. @throws BAD_CONTRACT, BAD_MODEL, BAD_COLUMN */
-export function resolveModel(engines: PlanningEngines, modelPath: string, tables: readonly SourceTable[]): ResolvedModel {
+export function resolveModel(
+  engines: PlanningEngines,
+  modelPath: string,
+  tables: readonly SourceTable[],
+): ResolvedModel {
   const description = describeSession(engines.session);
   const loaded = loadContract(modelPath);
   const contract = loaded.hasFile ? loaded.contract : contractWithoutFile(loaded.contract.modelPath, description);
@@ -45,12 +49,19 @@ export function resolveModel(engines: PlanningEngines, modelPath: string, tables
 /** Input names are column names. */
 function contractWithoutFile(modelPath: string, description: ModelDescription): Contract {
   const inputs = description.inputs.flatMap(({ name, elementType, shape }) =>
-    elementType === undefined ? [] : [{ name, elementType, rowShape: (shape ?? []).slice(1).map((size) => (typeof size === 'number' ? size : -1)) }]);
+    elementType === undefined
+      ? []
+      : [{ name, elementType, rowShape: (shape ?? []).slice(1).map((size) => (typeof size === 'number' ? size : -1)) }],
+  );
   return contractFromModel(modelPath, inputs);
 }
 
 /** The model's part of a plan. @throws BAD_CONTRACT, BAD_MODEL, BAD_ROW */
-export function planModel(engines: PlanningEngines, tables: readonly SourceTable[], resolved: ResolvedModel): ModelPlan {
+export function planModel(
+  engines: PlanningEngines,
+  tables: readonly SourceTable[],
+  resolved: ResolvedModel,
+): ModelPlan {
   const { contract, layouts } = resolved;
   const outputs = findOutputs(engines, tables, resolved);
   return {
@@ -66,7 +77,11 @@ export function planModel(engines: PlanningEngines, tables: readonly SourceTable
 const probeRows = 3;
 
 /** Shapes of the used outputs, from the first rows of the first shard that has any. */
-function findOutputs(engines: PlanningEngines, tables: readonly SourceTable[], resolved: ResolvedModel): OutputLayout[] {
+function findOutputs(
+  engines: PlanningEngines,
+  tables: readonly SourceTable[],
+  resolved: ResolvedModel,
+): OutputLayout[] {
   const used = usedOutputs(resolved.contract, resolved.description);
   const table = tables.find((candidate) => candidate.rowCount > 0);
   if (table === undefined) return declaredOutputs(used);
@@ -74,7 +89,10 @@ function findOutputs(engines: PlanningEngines, tables: readonly SourceTable[], r
   const tensors = resolved.layouts.inputs;
   const values = featurizeFirstRows(engines.reader, table, resolved, rows);
   const inputs = tensors.map((tensor, index) => ({
-    name: tensor.name, elementType: tensor.elementType, shape: [rows, ...tensor.rowShape], values: values[index]!,
+    name: tensor.name,
+    elementType: tensor.elementType,
+    shape: [rows, ...tensor.rowShape],
+    values: values[index]!,
   }));
   const constants = resolved.layouts.constants.map((constant) => constantTensor(constant, rows));
   const runOptions = createRunOptions();
@@ -86,7 +104,12 @@ function findOutputs(engines: PlanningEngines, tables: readonly SourceTable[], r
 }
 
 /** Input tensors of the shard's first rows, the last of them repeated where there are fewer. */
-function featurizeFirstRows(reader: TableReader, table: SourceTable, resolved: ResolvedModel, rowCount: number): TensorValues[] {
+function featurizeFirstRows(
+  reader: TableReader,
+  table: SourceTable,
+  resolved: ResolvedModel,
+  rowCount: number,
+): TensorValues[] {
   const tensors = resolved.layouts.inputs;
   const values = tensors.map((tensor) => allocateTensor(tensor, rowCount));
   const projection = resolved.schemas.projection(table, resolved.requests);
@@ -94,11 +117,13 @@ function featurizeFirstRows(reader: TableReader, table: SourceTable, resolved: R
     const source = reader.openFirst(table, projection, resolved.requests, rowCount);
     try {
       const chunk = source.next();
-      if (chunk === undefined) throw new TandemError('BAD_SHARD', 'Expected rows, got none.', { place: { shard: table.name } });
+      if (chunk === undefined)
+        throw new TandemError('BAD_SHARD', 'Expected rows, got none.', { place: { shard: table.name } });
       let firstVector = 0;
       tensors.forEach((tensor, index) => {
         const featurizer = createFeaturizer(tensor, firstVector);
-        for (let row = 0; row < rowCount; row++) featurizer.fill(chunk, Math.min(row, chunk.rowCount - 1), 1, values[index]!, row);
+        for (let row = 0; row < rowCount; row++)
+          featurizer.fill(chunk, Math.min(row, chunk.rowCount - 1), 1, values[index]!, row);
         firstVector += tensor.features.length;
       });
     } finally {
@@ -107,7 +132,9 @@ function featurizeFirstRows(reader: TableReader, table: SourceTable, resolved: R
   } catch (error) {
     if (error instanceof BadRowError) {
       throw new TandemError('BAD_ROW', error.message, {
-        place: { shard: table.name, rowGroup: 0, row: error.rowInChunk, column: error.featureLabel }, remedy: error.remedy, cause: error,
+        place: { shard: table.name, rowGroup: 0, row: error.rowInChunk, column: error.featureLabel },
+        remedy: error.remedy,
+        cause: error,
       });
     }
     throw reader.explain(error, table, resolved.requests) ?? error;
@@ -118,5 +145,7 @@ function featurizeFirstRows(reader: TableReader, table: SourceTable, resolved: R
 function allocateTensor(tensor: TensorLayout, rowCount: number): TensorValues {
   const length = rowCount * tensor.width;
   const elementType: ElementType = tensor.elementType;
-  return elementType === 'string' ? new Array<string>(length).fill('') : viewOf(elementType, new ArrayBuffer(length * elementBytes[elementType]), 0, length);
+  return elementType === 'string'
+    ? new Array<string>(length).fill('')
+    : viewOf(elementType, new ArrayBuffer(length * elementBytes[elementType]), 0, length);
 }

@@ -12,8 +12,8 @@ import type { SqlSource, TableReader } from './tables.ts';
 
 /** Said at the start of every run, so that nobody takes this reader for the fast one. */
 export const parquetJsWarning =
-  'Shards are read and written by parquetjs-lite, in JavaScript: many times slower than the native reader '
-  + '(leave out --reader parquetjs), a whole row group in memory at a time.';
+  'Shards are read and written by parquetjs-lite, in JavaScript: many times slower than the native reader ' +
+  '(leave out --reader parquetjs), a whole row group in memory at a time.';
 
 /** @throws USAGE */
 export function checkParquetJsOptions(options: Pick<PlainScoreOptions, 'compression'>): void {
@@ -57,7 +57,7 @@ export class ParquetJsTables implements TableReader {
     const footer = this.#footers.get(table);
     if (footer === undefined) throw bug(`${table.name} is no shard of this run`);
     let file = this.#files.get(table);
-    if (file === undefined) this.#files.set(table, file = openParquetJs(footer));
+    if (file === undefined) this.#files.set(table, (file = openParquetJs(footer)));
     return file;
   }
 }

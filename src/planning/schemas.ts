@@ -49,17 +49,29 @@ export class SchemaPlanner {
   }
 
   /** All schemas. @throws BAD_COLUMN for a kept column that is missing or named twice, BAD_CONTRACT for a name that is there twice */
-  plan(requests: readonly ColumnRequest[], keep: readonly string[] | undefined, scoreNames: readonly string[]): PlannedSchema[] {
+  plan(
+    requests: readonly ColumnRequest[],
+    keep: readonly string[] | undefined,
+    scoreNames: readonly string[],
+  ): PlannedSchema[] {
     return [...this.#first.values()].map((table) => {
       const kept = keep === undefined ? table.columns.map((column) => column.name) : keptColumns(table, keep);
       const clash = scoreNames.find((name) => kept.some((other) => other.toLowerCase() === name.toLowerCase()));
       if (clash !== undefined) {
-        throw new TandemError('BAD_CONTRACT', `Expected score columns to have names of their own, got ${clash}, which is a kept column too.`, {
-          place: { shard: table.name, column: clash },
-          remedy: `Name the score column otherwise in tandem.json ("outputs": { ...: { "column": "score" } }), or leave ${clash} out with --keep.`,
-        });
+        throw new TandemError(
+          'BAD_CONTRACT',
+          `Expected score columns to have names of their own, got ${clash}, which is a kept column too.`,
+          {
+            place: { shard: table.name, column: clash },
+            remedy: `Name the score column otherwise in tandem.json ("outputs": { ...: { "column": "score" } }), or leave ${clash} out with --keep.`,
+          },
+        );
       }
-      return { columns: table.columns, projection: this.projection(table, requests), keepProjection: this.#keepProjection(kept, table) };
+      return {
+        columns: table.columns,
+        projection: this.projection(table, requests),
+        keepProjection: this.#keepProjection(kept, table),
+      };
     });
   }
 
@@ -92,27 +104,41 @@ function keptColumns(table: SourceTable, keep: readonly string[]): string[] {
   const kept = keep.map((name) => findColumn(table, name, 'kept column').name);
   const twice = kept.find((name, index) => kept.indexOf(name) !== index);
   if (twice === undefined) return kept;
-  throw new TandemError('BAD_COLUMN', `Expected each kept column once, got ${keep.join(', ')}, which names ${twice} twice.`, {
-    place: { shard: table.name, column: twice }, remedy: 'Name it once: case does not tell columns apart.',
-  });
+  throw new TandemError(
+    'BAD_COLUMN',
+    `Expected each kept column once, got ${keep.join(', ')}, which names ${twice} twice.`,
+    {
+      place: { shard: table.name, column: twice },
+      remedy: 'Name it once: case does not tell columns apart.',
+    },
+  );
 }
 
 /** By exact name, or else regardless of case, as SQL does. @throws BAD_COLUMN */
 function findColumn(table: SourceTable, name: string, what: string): ColumnType {
-  const found = table.columns.find((column) => column.name === name)
-    ?? table.columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
+  const found =
+    table.columns.find((column) => column.name === name) ??
+    table.columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
   if (found !== undefined) return found;
   throw new TandemError('BAD_COLUMN', `Expected ${what} ${name} in the shard, got none of that name.`, {
-    place: { shard: table.name, column: name }, remedy: `The shard has: ${columnNames(table.columns)}.`,
+    place: { shard: table.name, column: name },
+    remedy: `The shard has: ${columnNames(table.columns)}.`,
   });
 }
 
 /** Columns of the shard that the features read: a guess for SQL expressions, by the names in their text. */
 export function usedColumns(requests: readonly ColumnRequest[], columns: readonly ColumnType[]): ReadonlySet<string> {
   const used = new Set<string>();
-  for (const { feature: { source } } of requests) {
+  for (const {
+    feature: { source },
+  } of requests) {
     for (const { name } of columns) {
-      if ('column' in source ? source.column.toLowerCase() === name.toLowerCase() : source.sql.toLowerCase().includes(name.toLowerCase())) used.add(name);
+      if (
+        'column' in source
+          ? source.column.toLowerCase() === name.toLowerCase()
+          : source.sql.toLowerCase().includes(name.toLowerCase())
+      )
+        used.add(name);
     }
   }
   return used;

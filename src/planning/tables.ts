@@ -41,7 +41,8 @@ export class DuckDbTables implements TableReader {
       }
       const message = `Expected ${sourceName(source)} to be one scalar expression, got ${columns.length} columns.`;
       throw new TandemError('BAD_CONTRACT', message, {
-        place: { shard: table.name }, remedy: 'Write one expression for each feature.',
+        place: { shard: table.name },
+        remedy: 'Write one expression for each feature.',
       });
     } catch (error) {
       if (!(error instanceof DuckDbError)) throw error;
@@ -49,7 +50,8 @@ export class DuckDbTables implements TableReader {
       const words = error.message.split('\n')[0]!;
       const message = `Expected ${name} to be a scalar expression over the shard's columns, got: ${words}`;
       throw new TandemError('BAD_CONTRACT', message, {
-        place: { shard: table.name }, cause: error,
+        place: { shard: table.name },
+        cause: error,
         remedy: /window function|aggregate|unnest/i.test(words)
           ? 'Write an expression that each row gives by itself, or write its value into the shards as a column.'
           : `The shard has: ${columnNames(table.columns)}.`,
@@ -95,6 +97,9 @@ export class DuckDbTables implements TableReader {
 
 /** The names of a table's columns, for a sentence. */
 export function columnNames(columns: readonly ColumnType[]): string {
-  const shown = columns.slice(0, 40).map((column) => column.name).join(', ');
+  const shown = columns
+    .slice(0, 40)
+    .map((column) => column.name)
+    .join(', ');
   return columns.length > 40 ? `${shown} and ${columns.length - 40} more` : shown;
 }

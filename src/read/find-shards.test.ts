@@ -10,8 +10,19 @@ const folder = realpathSync(mkdtempSync(join(tmpdir(), 'tandem-find-')));
 after(() => rmSync(folder, { recursive: true }));
 
 for (const name of [
-  'b.parquet', 'a.parquet', 'note.txt', 'g[1].parquet', 'g1.parquet', 'sub/c.parquet', 'sub/deep/d.parquet',
-  '_hidden.parquet', '.hidden.parquet', '_tmp/e.parquet', '.git/f.parquet', 'o[2]/x.parquet', 'o2/y.parquet',
+  'b.parquet',
+  'a.parquet',
+  'note.txt',
+  'g[1].parquet',
+  'g1.parquet',
+  'sub/c.parquet',
+  'sub/deep/d.parquet',
+  '_hidden.parquet',
+  '.hidden.parquet',
+  '_tmp/e.parquet',
+  '.git/f.parquet',
+  'o[2]/x.parquet',
+  'o2/y.parquet',
   "sp ace/it's.parquet",
 ]) {
   mkdirSync(join(folder, dirname(name)), { recursive: true });
@@ -23,8 +34,18 @@ const namesOf = async (...patterns: string[]): Promise<string[]> =>
   (await findShards(patterns.map((pattern) => join(folder, pattern)))).map((shard) => shard.name);
 
 test('a folder means every Parquet file below it that is not hidden', async () => {
-  const all = ['a.parquet', 'b.parquet', 'g1.parquet', 'g[1].parquet', 'o2/y.parquet', 'o[2]/x.parquet',
-    "sp ace/it's.parquet", 'sub/c.parquet', 'sub/deep/d.parquet', 'sub/link.parquet'];
+  const all = [
+    'a.parquet',
+    'b.parquet',
+    'g1.parquet',
+    'g[1].parquet',
+    'o2/y.parquet',
+    'o[2]/x.parquet',
+    "sp ace/it's.parquet",
+    'sub/c.parquet',
+    'sub/deep/d.parquet',
+    'sub/link.parquet',
+  ];
   assert.deepEqual(await namesOf('.'), all);
   assert.deepEqual(await namesOf('**/*.parquet'), all);
 });
@@ -56,8 +77,10 @@ test('paths are absolute, also for relative patterns', async () => {
   process.chdir(folder);
   try {
     assert.deepEqual(await findShards('sub/c.parquet'), [{ path: join(folder, 'sub/c.parquet'), name: 'c.parquet' }]);
-    assert.deepEqual((await findShards('./sub/*.parquet')).map((shard) => shard.path),
-      [join(folder, 'sub/c.parquet'), join(folder, 'sub/link.parquet')]);
+    assert.deepEqual(
+      (await findShards('./sub/*.parquet')).map((shard) => shard.path),
+      [join(folder, 'sub/c.parquet'), join(folder, 'sub/link.parquet')],
+    );
     const upAndDown = await findShards(`../${basename(folder)}/b.parq*`);
     assert.deepEqual(upAndDown, [{ path: join(folder, 'b.parquet'), name: 'b.parquet' }]);
   } finally {

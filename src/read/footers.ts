@@ -48,7 +48,9 @@ export function readFooters(connection: Connection, files: readonly ShardFile[])
 }
 
 function readSomeFooters(
-  connection: Connection, files: readonly ShardFile[], typesOf: Map<string, readonly ColumnType[]>,
+  connection: Connection,
+  files: readonly ShardFile[],
+  typesOf: Map<string, readonly ColumnType[]>,
 ): Footer[] {
   const stats = files.map(checkMagic);
   try {
@@ -64,8 +66,15 @@ function readSomeFooters(
       const rowGroupRows = rowGroups.get(path) ?? [];
       const rowCount = rowGroupRows.reduce((sum, rows) => sum + rows, 0);
       return {
-        path, name, from: readParquet(path), numberedFrom: numberedRows(path), ...stats[index]!, columns,
-        rowCount, rowGroupRows, columnSizes: sizes.get(path) ?? new Map(),
+        path,
+        name,
+        from: readParquet(path),
+        numberedFrom: numberedRows(path),
+        ...stats[index]!,
+        columns,
+        rowCount,
+        rowGroupRows,
+        columnSizes: sizes.get(path) ?? new Map(),
       };
     });
   } catch (error) {
@@ -102,7 +111,9 @@ export function checkMagic(file: ShardFile): { bytes: number; modifiedMs: number
     descriptor = openSync(file.path, 'r');
   } catch (cause) {
     throw new TandemError('BAD_SHARD', `Expected the file to be readable, got ${(cause as Error).message}.`, {
-      place: { shard: file.name }, remedy: 'Check the path and its permissions.', cause,
+      place: { shard: file.name },
+      remedy: 'Check the path and its permissions.',
+      cause,
     });
   }
   try {
@@ -115,9 +126,13 @@ export function checkMagic(file: ShardFile): { bytes: number; modifiedMs: number
     if (head.toString('latin1') === 'PARE' || tail.toString('latin1') === 'PARE') {
       throw bad('an encrypted Parquet file', 'Decrypt it first: keys are not supported.');
     }
-    if (head.toString('latin1') !== 'PAR1') throw bad(`a file that starts with ${JSON.stringify(head.toString('latin1'))}`, 'Leave it out of the pattern.');
+    if (head.toString('latin1') !== 'PAR1')
+      throw bad(`a file that starts with ${JSON.stringify(head.toString('latin1'))}`, 'Leave it out of the pattern.');
     if (size < 12 || tail.toString('latin1') !== 'PAR1') {
-      throw bad('one that is cut off (its last bytes are not PAR1)', 'Write it again: its end, where the footer is, is missing.');
+      throw bad(
+        'one that is cut off (its last bytes are not PAR1)',
+        'Write it again: its end, where the footer is, is missing.',
+      );
     }
     return { bytes: size, modifiedMs: Math.floor(mtimeMs) };
   } finally {
@@ -149,14 +164,27 @@ function readColumnSizes(connection: Connection, list: string): Map<string, Map<
   const sizes = new Map<string, Map<string, ColumnSize>>();
   for (const [path, name, bytes, rowGroupBytesMax] of rows) {
     const file = sizes.get(String(path)) ?? new Map<string, ColumnSize>();
-    sizes.set(String(path), file.set(String(name), { bytes: Number(bytes), rowGroupBytesMax: Number(rowGroupBytesMax) }));
+    sizes.set(
+      String(path),
+      file.set(String(name), { bytes: Number(bytes), rowGroupBytesMax: Number(rowGroupBytesMax) }),
+    );
   }
   return sizes;
 }
 
 /** By path; equal for files with the same columns in the same order: one DESCRIBE serves them all. */
 function readSignatures(connection: Connection, list: string): Map<string, string> {
-  const parts = ['name', 'type', 'type_length', 'repetition_type', 'num_children', 'converted_type', 'scale', 'precision', 'logical_type'];
+  const parts = [
+    'name',
+    'type',
+    'type_length',
+    'repetition_type',
+    'num_children',
+    'converted_type',
+    'scale',
+    'precision',
+    'logical_type',
+  ];
   const element = `concat_ws(chr(0), ${parts.map((part) => `coalesce(${part}::VARCHAR, '-')`).join(', ')})`;
   const rows = connection.rows(
     `SELECT file_name, md5(string_agg(${element}, chr(1))) FROM parquet_schema(${list}) GROUP BY file_name`,
@@ -172,7 +200,11 @@ export function shardError(error: DuckDbError, shard: string): TandemError {
   const remedy = /decompress|corrupt|Snappy|ZSTD|page|encoding/i.test(words)
     ? 'The file is damaged: write it again, or leave it out of the pattern.'
     : 'Leave it out of the pattern, or write it again.';
-  return new TandemError('BAD_SHARD', `Expected the shard to be readable, got: ${words}`, { place: { shard }, remedy, cause: error });
+  return new TandemError('BAD_SHARD', `Expected the shard to be readable, got: ${words}`, {
+    place: { shard },
+    remedy,
+    cause: error,
+  });
 }
 
 /** Compressed bytes of the named columns in one row group, at most: each where it is largest. */

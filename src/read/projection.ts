@@ -11,12 +11,28 @@ export interface ColumnType {
 }
 
 /** Result types whose vectors are read as they are. */
-const plainNumbers = new Set(['BOOLEAN', 'TINYINT', 'SMALLINT', 'INTEGER', 'UTINYINT', 'USMALLINT', 'UINTEGER', 'FLOAT', 'DOUBLE']);
+const plainNumbers = new Set([
+  'BOOLEAN',
+  'TINYINT',
+  'SMALLINT',
+  'INTEGER',
+  'UTINYINT',
+  'USMALLINT',
+  'UINTEGER',
+  'FLOAT',
+  'DOUBLE',
+]);
 const wideIntegers = new Set(['BIGINT', 'UBIGINT']);
 
 /** True for numbers and booleans, in any width. */
 export function isNumeric(type: string): boolean {
-  return plainNumbers.has(type) || wideIntegers.has(type) || type === 'HUGEINT' || type === 'UHUGEINT' || type.startsWith('DECIMAL(');
+  return (
+    plainNumbers.has(type) ||
+    wideIntegers.has(type) ||
+    type === 'HUGEINT' ||
+    type === 'UHUGEINT' ||
+    type.startsWith('DECIMAL(')
+  );
 }
 
 /** Element type and, for arrays, the fixed length of a list type: `FLOAT[]`, `FLOAT[128]`. */
@@ -50,7 +66,8 @@ export function projectColumn(request: ColumnRequest, type: string, enumType: st
       return `CASE WHEN ${sql} IS NULL THEN -1 ELSE coalesce(CAST(enum_code(TRY_CAST(${text} AS ${enumType})) AS INTEGER), -2) END`;
     }
     case 'text':
-      if (listType(type) !== undefined || type.startsWith('STRUCT(') || type === 'BLOB') throw wrongType(request, 'a text', type);
+      if (listType(type) !== undefined || type.startsWith('STRUCT(') || type === 'BLOB')
+        throw wrongType(request, 'a text', type);
       return type === 'VARCHAR' ? sql : `CAST(${sql} AS VARCHAR)`;
     case 'list': {
       const list = listType(type);
@@ -84,8 +101,10 @@ function wrongType(request: ColumnRequest, wanted: string, type: string): Tandem
 
 function remedyFor(wanted: string, type: string, column: string | undefined): string {
   const name = column === undefined ? 'the expression' : quoteIdentifier(column);
-  if (wanted === 'a number' && isText(type)) return 'Use "index", "oneHot" or "hash" for texts, or { "sql": "CAST(... AS DOUBLE)" } if it holds numbers.';
-  if (wanted === 'a number' && /^(DATE|TIME)/.test(type)) return `Say which number: { "sql": "hour(${name})" }, { "sql": "epoch(${name})" }.`;
+  if (wanted === 'a number' && isText(type))
+    return 'Use "index", "oneHot" or "hash" for texts, or { "sql": "CAST(... AS DOUBLE)" } if it holds numbers.';
+  if (wanted === 'a number' && /^(DATE|TIME)/.test(type))
+    return `Say which number: { "sql": "hour(${name})" }, { "sql": "epoch(${name})" }.`;
   return `Turn it into ${wanted} with { "sql": ... }.`;
 }
 

@@ -32,7 +32,10 @@ const rowErrors = /^(Conversion|Out of Range|Invalid Input|Invalid) Error/;
  * @returns undefined when it is a failure of another kind
  */
 export function explainRowFailure(
-  connection: Pick<Connection, 'rows'>, sources: readonly Source[], rows: NamedRows, error: DuckDbError,
+  connection: Pick<Connection, 'rows'>,
+  sources: readonly Source[],
+  rows: NamedRows,
+  error: DuckDbError,
 ): TandemError | undefined {
   if (!rowErrors.test(error.message) || rows.numberedFrom === undefined) return undefined;
   for (const source of sources) {
@@ -40,11 +43,15 @@ export function explainRowFailure(
     const search = new RowSearch(connection, source, rows.numberedFrom);
     const found = search.find(rows);
     if (found === undefined) continue;
-    return new TandemError('BAD_ROW', `Expected ${sourceName(source)} to give a value, got: ${found.message.split('\n')[0]}`, {
-      place: { ...placeOfRow(rows, found.row), column: sourceName(source) },
-      remedy: 'Use TRY_CAST(...) or TRY(...) in the expression and say what "missing" becomes.',
-      cause: error,
-    });
+    return new TandemError(
+      'BAD_ROW',
+      `Expected ${sourceName(source)} to give a value, got: ${found.message.split('\n')[0]}`,
+      {
+        place: { ...placeOfRow(rows, found.row), column: sourceName(source) },
+        remedy: 'Use TRY_CAST(...) or TRY(...) in the expression and say what "missing" becomes.',
+        cause: error,
+      },
+    );
   }
   return undefined;
 }

@@ -1,5 +1,14 @@
 /** The numeric lane: rows of one shard as chunks of typed arrays, which the next chunk overwrites. */
-import type { CategoryVector, Chunk, ColumnRequest, ColumnVector, ListVector, NumberArray, NumberVector, TextVector } from '../batch.ts';
+import type {
+  CategoryVector,
+  Chunk,
+  ColumnRequest,
+  ColumnVector,
+  ListVector,
+  NumberArray,
+  NumberVector,
+  TextVector,
+} from '../batch.ts';
 import type { Connection, RowStream } from '../engines/duckdb/database.ts';
 import { loadDuckDb } from '../engines/duckdb/bindings.ts';
 import { arrayFor, duckDbType, vectorRows } from '../engines/duckdb/types.ts';
@@ -39,10 +48,14 @@ interface ColumnReader {
 function columnReader(stream: RowStream, column: number, request: ColumnRequest): ColumnReader {
   const type = stream.columns[column]!.type;
   switch (request.as) {
-    case 'number': return numberReader(type);
-    case 'category': return categoryReader();
-    case 'text': return textReader();
-    case 'list': return type === duckDbType.ARRAY ? arrayReader(stream, column) : listReader(stream, column);
+    case 'number':
+      return numberReader(type);
+    case 'category':
+      return categoryReader();
+    case 'text':
+      return textReader();
+    case 'list':
+      return type === duckDbType.ARRAY ? arrayReader(stream, column) : listReader(stream, column);
   }
 }
 
@@ -89,15 +102,20 @@ function childValues(type: number): (child: Pointer, count: number) => Pick<List
 
 function emptyList(): ListVector {
   return {
-    kind: 'list', values: new Float32Array(0), valueValidity: null,
-    offsets: new Int32Array(vectorRows), lengths: new Int32Array(vectorRows), validity: null,
+    kind: 'list',
+    values: new Float32Array(0),
+    valueValidity: null,
+    offsets: new Int32Array(vectorRows),
+    lengths: new Int32Array(vectorRows),
+    validity: null,
   };
 }
 
 function childType(stream: RowStream, column: number, kind: 'list' | 'array'): number {
   const duckdb = loadDuckDb();
   return stream.withLogicalType(column, (type) => {
-    const child = kind === 'list' ? duckdb.duckdb_list_type_child_type(type) : duckdb.duckdb_array_type_child_type(type);
+    const child =
+      kind === 'list' ? duckdb.duckdb_list_type_child_type(type) : duckdb.duckdb_array_type_child_type(type);
     const id = duckdb.duckdb_get_type_id(child);
     duckdb.duckdb_destroy_logical_type([child]);
     return id;
@@ -112,7 +130,11 @@ function listReader(stream: RowStream, column: number): ColumnReader {
     read(source, rowCount) {
       const duckdb = loadDuckDb();
       const count = Number(duckdb.duckdb_list_vector_get_size(source));
-      Object.assign(vector, readChild(duckdb.duckdb_list_vector_get_child(source), count), readListEntries(source, rowCount));
+      Object.assign(
+        vector,
+        readChild(duckdb.duckdb_list_vector_get_child(source), count),
+        readListEntries(source, rowCount),
+      );
       vector.validity = readValidity(source, rowCount);
     },
   };

@@ -30,7 +30,11 @@ const goodEnough = 1.03;
 /** Sizes to try: `rowsMax` and the powers of two below it. */
 export function startSweep(rowsMax: number, rounds = roundsDefault): BatchSizeState {
   const candidates = [rowsMax];
-  for (let size = 2 ** Math.floor(Math.log2(Math.max(1, rowsMax - 1))); size >= 1 && candidates.length < batchSizeCandidates; size /= 2) {
+  for (
+    let size = 2 ** Math.floor(Math.log2(Math.max(1, rowsMax - 1)));
+    size >= 1 && candidates.length < batchSizeCandidates;
+    size /= 2
+  ) {
     if (size < rowsMax) candidates.unshift(size);
   }
   return { candidates, secondsPerRow: candidates.map(() => Infinity), samples: 0, rounds: rounds + roundsDropped };
@@ -47,7 +51,8 @@ export function addSample(state: BatchSizeState, sample: BatchSample): BatchSize
   if (chosenBatchSize(state) !== undefined || sample.rowCount !== state.candidates[index]) return state;
   const dropped = state.samples < roundsDropped * state.candidates.length;
   const secondsPerRow = state.secondsPerRow.map((best, at) =>
-    at === index && !dropped ? Math.min(best, sample.seconds / sample.rowCount) : best);
+    at === index && !dropped ? Math.min(best, sample.seconds / sample.rowCount) : best,
+  );
   return { ...state, secondsPerRow, samples: state.samples + 1 };
 }
 

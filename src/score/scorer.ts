@@ -27,7 +27,12 @@ function tensorBytes(tensor: TensorLayout | OutputLayout, rowCount: number): num
 }
 
 /** Lays a slot out over shared memory from `byteOffset` (a multiple of 64) on. */
-export function layOutSlot(model: Pick<ModelPlan, 'inputs' | 'outputs'>, rowCount: number, memory: ArrayBufferLike, byteOffset: number): Slot {
+export function layOutSlot(
+  model: Pick<ModelPlan, 'inputs' | 'outputs'>,
+  rowCount: number,
+  memory: ArrayBufferLike,
+  byteOffset: number,
+): Slot {
   let at = byteOffset;
   const place = (tensor: TensorLayout | OutputLayout): TensorValues => {
     if (tensor.elementType === 'string') return new Array<string>(rowCount * tensor.width).fill('');
@@ -91,7 +96,10 @@ export class SlotScorer {
 
   #bind(rowCount: number): BoundRun {
     const inputs: BoundTensor[] = this.#model.inputs.map((tensor, index) => ({
-      name: tensor.name, elementType: tensor.elementType, shape: [rowCount, ...tensor.rowShape], values: this.#slot.inputs[index]!,
+      name: tensor.name,
+      elementType: tensor.elementType,
+      shape: [rowCount, ...tensor.rowShape],
+      values: this.#slot.inputs[index]!,
     }));
     const constants = this.#model.constants.map((constant) => constantTensor(constant, rowCount));
     const outputs: BoundOutput[] = this.#model.outputs.map((output, index) => {
@@ -108,7 +116,8 @@ export class SlotScorer {
     for (const { name, shape, values } of bound.fetch()) {
       const index = this.#model.outputs.findIndex((output) => output.name === name);
       // Memory of ONNX Runtime's own takes any shape.
-      if (shape[0] !== rowCount || values.length !== rowCount * this.#model.outputs[index]!.width) throw otherShape(name, shape, rowCount);
+      if (shape[0] !== rowCount || values.length !== rowCount * this.#model.outputs[index]!.width)
+        throw otherShape(name, shape, rowCount);
       const target = this.#slot.outputs[index]!;
       if (Array.isArray(values)) this.#slot.outputs[index] = values;
       else (target as Float64Array).set(values as Float64Array);
@@ -121,7 +130,8 @@ export class SlotScorer {
       const values = this.#slot.inputs[index]!;
       const last = (rowCount - 1) * tensor.width;
       for (let row = rowCount; row < runRows; row++) {
-        for (let offset = 0; offset < tensor.width; offset++) values[row * tensor.width + offset] = values[last + offset]!;
+        for (let offset = 0; offset < tensor.width; offset++)
+          values[row * tensor.width + offset] = values[last + offset]!;
       }
     });
   }
@@ -131,12 +141,22 @@ export class SlotScorer {
 export function constantTensor(constant: ConstantInput, rowCount: number): BoundTensor {
   const shape = constant.shape.map((size) => (size === 'N' ? rowCount : size));
   const length = shape.reduce((product, size) => product * size, 1);
-  const given = Array.isArray(constant.value) ? (constant.value as readonly (number | string | boolean)[]) : [constant.value as number];
+  const given = Array.isArray(constant.value)
+    ? (constant.value as readonly (number | string | boolean)[])
+    : [constant.value as number];
   const { elementType } = constant;
   if (elementType === 'string') {
-    return { name: constant.name, elementType, shape, values: Array.from({ length }, (_, index) => String(given[index % given.length])) };
+    return {
+      name: constant.name,
+      elementType,
+      shape,
+      values: Array.from({ length }, (_, index) => String(given[index % given.length])),
+    };
   }
-  if (elementType === 'float16') throw new TandemError('BAD_CONTRACT', `Expected constant ${constant.name} not to be float16.`, { place: { field: `inputs.${constant.name}` } });
+  if (elementType === 'float16')
+    throw new TandemError('BAD_CONTRACT', `Expected constant ${constant.name} not to be float16.`, {
+      place: { field: `inputs.${constant.name}` },
+    });
   const values = viewOf(elementType, new ArrayBuffer(length * elementBytes[elementType]), 0, length) as NumberArray;
   for (let index = 0; index < length; index++) {
     const value = Number(given[index % given.length]);
@@ -151,16 +171,22 @@ function isFetched(output: OutputLayout): boolean {
 }
 
 function otherShape(name: string, shape: readonly number[], rowCount: number): TandemError {
-  return new TandemError('BAD_MODEL', `Expected the model to score the batch of ${rowCount} rows, got output ${name} of shape [${shape.join(', ')}].`, {
-    remedy: shapeRemedy,
-  });
+  return new TandemError(
+    'BAD_MODEL',
+    `Expected the model to score the batch of ${rowCount} rows, got output ${name} of shape [${shape.join(', ')}].`,
+    {
+      remedy: shapeRemedy,
+    },
+  );
 }
 
-const shapeRemedy = 'The model gives another shape for this batch than for the first rows: export it with one row of output for each row of input.';
+const shapeRemedy =
+  'The model gives another shape for this batch than for the first rows: export it with one row of output for each row of input.';
 
 function runError(error: unknown): unknown {
   if (!(error instanceof OnnxRuntimeError)) return error;
-  if (/terminate flag/i.test(error.message)) return new TandemError('STOPPED', 'The run was stopped.', { cause: error });
+  if (/terminate flag/i.test(error.message))
+    return new TandemError('STOPPED', 'The run was stopped.', { cause: error });
   return new TandemError('BAD_MODEL', `Expected the model to score the batch, got: ${error.message}`, {
     remedy: /shape|dimension|Expected: /i.test(error.message)
       ? shapeRemedy
@@ -176,17 +202,31 @@ function runError(error: unknown): unknown {
  * @throws BAD_MODEL when an output does not have one row for each row of the batch
  */
 export function probeOutputs(
-  session: Pointer, runOptions: Pointer, inputs: readonly BoundTensor[], outputs: readonly DeclaredOutput[], rowCount: number,
+  session: Pointer,
+  runOptions: Pointer,
+  inputs: readonly BoundTensor[],
+  outputs: readonly DeclaredOutput[],
+  rowCount: number,
 ): OutputLayout[] {
   let bound: BoundRun | undefined;
   try {
-    bound = new BoundRun(session, inputs, outputs.map(({ name }) => ({ name })));
+    bound = new BoundRun(
+      session,
+      inputs,
+      outputs.map(({ name }) => ({ name })),
+    );
     bound.run(runOptions);
     return bound.fetch().map(({ name, elementType, shape }, index) => {
       if (shape[0] !== rowCount) {
-        throw new TandemError('BAD_MODEL', `Expected output ${name} to have one row for each of the ${rowCount} rows of a batch, got shape [${shape.join(', ')}].`, {
-          place: { field: `outputs.${name}` }, remedy: 'Leave it out ("outputs": { ... } without it), or export the model with the batch as first dimension.',
-        });
+        throw new TandemError(
+          'BAD_MODEL',
+          `Expected output ${name} to have one row for each of the ${rowCount} rows of a batch, got shape [${shape.join(', ')}].`,
+          {
+            place: { field: `outputs.${name}` },
+            remedy:
+              'Leave it out ("outputs": { ... } without it), or export the model with the batch as first dimension.',
+          },
+        );
       }
       const rowShape = shape.slice(1);
       const layout = { name, elementType, rowShape, width: rowShape.reduce((product, size) => product * size, 1) };
@@ -200,8 +240,11 @@ export function probeOutputs(
 }
 
 function agrees(declared: DeclaredOutput['shape'], shape: readonly number[]): boolean {
-  return declared === undefined
-    || (declared.length === shape.length && declared.every((size, axis) => typeof size !== 'number' || size === shape[axis]));
+  return (
+    declared === undefined ||
+    (declared.length === shape.length &&
+      declared.every((size, axis) => typeof size !== 'number' || size === shape[axis]))
+  );
 }
 
 /** An output as the model describes it. */

@@ -9,8 +9,19 @@ import { OnnxRuntimeError } from '../engines/onnxruntime/bindings.ts';
 import type { BoundTensor } from '../engines/onnxruntime/run.ts';
 import { closeSession, describeSession, openSession } from '../engines/onnxruntime/session.ts';
 import {
-  batchSumModel, castModel, defaultInputModel, externalDataModel, identityModel, integerDivisionModel, mixedInputsModel,
-  rowSumModel, scoreMixed, squareRootModel, stateModel, unknownOperatorModel, type MixedClassifier,
+  batchSumModel,
+  castModel,
+  defaultInputModel,
+  externalDataModel,
+  identityModel,
+  integerDivisionModel,
+  mixedInputsModel,
+  rowSumModel,
+  scoreMixed,
+  squareRootModel,
+  stateModel,
+  unknownOperatorModel,
+  type MixedClassifier,
 } from './models.ts';
 import { linearNetwork, networkModel, randomNetwork, scoreNetwork } from './networks.ts';
 import { rawBytes, writeModel } from './onnx.ts';
@@ -24,7 +35,10 @@ const numberTypes = Object.keys(elementBytes).filter((type) => type !== 'string'
 const halfBits = [0, 0x3c00, 0x4000];
 
 function tensor(
-  name: string, elementType: ElementType, shape: readonly number[], values: ArrayLike<number | bigint>,
+  name: string,
+  elementType: ElementType,
+  shape: readonly number[],
+  values: ArrayLike<number | bigint>,
 ): BoundTensor {
   const bytes = rawBytes(elementType, values);
   return { name, elementType, shape, values: viewOf(elementType, bytes.buffer, 0, values.length) };
@@ -72,7 +86,13 @@ test('sums of rows, open and fixed batch, and of the batch', (t) => {
   const fiveRows = tensor('x', 'float32', [5, 3], new Float32Array(15));
   assert.throws(() => runModel(folder, rowSumModel(3, 4), [fiveRows]), OnnxRuntimeError);
   const { y } = runModel(folder, batchSumModel(3), [x]);
-  assert.deepEqual([y!.shape, numbers(y!.values)], [[1, 3], [3, 2, 1]]);
+  assert.deepEqual(
+    [y!.shape, numbers(y!.values)],
+    [
+      [1, 3],
+      [3, 2, 1],
+    ],
+  );
 });
 
 test('integer division divides, and kills the process where it overflows', { skip: process.arch !== 'x64' }, (t) => {
@@ -121,7 +141,12 @@ test('a state has the batch on axis 1', (t) => {
   const rows = 3;
   const inputs = [
     tensor('x', 'float32', [rows, 2], [1, 2, 3, 4, 5, 6]),
-    tensor('state', 'float32', [2, rows, 4], Array.from({ length: 2 * rows * 4 }, (_, index) => index)),
+    tensor(
+      'state',
+      'float32',
+      [2, rows, 4],
+      Array.from({ length: 2 * rows * 4 }, (_, index) => index),
+    ),
     tensor('rate', 'int64', [], [2]),
   ];
   const { y, next } = runModel(tempDir(t), stateModel(2), inputs);
@@ -134,7 +159,11 @@ test('a state has the batch on axis 1', (t) => {
 const mixed: MixedClassifier = {
   countries: ['DE', 'FR'],
   labels: [3, 5, 9],
-  coefficients: [[0.1, -0.2, 0.3, 0.4, -0.5], [-0.05, 0.1, 0, -0.2, 0.3], [0.02, 0.3, -0.4, 0.1, 0.2]],
+  coefficients: [
+    [0.1, -0.2, 0.3, 0.4, -0.5],
+    [-0.05, 0.1, 0, -0.2, 0.3],
+    [0.02, 0.3, -0.4, 0.1, 0.2],
+  ],
   intercepts: [0.1, 0, -0.3],
 };
 const people = [
@@ -143,9 +172,24 @@ const people = [
   { age: 0, visits: 0, member: false, country: 'elsewhere' },
 ];
 const peopleInputs: readonly BoundTensor[] = [
-  tensor('age', 'float32', [3, 1], people.map((person) => person.age)),
-  tensor('visits', 'int64', [3, 1], people.map((person) => person.visits)),
-  tensor('member', 'bool', [3, 1], people.map((person) => Number(person.member))),
+  tensor(
+    'age',
+    'float32',
+    [3, 1],
+    people.map((person) => person.age),
+  ),
+  tensor(
+    'visits',
+    'int64',
+    [3, 1],
+    people.map((person) => person.visits),
+  ),
+  tensor(
+    'member',
+    'bool',
+    [3, 1],
+    people.map((person) => Number(person.member)),
+  ),
   { name: 'country', elementType: 'string', shape: [3, 1], values: people.map((person) => person.country) },
 ];
 
@@ -157,8 +201,15 @@ test('many named inputs of mixed types give label and probabilities', (t) => {
     const { label, probabilities } = runModel(folder, mixedInputsModel(classifier), peopleInputs);
     assert.deepEqual([label!.shape, probabilities!.shape], [[3], [3, 3]]);
     const given = typeof labels[0] === 'string' ? label!.values : numbers(label!.values);
-    assert.deepEqual(Array.from(given as unknown[]), expected.map((row) => row.label));
-    assertNear(numbers(probabilities!.values), expected.flatMap((row) => row.probabilities), 1e-6);
+    assert.deepEqual(
+      Array.from(given as unknown[]),
+      expected.map((row) => row.label),
+    );
+    assertNear(
+      numbers(probabilities!.values),
+      expected.flatMap((row) => row.probabilities),
+      1e-6,
+    );
   }
   const labels = new Set(people.map((person) => scoreMixed(mixed, person).label));
   assert.ok(labels.size > 1, 'the rows differ in their label');
@@ -167,17 +218,25 @@ test('many named inputs of mixed types give label and probabilities', (t) => {
 test('a ZipMap output is a sequence, the label beside it still runs', (t) => {
   const folder = tempDir(t);
   const { label } = runModel(folder, mixedInputsModel(mixed, true), peopleInputs, ['label']);
-  assert.deepEqual(numbers(label!.values), people.map((person) => scoreMixed(mixed, person).label));
+  assert.deepEqual(
+    numbers(label!.values),
+    people.map((person) => scoreMixed(mixed, person).label),
+  );
   const session = openSession(join(folder, 'model.onnx'), { intraOpThreads: 1 });
   const kinds = describeSession(session).outputs.map((output) => [output.name, output.kind]);
   closeSession(session);
-  assert.deepEqual(kinds, [['label', 'tensor'], ['probabilities', 'sequence']]);
+  assert.deepEqual(kinds, [
+    ['label', 'tensor'],
+    ['probabilities', 'sequence'],
+  ]);
 });
 
 test('networks equal their reference', (t) => {
   const folder = tempDir(t);
   const networks = [
-    linearNetwork([1, -2, 0.5], 0.25), linearNetwork([1, -2, 0.5], 0.25, true), randomNetwork([32, 256, 64, 1], 1),
+    linearNetwork([1, -2, 0.5], 0.25),
+    linearNetwork([1, -2, 0.5], 0.25, true),
+    randomNetwork([32, 256, 64, 1], 1),
     randomNetwork([5, 7, 3], 2, false),
   ];
   for (const network of networks) {
@@ -196,7 +255,11 @@ test('trees equal their reference, NaN included', (t) => {
   const rowCount = 50;
   const x = rowsOf(width, rowCount, 5);
   x.fill(NaN, 3 * width, 4 * width);
-  for (const [treeCount, leafCount] of [[100, 31], [3, 2], [1, 1]] as const) {
+  for (const [treeCount, leafCount] of [
+    [100, 31],
+    [3, 2],
+    [1, 1],
+  ] as const) {
     const trees = randomTrees({ treeCount, leafCount, ranges, seed: 7 });
     for (const tree of trees) assert.equal(tree.left.filter((node) => node < 0).length, leafCount);
     const sums = splitRows(x, width).map((row) => scoreTrees(trees, row));
@@ -205,8 +268,15 @@ test('trees equal their reference, NaN included', (t) => {
     const sigmoids = sums.map((sum) => 1 / (1 + Math.exp(-sum)));
     assertNear(numbers(runModel(folder, treeRegressorModel(trees, width, true), [input])['y']!.values), sigmoids, 1e-5);
     const { label, probabilities } = runModel(folder, treeClassifierModel(trees, width), [input]);
-    assertNear(numbers(probabilities!.values), sigmoids.flatMap((value) => [1 - value, value]), 1e-5);
-    assert.deepEqual(numbers(label!.values), sums.map((sum) => (sum > 0 ? 1 : 0)));
+    assertNear(
+      numbers(probabilities!.values),
+      sigmoids.flatMap((value) => [1 - value, value]),
+      1e-5,
+    );
+    assert.deepEqual(
+      numbers(label!.values),
+      sums.map((sum) => (sum > 0 ? 1 : 0)),
+    );
   }
 });
 

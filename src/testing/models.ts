@@ -145,16 +145,24 @@ export function mixedInputsModel(classifier: MixedClassifier, zipMap = false): M
     { op: 'Cast', inputs: ['visits'], outputs: ['visitsFloat'], attributes: toFloat },
     { op: 'Cast', inputs: ['member'], outputs: ['memberFloat'], attributes: toFloat },
     {
-      op: 'OneHotEncoder', domain: mlDomain, inputs: ['country'], outputs: ['countryCube'],
+      op: 'OneHotEncoder',
+      domain: mlDomain,
+      inputs: ['country'],
+      outputs: ['countryCube'],
       attributes: { cats_strings: { texts: countries }, zeros: { int: 1 } },
     },
     { op: 'Reshape', inputs: ['countryCube', 'countryShape'], outputs: ['countryFloat'] },
     {
-      op: 'Concat', inputs: ['age', 'visitsFloat', 'memberFloat', 'countryFloat'], outputs: ['features'],
+      op: 'Concat',
+      inputs: ['age', 'visitsFloat', 'memberFloat', 'countryFloat'],
+      outputs: ['features'],
       attributes: { axis: { int: 1 } },
     },
     {
-      op: 'LinearClassifier', domain: mlDomain, inputs: ['features'], outputs: ['label', scores],
+      op: 'LinearClassifier',
+      domain: mlDomain,
+      inputs: ['features'],
+      outputs: ['label', scores],
       attributes: {
         coefficients: { floats: coefficients.flat() },
         intercepts: { floats: intercepts },
@@ -166,14 +174,19 @@ export function mixedInputsModel(classifier: MixedClassifier, zipMap = false): M
   ];
   if (zipMap) {
     nodes.push({
-      op: 'ZipMap', domain: mlDomain, inputs: ['table'], outputs: ['probabilities'],
+      op: 'ZipMap',
+      domain: mlDomain,
+      inputs: ['table'],
+      outputs: ['probabilities'],
       attributes: { [areTexts ? 'classlabels_strings' : 'classlabels_int64s']: labelAttribute },
     });
   }
   return {
     inputs: [
-      tensor('age', 'float32', batch, 1), tensor('visits', 'int64', batch, 1),
-      tensor('member', 'bool', batch, 1), tensor('country', 'string', batch, 1),
+      tensor('age', 'float32', batch, 1),
+      tensor('visits', 'int64', batch, 1),
+      tensor('member', 'bool', batch, 1),
+      tensor('country', 'string', batch, 1),
     ],
     outputs: [
       tensor('label', labelType, batch),
@@ -196,12 +209,14 @@ export interface MixedRow {
 
 /** Label and probabilities of one row of {@link mixedInputsModel}, in float64. */
 export function scoreMixed(
-  classifier: MixedClassifier, row: MixedRow,
+  classifier: MixedClassifier,
+  row: MixedRow,
 ): { readonly label: number | string; readonly probabilities: readonly number[] } {
   const oneHot = classifier.countries.map((name) => (name === row.country ? 1 : 0));
   const features = [row.age, row.visits, row.member ? 1 : 0, ...oneHot];
   const logits = classifier.coefficients.map((weights, k) =>
-    weights.reduce((sum, weight, index) => sum + weight * features[index]!, classifier.intercepts[k]!));
+    weights.reduce((sum, weight, index) => sum + weight * features[index]!, classifier.intercepts[k]!),
+  );
   const largest = Math.max(...logits);
   const exponentials = logits.map((logit) => Math.exp(logit - largest));
   const total = exponentials.reduce((sum, value) => sum + value, 0);

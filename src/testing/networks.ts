@@ -29,7 +29,8 @@ export function randomNetwork(widths: readonly number[], seed: number, sigmoid =
     const inputWidth = widths[index]!;
     const limit = Math.sqrt(6 / inputWidth);
     return {
-      inputWidth, outputWidth,
+      inputWidth,
+      outputWidth,
       weights: randomFloats(random, inputWidth * outputWidth, -limit, limit),
       bias: randomFloats(random, outputWidth, -0.1, 0.1),
     };

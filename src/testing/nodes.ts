@@ -54,7 +54,11 @@ function runTests(version: string, tests: readonly string[]): NodeRun {
   delete env['NODE_TEST_CONTEXT'];
   const flags = ['--test', '--test-concurrency=2', '--test-reporter=tap'];
   const { stdout, status, signal } = spawnSync(binary, [...flags, ...tests], {
-    env, encoding: 'utf8', maxBuffer: 2 ** 28, timeout: minutesMax * 60_000, stdio: ['ignore', 'pipe', 'ignore'],
+    env,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+    timeout: minutesMax * 60_000,
+    stdio: ['ignore', 'pipe', 'ignore'],
   });
   const count = (name: string): number => Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(stdout)?.[1] ?? 0);
   const failures = [...stdout.matchAll(/^ *not ok \d+ - (.*)$/gm)].map(([, name]) => name!);
@@ -64,14 +68,23 @@ function runTests(version: string, tests: readonly string[]): NodeRun {
 }
 
 const tests = readdirSync(compiled, { recursive: true, encoding: 'utf8' })
-  .filter((path) => path.endsWith('.test.js')).map((path) => join(compiled, path)).sort();
+  .filter((path) => path.endsWith('.test.js'))
+  .map((path) => join(compiled, path))
+  .sort();
 const versions = process.argv.length > 2 ? process.argv.slice(2) : versionsDefault;
 const runs = versions.map((version) => runTests(version, tests));
 const row = (...cells: readonly (string | number)[]): string =>
-  cells.map((cell) => String(cell).padEnd(10)).join('').trimEnd();
-console.log([
-  row('node', 'passed', 'failed', 'seconds'),
-  ...runs.flatMap(({ version, passed, failed, seconds, failures }) =>
-    [row(version, passed, failed, seconds.toFixed(0)), ...failures.map((name) => `  ${name}`)]),
-].join('\n'));
+  cells
+    .map((cell) => String(cell).padEnd(10))
+    .join('')
+    .trimEnd();
+console.log(
+  [
+    row('node', 'passed', 'failed', 'seconds'),
+    ...runs.flatMap(({ version, passed, failed, seconds, failures }) => [
+      row(version, passed, failed, seconds.toFixed(0)),
+      ...failures.map((name) => `  ${name}`),
+    ]),
+  ].join('\n'),
+);
 process.exitCode = runs.every((run) => run.failures.length === 0 && run.passed > 0) ? 0 : 1;

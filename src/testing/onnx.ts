@@ -25,9 +25,12 @@ export interface MapsSpec {
 
 /** The kind of an attribute is said, not guessed: 1 may be an int or a float. */
 export type Attribute =
-  | { readonly int: number } | { readonly ints: readonly number[] }
-  | { readonly float: number } | { readonly floats: readonly number[] }
-  | { readonly text: string } | { readonly texts: readonly string[] }
+  | { readonly int: number }
+  | { readonly ints: readonly number[] }
+  | { readonly float: number }
+  | { readonly floats: readonly number[] }
+  | { readonly text: string }
+  | { readonly texts: readonly string[] }
   | { readonly tensor: Initializer };
 
 export interface NodeSpec {
@@ -63,7 +66,10 @@ export const mlDomain = 'ai.onnx.ml';
 
 /** The file's bytes. */
 export function buildModel(spec: ModelSpec): Uint8Array {
-  const opset = spec.opset ?? [{ domain: '', version: 17 }, { domain: mlDomain, version: 3 }];
+  const opset = spec.opset ?? [
+    { domain: '', version: 17 },
+    { domain: mlDomain, version: 3 },
+  ];
   const model = onnx.ModelProto.create({
     irVersion: 8,
     producerName: 'tandem-testing',

@@ -2,7 +2,18 @@
 
 /** Type numbers of the compact protocol. */
 const thrift = {
-  stop: 0, true: 1, false: 2, byte: 3, i16: 4, i32: 5, i64: 6, double: 7, binary: 8, list: 9, set: 10, struct: 12,
+  stop: 0,
+  true: 1,
+  false: 2,
+  byte: 3,
+  i16: 4,
+  i32: 5,
+  i64: 6,
+  double: 7,
+  binary: 8,
+  list: 9,
+  set: 10,
+  struct: 12,
 } as const;
 
 /** Length of the page header that `bytes` starts with. @throws RangeError when it is longer than `bytes` or is none */
@@ -11,7 +22,7 @@ export function pageHeaderBytes(bytes: Uint8Array): number {
 }
 
 function skipStruct(bytes: Uint8Array, start: number): number {
-  for (let at = start; ; ) {
+  for (let at = start; ;) {
     const field = byteAt(bytes, at++);
     if (field === thrift.stop) return at;
     // The upper half is the step to the field's number; 0: the number itself follows.
@@ -22,17 +33,28 @@ function skipStruct(bytes: Uint8Array, start: number): number {
 
 function skipValue(bytes: Uint8Array, at: number, type: number, isElement: boolean): number {
   switch (type) {
-    case thrift.true: case thrift.false: return isElement ? at + 1 : at;
-    case thrift.byte: return at + 1;
-    case thrift.i16: case thrift.i32: case thrift.i64: return readVarint(bytes, at).end;
-    case thrift.double: return at + 8;
+    case thrift.true:
+    case thrift.false:
+      return isElement ? at + 1 : at;
+    case thrift.byte:
+      return at + 1;
+    case thrift.i16:
+    case thrift.i32:
+    case thrift.i64:
+      return readVarint(bytes, at).end;
+    case thrift.double:
+      return at + 8;
     case thrift.binary: {
       const length = readVarint(bytes, at);
       return length.end + length.value;
     }
-    case thrift.list: case thrift.set: return skipList(bytes, at);
-    case thrift.struct: return skipStruct(bytes, at);
-    default: throw new RangeError(`Expected a page header, got Thrift type ${type}.`);
+    case thrift.list:
+    case thrift.set:
+      return skipList(bytes, at);
+    case thrift.struct:
+      return skipStruct(bytes, at);
+    default:
+      throw new RangeError(`Expected a page header, got Thrift type ${type}.`);
   }
 }
 

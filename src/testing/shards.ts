@@ -1,11 +1,25 @@
 /** Parquet shards for tests: made, read back and broken. */
 import {
-  closeSync, mkdirSync, mkdtempSync, openSync, readSync, rmSync, statSync, truncateSync, writeSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import {
-  closeDatabase, Connection, openDatabase, quoteIdentifier, quotePath, quoteText, type Value,
+  closeDatabase,
+  Connection,
+  openDatabase,
+  quoteIdentifier,
+  quotePath,
+  quoteText,
+  type Value,
 } from '../engines/duckdb/database.ts';
 import { pageHeaderBytes } from './page-header.ts';
 
@@ -65,10 +79,12 @@ export interface PageAddress {
 
 /** `column`: its name. */
 export function findPage(path: string, rowGroup: number, column: string): PageAddress {
-  const chunks = withConnection((connection) => connection.rows(
-    `SELECT row_group_id, data_page_offset, compression FROM parquet_metadata(${quotePath(path)})
+  const chunks = withConnection((connection) =>
+    connection.rows(
+      `SELECT row_group_id, data_page_offset, compression FROM parquet_metadata(${quotePath(path)})
     WHERE path_in_schema = ${quoteText(column)} ORDER BY row_group_id`,
-  ));
+    ),
+  );
   const chunk = chunks[rowGroup];
   if (chunk === undefined) throw new RangeError(`Expected ${path} to have column ${column} in row group ${rowGroup}.`);
   return { offset: Number(chunk[1]), rowGroupCount: chunks.length, compression: String(chunk[2]) };

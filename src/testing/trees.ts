@@ -45,7 +45,7 @@ function randomTree({ leafCount, ranges }: RandomTreesOptions, random: () => num
     tree.features[node!] = feature;
     tree.thresholds[node!] = Math.fround(low + (high - low) * random());
     tree.weights[node!] = 0;
-    leaves.push(tree.left[node!] = addLeaf(), tree.right[node!] = addLeaf());
+    leaves.push((tree.left[node!] = addLeaf()), (tree.right[node!] = addLeaf()));
   }
   return tree;
 }
@@ -70,10 +70,16 @@ export function scoreTrees(trees: readonly Tree[], row: ArrayLike<number>): numb
 export function treeRegressorModel(trees: readonly Tree[], width: number, sigmoid = false): ModelSpec {
   const sums = sigmoid ? 'sums' : 'y';
   const ensemble: NodeSpec = {
-    op: 'TreeEnsembleRegressor', domain: mlDomain, inputs: ['x'], outputs: [sums],
+    op: 'TreeEnsembleRegressor',
+    domain: mlDomain,
+    inputs: ['x'],
+    outputs: [sums],
     attributes: {
-      ...nodeAttributes(trees), ...leafAttributes(trees, 'target'),
-      n_targets: { int: 1 }, aggregate_function: { text: 'SUM' }, post_transform: { text: 'NONE' },
+      ...nodeAttributes(trees),
+      ...leafAttributes(trees, 'target'),
+      n_targets: { int: 1 },
+      aggregate_function: { text: 'SUM' },
+      post_transform: { text: 'NONE' },
     },
   };
   return {
@@ -91,13 +97,20 @@ export function treeClassifierModel(trees: readonly Tree[], width: number): Mode
       { name: 'label', elementType: 'int64', shape: ['N'] },
       { name: 'probabilities', elementType: 'float32', shape: ['N', 2] },
     ],
-    nodes: [{
-      op: 'TreeEnsembleClassifier', domain: mlDomain, inputs: ['x'], outputs: ['label', 'probabilities'],
-      attributes: {
-        ...nodeAttributes(trees), ...leafAttributes(trees, 'class'),
-        classlabels_int64s: { ints: [0, 1] }, post_transform: { text: 'LOGISTIC' },
+    nodes: [
+      {
+        op: 'TreeEnsembleClassifier',
+        domain: mlDomain,
+        inputs: ['x'],
+        outputs: ['label', 'probabilities'],
+        attributes: {
+          ...nodeAttributes(trees),
+          ...leafAttributes(trees, 'class'),
+          classlabels_int64s: { ints: [0, 1] },
+          post_transform: { text: 'LOGISTIC' },
+        },
       },
-    }],
+    ],
   };
 }
 
@@ -119,7 +132,8 @@ function nodeAttributes(trees: readonly Tree[]): Record<string, Attribute> {
 
 function leafAttributes(trees: readonly Tree[], prefix: 'target' | 'class'): Record<string, Attribute> {
   const leaves = trees.flatMap((tree, treeIndex) =>
-    tree.left.flatMap((left, node) => (left < 0 ? [{ treeIndex, node, weight: tree.weights[node]! }] : [])));
+    tree.left.flatMap((left, node) => (left < 0 ? [{ treeIndex, node, weight: tree.weights[node]! }] : [])),
+  );
   return {
     [`${prefix}_treeids`]: { ints: leaves.map((leaf) => leaf.treeIndex) },
     [`${prefix}_nodeids`]: { ints: leaves.map((leaf) => leaf.node) },

@@ -9,7 +9,13 @@ import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.
 import { closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import type { Pointer } from '../engines/native.ts';
 import { asTandemError, TandemError } from '../errors.ts';
-import { type BatchPlan, type BatchReply, type BatchRequest, type BatchWorkerStart, type ScoredValues } from '../messages.ts';
+import {
+  type BatchPlan,
+  type BatchReply,
+  type BatchRequest,
+  type BatchWorkerStart,
+  type ScoredValues,
+} from '../messages.ts';
 import type { ModelPlan } from '../plan.ts';
 import { planModel, resolveModel } from '../planning/model.ts';
 import { DuckDbTables } from '../planning/tables.ts';
@@ -62,7 +68,9 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   requireOwnNames(batch, model);
   const batchSize = model.fixedBatchRows ?? start.batchSize;
   return {
-    engines: { database, session }, model, batchSize,
+    engines: { database, session },
+    model,
+    batchSize,
     slotRows: slotRowsFor(slotBytes(model, 64) / 64, batchSize),
     projection: resolved.schemas.projection(source, resolved.requests),
   };
@@ -72,9 +80,14 @@ function requireOwnNames(batch: RecordBatch, model: ModelPlan): void {
   const names = new Set(batch.schema.fields.map((field) => field.name.toLowerCase()));
   const clash = model.columns.find((column) => names.has(column.name.toLowerCase()))?.name;
   if (clash === undefined) return;
-  throw new TandemError('BAD_CONTRACT', `Expected score columns to have names of their own, got ${clash}, which the batches have too.`, {
-    place: { field: 'outputs' }, remedy: 'Name the score column otherwise in tandem.json, or leave the column out of the batches.',
-  });
+  throw new TandemError(
+    'BAD_CONTRACT',
+    `Expected score columns to have names of their own, got ${clash}, which the batches have too.`,
+    {
+      place: { field: 'outputs' },
+      remedy: 'Name the score column otherwise in tandem.json, or leave the column out of the batches.',
+    },
+  );
 }
 
 function createLane(known: BatchPlan, open: Connection): Lane {
@@ -82,8 +95,13 @@ function createLane(known: BatchPlan, open: Connection): Lane {
   const slot = layOutSlot(known.model, known.slotRows, new ArrayBuffer(slotBytes(known.model, known.slotRows)), 0);
   scorer = new SlotScorer(known.model, known.engines.session, runOptions, slot);
   return new Lane({
-    plan: known, reader: duckDbReader(open, known.model), slot, scorer,
-    inFlight: { enter: () => {} }, control: start.control, rowsScored: new BigInt64Array(new SharedArrayBuffer(8)),
+    plan: known,
+    reader: duckDbReader(open, known.model),
+    slot,
+    scorer,
+    inFlight: { enter: () => {} },
+    control: start.control,
+    rowsScored: new BigInt64Array(new SharedArrayBuffer(8)),
     now: () => performance.now() / 1000,
   });
 }
@@ -100,20 +118,31 @@ function scoreBatch(request: Extract<BatchRequest, { kind: 'score' }>): void {
   lane ??= createLane(plan, connection);
   const values = roomForScores(plan.model, batch.numRows);
   lane.open({
-    shardIndex: 0, firstRow: 0, rowCount: batch.numRows, name: `batch ${request.index}`, rowGroupRows: [],
-    sql: `SELECT ${plan.projection} FROM ${tableName}() AS shard`, numberedFrom: undefined,
+    shardIndex: 0,
+    firstRow: 0,
+    rowCount: batch.numRows,
+    name: `batch ${request.index}`,
+    rowGroupRows: [],
+    sql: `SELECT ${plan.projection} FROM ${tableName}() AS shard`,
+    numberedFrom: undefined,
   });
   for (let scored = lane.next(); scored !== undefined; scored = lane.next()) {
     const { firstRow, rowCount, outputs } = scored;
-    values.forEach((target, output) => append(target, outputs[output]!, plan!.model.outputs[output]!.width, firstRow, rowCount));
+    values.forEach((target, output) =>
+      append(target, outputs[output]!, plan!.model.outputs[output]!.width, firstRow, rowCount),
+    );
   }
   lane.close();
-  post({ kind: 'scored', index: request.index, values }, values.flatMap((each) => (Array.isArray(each) ? [] : [each.buffer as ArrayBuffer])));
+  post(
+    { kind: 'scored', index: request.index, values },
+    values.flatMap((each) => (Array.isArray(each) ? [] : [each.buffer as ArrayBuffer])),
+  );
 }
 
 function append(target: ScoredValues, source: TensorValues, width: number, firstRow: number, rowCount: number): void {
   if (Array.isArray(target)) {
-    for (let index = 0; index < rowCount * width; index++) target[firstRow * width + index] = (source as string[])[index]!;
+    for (let index = 0; index < rowCount * width; index++)
+      target[firstRow * width + index] = (source as string[])[index]!;
     return;
   }
   (target as Float64Array).set((source as NumberArray).subarray(0, rowCount * width) as Float64Array, firstRow * width);

@@ -3,7 +3,12 @@ import type { Worker } from 'node:worker_threads';
 import { Table, tableToIPC, type RecordBatch } from 'apache-arrow';
 import { TandemError, asTandemError, bug } from '../errors.ts';
 import {
-  control, type BatchPlan, type BatchReply, type BatchRequest, type BatchWorkerStart, type ScoredValues,
+  control,
+  type BatchPlan,
+  type BatchReply,
+  type BatchRequest,
+  type BatchWorkerStart,
+  type ScoredValues,
 } from '../messages.ts';
 import type { RunOptions } from '../options.ts';
 import type { ModelPlan } from '../plan.ts';
@@ -61,17 +66,22 @@ export class BatchThreads {
 
   #start(): void {
     const workerData: BatchWorkerStart = {
-      threadIndex: this.#workers.length, model: this.#options.model, batchSize: this.#options.batchSize,
-      control: this.#control, plan: this.#plan,
+      threadIndex: this.#workers.length,
+      model: this.#options.model,
+      batchSize: this.#options.batchSize,
+      control: this.#control,
+      plan: this.#plan,
     };
     const worker = startWorker('./batch-scorer.js', workerData);
     worker.on('message', (reply: BatchReply) => this.#take(reply));
     worker.on('error', (error) => this.#failAll(asTandemError(error)));
     worker.on('exit', () => {
       if (this.#closing) return;
-      this.#failAll(new TandemError('TRANSIENT', 'Expected a scoring thread to go on, got its end.', {
-        remedy: 'Run it again; if it happens again, score the batch by itself to see why.',
-      }));
+      this.#failAll(
+        new TandemError('TRANSIENT', 'Expected a scoring thread to go on, got its end.', {
+          remedy: 'Run it again; if it happens again, score the batch by itself to see why.',
+        }),
+      );
     });
     this.#workers.push(worker);
   }

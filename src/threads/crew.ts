@@ -47,8 +47,15 @@ export class Crew {
     const slots = createSharedMemory(bytes * plan.threads);
     const rings = createRings(plan);
     const start = (threadIndex: number): WorkerStart => ({
-      threadIndex, plan, engines, control: this.#control, rowsScored: this.#rowsScored,
-      slots, slotOffset: threadIndex * bytes, rings, attempt: this.attempt,
+      threadIndex,
+      plan,
+      engines,
+      control: this.#control,
+      rowsScored: this.#rowsScored,
+      slots,
+      slotOffset: threadIndex * bytes,
+      rings,
+      attempt: this.attempt,
     });
     for (let thread = 0; thread < plan.threads; thread++) this.#start(prepEntries[reader], start(thread));
     if (rings.length > 0) this.#start('./writer.js', { ...start(0), slotOffset: 0 });
@@ -86,12 +93,19 @@ export class Crew {
       this.#hear(message);
     });
     worker.on('error', (error) => this.stop(asTandemError(error)));
-    this.#ended.push(new Promise((resolve) => {
-      worker.on('exit', (exitCode) => {
-        if (!finished) this.stop(new TandemError('TRANSIENT', `Expected a thread to finish, got its end (exit code ${exitCode}).`, { remedy: 'Run the same command again.' }));
-        resolve();
-      });
-    }));
+    this.#ended.push(
+      new Promise((resolve) => {
+        worker.on('exit', (exitCode) => {
+          if (!finished)
+            this.stop(
+              new TandemError('TRANSIENT', `Expected a thread to finish, got its end (exit code ${exitCode}).`, {
+                remedy: 'Run the same command again.',
+              }),
+            );
+          resolve();
+        });
+      }),
+    );
   }
 
   #hear(message: WorkerMessage): void {
@@ -117,5 +131,11 @@ function createRings(plan: RunPlan): RingMemory[] {
   return plan.shards
     .filter((shard) => shard.mode === 'split' && !shard.done)
     .sort((a, b) => b.rowCount - a.rowCount)
-    .map((shard) => createRing(shard.index, cutSpans(shard, plan.threads, scoreBytesPerRow(plan.model), plan.slotRows), plan.model.outputs));
+    .map((shard) =>
+      createRing(
+        shard.index,
+        cutSpans(shard, plan.threads, scoreBytesPerRow(plan.model), plan.slotRows),
+        plan.model.outputs,
+      ),
+    );
 }

@@ -128,12 +128,16 @@ export class Lane {
 
   #featurize(chunk: Chunk, take: number, filled: number, slot: Slot): void {
     try {
-      this.#featurizers.forEach((featurizer, index) => featurizer.fill(chunk, this.#chunkRow, take, slot.inputs[index]!, filled));
+      this.#featurizers.forEach((featurizer, index) =>
+        featurizer.fill(chunk, this.#chunkRow, take, slot.inputs[index]!, filled),
+      );
     } catch (error) {
       if (!(error instanceof BadRowError)) throw error;
       const row = this.#nextRow + filled + (error.rowInChunk - this.#chunkRow);
       throw new TandemError('BAD_ROW', error.message, {
-        place: { ...placeOfRow(this.#rows!, row), column: error.featureLabel }, remedy: error.remedy, cause: error,
+        place: { ...placeOfRow(this.#rows!, row), column: error.featureLabel },
+        remedy: error.remedy,
+        cause: error,
       });
     }
   }
@@ -141,9 +145,13 @@ export class Lane {
   /** A stream that ends early without an error would lose rows. */
   #expectAllRows(): void {
     if (this.#nextRow === this.#endRow) return;
-    throw new TandemError('TRANSIENT', `Expected row ${this.#endRow - 1} to be the last one read, as the footer says, got ${this.#nextRow - 1}.`, {
-      remedy: 'The file changed while it was read: run the same command again.',
-    });
+    throw new TandemError(
+      'TRANSIENT',
+      `Expected row ${this.#endRow - 1} to be the last one read, as the footer says, got ${this.#nextRow - 1}.`,
+      {
+        remedy: 'The file changed while it was read: run the same command again.',
+      },
+    );
   }
 
   #batchSize(): number {
@@ -174,12 +182,25 @@ export class Lane {
 }
 
 /** Rows of a planned shard; all of them when no span is given. */
-export function shardRows(plan: RunPlan, shard: PlannedShard, span: Span = { firstRow: 0, rowCount: shard.rowCount }): LaneRows {
+export function shardRows(
+  plan: RunPlan,
+  shard: PlannedShard,
+  span: Span = { firstRow: 0, rowCount: shard.rowCount },
+): LaneRows {
   const { projection } = plan.schemas[shard.schema]!;
   const numberedFrom = numberedRows(shard.path);
   const { firstRow, rowCount } = span;
-  const sql = rowCount === shard.rowCount
-    ? `SELECT ${projection} FROM ${readParquet(shard.path)} AS shard`
-    : `SELECT ${projection} FROM ${numberedFrom} WHERE shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
-  return { shardIndex: shard.index, firstRow, rowCount, name: shard.name, rowGroupRows: shard.rowGroupRows, sql, numberedFrom };
+  const sql =
+    rowCount === shard.rowCount
+      ? `SELECT ${projection} FROM ${readParquet(shard.path)} AS shard`
+      : `SELECT ${projection} FROM ${numberedFrom} WHERE shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
+  return {
+    shardIndex: shard.index,
+    firstRow,
+    rowCount,
+    name: shard.name,
+    rowGroupRows: shard.rowGroupRows,
+    sql,
+    numberedFrom,
+  };
 }

@@ -52,7 +52,8 @@ function takeFrom(lane: Lane): TakeScores {
     if (batch === undefined) return { rowCount: 0, columns: [] };
     const rowCount = Math.min(rowsMax, batch.rowCount - taken);
     const columns = sliceColumns(plan.model, batch.outputs, taken, rowCount).map((values): TensorValues =>
-      (Array.isArray(values) ? values as string[] : (values as NumberArray).slice()));
+      Array.isArray(values) ? (values as string[]) : (values as NumberArray).slice(),
+    );
     taken += rowCount;
     return { rowCount, columns };
   };
@@ -66,8 +67,14 @@ function run(): void {
   const inFlight = new InFlight(inFlightPath(plan.output), start.threadIndex);
   const writer = new ParquetJsShardWriter(plan, start.attempt);
   const lane = new Lane({
-    plan, reader, slot, scorer, inFlight,
-    control: start.control, rowsScored: start.rowsScored, now: () => performance.now() / 1000,
+    plan,
+    reader,
+    slot,
+    scorer,
+    inFlight,
+    control: start.control,
+    rowsScored: start.rowsScored,
+    now: () => performance.now() / 1000,
   });
   try {
     const pending = plan.shards.filter((shard) => !shard.done).sort((a, b) => b.rowCount - a.rowCount);

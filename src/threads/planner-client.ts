@@ -27,7 +27,8 @@ export class PlannerClient {
     this.#worker.on('message', (reply: PlannerReply) => {
       if (reply.kind === 'connected') this.#connection = reply.connection;
       else if (reply.kind === 'warning') onWarning(reply.text);
-      else if (reply.kind === 'failed') this.#settle((pending) => pending.reject(this.#explain(TandemError.fromRecord(reply.error))));
+      else if (reply.kind === 'failed')
+        this.#settle((pending) => pending.reject(this.#explain(TandemError.fromRecord(reply.error))));
       else this.#settle((pending) => pending.resolve(reply));
     });
     this.#worker.on('error', (error) => this.#settle((pending) => pending.reject(asTandemError(error))));
@@ -47,7 +48,8 @@ export class PlannerClient {
     };
     if (request.kind !== 'close') {
       this.#signal?.addEventListener('abort', stop);
-      if (this.#signal?.aborted === true) throw new TandemError('STOPPED', 'The run was stopped before it began.', { remedy: runAgain });
+      if (this.#signal?.aborted === true)
+        throw new TandemError('STOPPED', 'The run was stopped before it began.', { remedy: runAgain });
     }
     try {
       const reply = await new Promise<PlannerReply>((resolve, reject) => {
@@ -70,7 +72,12 @@ export class PlannerClient {
   }
 
   #explain(error: TandemError): TandemError {
-    return this.#signal?.aborted === true ? new TandemError('STOPPED', 'The run was stopped while it was being planned.', { remedy: runAgain, cause: error }) : error;
+    return this.#signal?.aborted === true
+      ? new TandemError('STOPPED', 'The run was stopped while it was being planned.', {
+          remedy: runAgain,
+          cause: error,
+        })
+      : error;
   }
 
   #settle(how: (pending: { resolve(reply: PlannerReply): void; reject(error: unknown): void }) => void): void {

@@ -65,7 +65,12 @@ async function openShards(
 
 async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
   if (options.reader === 'parquetjs') checkParquetJsOptions(options);
-  const { reader, footers } = await openShards(options.shards, options.reader, options.memoryBytes, resolve(options.output));
+  const { reader, footers } = await openShards(
+    options.shards,
+    options.reader,
+    options.memoryBytes,
+    resolve(options.output),
+  );
   session = load(options.model);
   return buildPlan({ reader, session }, footers, options);
 }
@@ -84,7 +89,10 @@ async function answer(request: PlannerRequest): Promise<void> {
       return post({ kind: 'inspected', report: buildInspection(engines, footers, request.model) });
     }
     case 'compare':
-      return post({ kind: 'compared', report: compareWithGolden(connect(), request.golden, request.scores, request.tolerance) });
+      return post({
+        kind: 'compared',
+        report: compareWithGolden(connect(), request.golden, request.scores, request.tolerance),
+      });
     case 'close':
       if (session !== undefined) closeSession(session);
       for (const pointer of request.connections) loadDuckDb().duckdb_disconnect([pointer]);

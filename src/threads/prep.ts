@@ -63,8 +63,14 @@ function run(): void {
   const inFlight = new InFlight(inFlightPath(plan.output), start.threadIndex);
   const writer = new ShardWriter(writing, plan, start.attempt, `prep_${start.threadIndex}`);
   const lane = new Lane({
-    plan, reader: duckDbReader(reading, plan.model), slot, scorer, inFlight,
-    control: start.control, rowsScored: start.rowsScored, now: () => performance.now() / 1000,
+    plan,
+    reader: duckDbReader(reading, plan.model),
+    slot,
+    scorer,
+    inFlight,
+    control: start.control,
+    rowsScored: start.rowsScored,
+    now: () => performance.now() / 1000,
   });
   try {
     const pending = plan.shards.filter((shard) => !shard.done).sort((a, b) => b.rowCount - a.rowCount);

@@ -4,7 +4,11 @@ import { asTandemError, bug } from '../errors.ts';
 import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
 import { buffersOf } from '../read/arrow/layout.ts';
 import {
-  batchesAheadMax, connectionState, control, type ReaderMessage, type ReaderTask,
+  batchesAheadMax,
+  connectionState,
+  control,
+  type ReaderMessage,
+  type ReaderTask,
 } from '../read/arrow/messages.ts';
 import { readShardBatches } from '../read/arrow/shard-batches.ts';
 

@@ -13,7 +13,8 @@ const outputs: readonly OutputLayout[] = [
 
 function spansOf(rowCount: number, spanRows: number): { firstRow: number; rowCount: number }[] {
   return Array.from({ length: Math.ceil(rowCount / spanRows) }, (_, index) => ({
-    firstRow: index * spanRows, rowCount: Math.min(spanRows, rowCount - index * spanRows),
+    firstRow: index * spanRows,
+    rowCount: Math.min(spanRows, rowCount - index * spanRows),
   }));
 }
 
@@ -49,8 +50,13 @@ for (const [rowCount, spanRows, batchRows, capacityRows, readRows, threads] of [
     const shared = flags();
     const memory = createRing(0, { spans: spansOf(rowCount, spanRows), capacityRows }, outputs);
     const entry = new URL(`data:text/javascript,${encodeURIComponent(fillerSource)}`);
-    const workers = Array.from({ length: threads }, () => new Worker(entry, { workerData: { memory, outputs, shared, batchRows } }));
-    const ended = Promise.all(workers.map((worker) => new Promise((resolve, reject) => worker.once('exit', resolve).once('error', reject))));
+    const workers = Array.from(
+      { length: threads },
+      () => new Worker(entry, { workerData: { memory, outputs, shared, batchRows } }),
+    );
+    const ended = Promise.all(
+      workers.map((worker) => new Promise((resolve, reject) => worker.once('exit', resolve).once('error', reject))),
+    );
     const reader = new RingReader(memory, outputs, shared);
     const [rows, pairs] = reader.outputs;
     let expected = 0;
@@ -72,5 +78,8 @@ test('whoever waits wakes up when the run is stopped', () => {
   Atomics.store(shared, control.stop, 1);
   const stopped = (error: unknown): boolean => error instanceof TandemError && error.code === 'STOPPED';
   assert.throws(() => new RingReader(memory, outputs, shared).next(4), stopped);
-  assert.throws(() => new RingFiller(memory, outputs, shared).put(0, 4, 4, [new Float64Array(4), new Int32Array(8)]), stopped);
+  assert.throws(
+    () => new RingFiller(memory, outputs, shared).put(0, 4, 4, [new Float64Array(4), new Int32Array(8)]),
+    stopped,
+  );
 });

@@ -18,7 +18,9 @@ const alignment = 64;
 const wakeMs = 100;
 
 export function createRing(
-  shardIndex: number, cut: { readonly spans: readonly Span[]; readonly capacityRows: number }, outputs: readonly OutputLayout[],
+  shardIndex: number,
+  cut: { readonly spans: readonly Span[]; readonly capacityRows: number },
+  outputs: readonly OutputLayout[],
 ): RingMemory {
   const bytes = outputs.reduce((sum, output) => sum + stretchBytes(output, cut.capacityRows), 0);
   const state = new Int32Array(new SharedArrayBuffer((firstSpan + cut.spans.length) * Int32Array.BYTES_PER_ELEMENT));

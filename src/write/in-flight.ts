@@ -31,7 +31,8 @@ export class InFlight {
       throw cannotWrite(dirname(path), cause);
     }
     this.#file = mapFile(this.#descriptor, this.#position + lineBytes);
-    this.#line = this.#file === undefined ? Buffer.from(blankLine) : Buffer.from(this.#file.memory, this.#position, lineBytes);
+    this.#line =
+      this.#file === undefined ? Buffer.from(blankLine) : Buffer.from(this.#file.memory, this.#position, lineBytes);
   }
 
   /** About to score these rows. */
@@ -58,7 +59,8 @@ export function readInFlight(path: string): SpanAddress[] {
   const spans: SpanAddress[] = [];
   for (const line of readFileSync(path, 'latin1').split('\n')) {
     const match = /^(\d+) (\d+) (\d+)\s*$/.exec(line.replaceAll('\u0000', ''));
-    if (match !== null) spans.push({ shardIndex: Number(match[1]), firstRow: Number(match[2]), rowCount: Number(match[3]) });
+    if (match !== null)
+      spans.push({ shardIndex: Number(match[1]), firstRow: Number(match[2]), rowCount: Number(match[3]) });
   }
   return spans;
 }

@@ -4,8 +4,19 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
-  closeSync, existsSync, fsyncSync, linkSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, rmSync, rmdirSync,
-  statSync, writeFileSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  rmdirSync,
+  statSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { TandemError } from '../errors.ts';
@@ -54,11 +65,18 @@ export function outputName(shardName: string): string {
  * @returns names of the shards whose output is whole
  * @throws BAD_OUTPUT when it holds something else, or the output of another model, contract or input
  */
-export function inspectOutput(folder: string, identity: RunIdentity, shards: readonly ShardIdentity[], overwrite: boolean): ReadonlySet<string> {
+export function inspectOutput(
+  folder: string,
+  identity: RunIdentity,
+  shards: readonly ShardIdentity[],
+  overwrite: boolean,
+): ReadonlySet<string> {
   refuseSameOutputs(shards);
   if (!existsSync(folder)) return new Set();
   if (!statSync(folder).isDirectory()) {
-    throw new TandemError('BAD_OUTPUT', `Expected the output to be a folder, got the file ${folder}.`, { remedy: 'Choose another --output.' });
+    throw new TandemError('BAD_OUTPUT', `Expected the output to be a folder, got the file ${folder}.`, {
+      remedy: 'Choose another --output.',
+    });
   }
   const manifests = readManifests(folder);
   refuseForeignFiles(folder, manifests);
@@ -78,7 +96,8 @@ function refuseSameOutputs(shards: readonly ShardIdentity[]): void {
     const output = outputName(name);
     if (seen.has(output)) {
       throw new TandemError('BAD_OUTPUT', `Expected each shard to have an output of its own, got ${output} twice.`, {
-        place: { shard: name }, remedy: 'Rename one of the two shards, or score them into different folders.',
+        place: { shard: name },
+        remedy: 'Rename one of the two shards, or score them into different folders.',
       });
     }
     seen.add(output);
@@ -103,12 +122,18 @@ function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): voi
     ours.add(outputName(manifest.shard.name));
     ours.add(manifestName(manifest.shard.name));
   }
-  const foreign = listFiles(folder).filter((path) => !ours.has(path) && !temporaryPattern.test(path) && !isUnfinished(folder, path));
+  const foreign = listFiles(folder).filter(
+    (path) => !ours.has(path) && !temporaryPattern.test(path) && !isUnfinished(folder, path),
+  );
   if (foreign.length === 0) return;
   const more = foreign.length > 3 ? ` and ${foreign.length - 3} more` : '';
-  throw new TandemError('BAD_OUTPUT', `Expected the output folder ${folder} to hold nothing but Tandem's files, got ${foreign.slice(0, 3).join(', ')}${more}.`, {
-    remedy: 'Choose an empty folder. --overwrite removes only what Tandem wrote.',
-  });
+  throw new TandemError(
+    'BAD_OUTPUT',
+    `Expected the output folder ${folder} to hold nothing but Tandem's files, got ${foreign.slice(0, 3).join(', ')}${more}.`,
+    {
+      remedy: 'Choose an empty folder. --overwrite removes only what Tandem wrote.',
+    },
+  );
 }
 
 /** A shard's output that was renamed to its place when the process died, just before its manifest. The plan names it. */
@@ -120,15 +145,19 @@ function isUnfinished(folder: string, path: string): boolean {
 export function plannedShards(folder: string): readonly string[] {
   const path = join(folder, planName);
   if (!existsSync(path)) return [];
-  return readOwnFile<{ readonly version: number; readonly shards: readonly string[] }>(path, 'the plan of a run').shards;
+  return readOwnFile<{ readonly version: number; readonly shards: readonly string[] }>(path, 'the plan of a run')
+    .shards;
 }
 
 /** What an earlier run was scoring when it died without a word: the model may have taken the process down. */
 export function lastBatchWarnings(folder: string): string[] {
   const shards = plannedShards(folder);
-  return readInFlight(inFlightPath(folder)).map(({ shardIndex, firstRow, rowCount }) =>
-    `An earlier run into ${folder} died while it scored rows ${firstRow} to ${firstRow + rowCount - 1} of shard ${shards[shardIndex] ?? `number ${shardIndex}`}.`
-    + ' If this one dies too, the model fails on one of these rows.');
+  return readInFlight(inFlightPath(folder)).map(
+    ({ shardIndex, firstRow, rowCount }) =>
+      `An earlier run into ${folder} died while it scored rows ${firstRow} to ${firstRow + rowCount - 1} of shard ` +
+      `${shards[shardIndex] ?? `number ${shardIndex}`}.` +
+      ' If this one dies too, the model fails on one of these rows.',
+  );
 }
 
 /** @throws BAD_OUTPUT */
@@ -140,11 +169,16 @@ function readOwnFile<T extends { readonly version: number }>(path: string, what:
   } catch (cause) {
     throw new TandemError('BAD_OUTPUT', `Expected ${path} to be ${what}, got something else.`, { remedy, cause });
   }
-  if (typeof content?.version !== 'number') throw new TandemError('BAD_OUTPUT', `Expected ${path} to be ${what}, got something else.`, { remedy });
+  if (typeof content?.version !== 'number')
+    throw new TandemError('BAD_OUTPUT', `Expected ${path} to be ${what}, got something else.`, { remedy });
   if (content.version > version) {
-    throw new TandemError('BAD_OUTPUT', `Expected ${path} to be of version ${version} or older, got ${content.version}: a newer Tandem wrote it.`, {
-      remedy: 'Use that Tandem, or another --output.',
-    });
+    throw new TandemError(
+      'BAD_OUTPUT',
+      `Expected ${path} to be of version ${version} or older, got ${content.version}: a newer Tandem wrote it.`,
+      {
+        remedy: 'Use that Tandem, or another --output.',
+      },
+    );
   }
   return content;
 }
@@ -153,20 +187,34 @@ function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifes
   const differences: string[] = [];
   if (manifest.run.modelSha256 !== identity.modelSha256) differences.push('another model');
   if (manifest.run.contractSha256 !== identity.contractSha256) differences.push('another contract (tandem.json)');
-  if (JSON.stringify(manifest.run.keep) !== JSON.stringify(identity.keep)) differences.push(`other kept columns (${String(manifest.run.keep)})`);
+  if (JSON.stringify(manifest.run.keep) !== JSON.stringify(identity.keep))
+    differences.push(`other kept columns (${String(manifest.run.keep)})`);
   if (differences.length === 0) return;
-  throw new TandemError('BAD_OUTPUT', `Expected the output folder ${folder} to be of this run, got the output of ${differences.join(' and ')}.`, {
-    remedy: 'Choose another --output, or remove this one with --overwrite.',
-  });
+  throw new TandemError(
+    'BAD_OUTPUT',
+    `Expected the output folder ${folder} to be of this run, got the output of ${differences.join(' and ')}.`,
+    {
+      remedy: 'Choose another --output, or remove this one with --overwrite.',
+    },
+  );
 }
 
 function refuseOtherShard(folder: string, found: ShardIdentity, wanted: ShardIdentity | undefined): void {
   const remedy = 'Choose another --output, or remove this one with --overwrite.';
   if (wanted === undefined) {
-    throw new TandemError('BAD_OUTPUT', `Expected the output folder ${folder} to be of these shards, got the output of another input: ${found.name}.`, { remedy });
+    throw new TandemError(
+      'BAD_OUTPUT',
+      `Expected the output folder ${folder} to be of these shards, got the output of another input: ${found.name}.`,
+      { remedy },
+    );
   }
   if (found.bytes !== wanted.bytes || found.rowCount !== wanted.rowCount || found.modifiedMs !== wanted.modifiedMs) {
-    throw new TandemError('BAD_OUTPUT', `Expected shard ${found.name} to be as it was when it was scored (${found.bytes} bytes, ${found.rowCount} rows), got ${wanted.bytes} bytes, ${wanted.rowCount} rows${found.modifiedMs === wanted.modifiedMs ? '' : ', modified since'}.`, { place: { shard: found.name }, remedy });
+    throw new TandemError(
+      'BAD_OUTPUT',
+      `Expected shard ${found.name} to be as it was when it was scored (${found.bytes} bytes, ${found.rowCount} rows), ` +
+        `got ${wanted.bytes} bytes, ${wanted.rowCount} rows${found.modifiedMs === wanted.modifiedMs ? '' : ', modified since'}.`,
+      { place: { shard: found.name }, remedy },
+    );
   }
 }
 
@@ -202,7 +250,10 @@ function makeFolder(path: string): void {
 }
 
 function removeOurs(folder: string): void {
-  for (const name of new Set([...plannedShards(folder), ...readManifests(folder).map((manifest) => manifest.shard.name)])) {
+  for (const name of new Set([
+    ...plannedShards(folder),
+    ...readManifests(folder).map((manifest) => manifest.shard.name),
+  ])) {
     rmSync(join(folder, outputName(name)), { force: true });
     removeEmptyParents(folder, outputName(name));
   }
@@ -264,7 +315,8 @@ function writeManifest(path: string, manifest: Manifest, attempt: string): void 
     rmSync(temporary);
   } catch (error) {
     // Some file systems have no links.
-    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      throw error;
     renameSync(temporary, path);
   }
   syncFile(dirname(path));
@@ -297,7 +349,8 @@ export function finishOutput(folder: string, report: unknown): void {
 /** Takes away what an ended run leaves besides whole shards. */
 export function cleanOutput(folder: string, attempt: string): void {
   try {
-    for (const path of listFiles(folder)) if (path.endsWith(`.tmp-${attempt}`)) rmSync(join(folder, path), { force: true });
+    for (const path of listFiles(folder))
+      if (path.endsWith(`.tmp-${attempt}`)) rmSync(join(folder, path), { force: true });
     rmSync(join(folder, inFlightName), { force: true });
   } catch {
     // The run has failed already, and that is what its caller hears. The next run cleans up.

@@ -1,7 +1,26 @@
 /** Scores as Arrow columns. */
 import {
-  Field, FixedSizeList, RecordBatch, Schema, Struct, makeData, vectorFromArray,
-  Bool, Float32, Float64, Int16, Int32, Int64, Int8, Uint16, Uint32, Uint64, Uint8, Utf8, type Data, type DataType,
+  Field,
+  FixedSizeList,
+  RecordBatch,
+  Schema,
+  Struct,
+  makeData,
+  vectorFromArray,
+  Bool,
+  Float32,
+  Float64,
+  Int16,
+  Int32,
+  Int64,
+  Int8,
+  Uint16,
+  Uint32,
+  Uint64,
+  Uint8,
+  Utf8,
+  type Data,
+  type DataType,
 } from 'apache-arrow';
 import { elementBytes, viewOf } from '../batch.ts';
 import type { ElementType } from '../contract/contract.ts';
@@ -66,9 +85,16 @@ function elementData(elementType: ElementType, values: ScoredValues): Data {
 }
 
 const arrowTypes = {
-  float32: new Float32(), float64: new Float64(),
-  int8: new Int8(), int16: new Int16(), int32: new Int32(), int64: new Int64(),
-  uint8: new Uint8(), uint16: new Uint16(), uint32: new Uint32(), uint64: new Uint64(),
+  float32: new Float32(),
+  float64: new Float64(),
+  int8: new Int8(),
+  int16: new Int16(),
+  int32: new Int32(),
+  int64: new Int64(),
+  uint8: new Uint8(),
+  uint16: new Uint16(),
+  uint32: new Uint32(),
+  uint64: new Uint64(),
 };
 
 function numberData(type: DataType, data: Exclude<ScoredValues, string[]>): Data {

@@ -4,7 +4,14 @@
  * both are compared with the footer before the file is published.
  */
 import { rmSync, statSync } from 'node:fs';
-import { DuckDbError, outOfMemory, quoteIdentifier, quotePath, quoteText, type Connection } from '../engines/duckdb/database.ts';
+import {
+  DuckDbError,
+  outOfMemory,
+  quoteIdentifier,
+  quotePath,
+  quoteText,
+  type Connection,
+} from '../engines/duckdb/database.ts';
 import { registerTableFunction, type TableRows } from '../engines/duckdb/table-function.ts';
 import { TandemError } from '../errors.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
@@ -31,7 +38,9 @@ export class ShardWriter {
     this.#plan = plan;
     this.#attempt = attempt;
     this.#functionName = `tandem_scores_${threadName}`;
-    this.#scores = registerTableFunction(connection, this.#functionName, tableColumns(plan.model), () => this.#deliver());
+    this.#scores = registerTableFunction(connection, this.#functionName, tableColumns(plan.model), () =>
+      this.#deliver(),
+    );
   }
 
   /**
@@ -72,9 +81,10 @@ export class ShardWriter {
   #copySql(shard: PlannedShard, temporary: string): string {
     const { keepProjection } = this.#plan.schemas[shard.schema]!;
     const scores = this.#plan.model.columns.map((column) => `scores.${quoteIdentifier(column.name)}`).join(', ');
-    const from = keepProjection === ''
-      ? `${this.#functionName}() AS scores`
-      : `read_parquet([${quotePath(shard.path)}], hive_partitioning=false) AS shard POSITIONAL JOIN ${this.#functionName}() AS scores`;
+    const from =
+      keepProjection === ''
+        ? `${this.#functionName}() AS scores`
+        : `read_parquet([${quotePath(shard.path)}], hive_partitioning=false) AS shard POSITIONAL JOIN ${this.#functionName}() AS scores`;
     const columns = keepProjection === '' ? scores : `${keepProjection}, ${scores}`;
     const codec = { snappy: 'SNAPPY', zstd: 'ZSTD', none: 'UNCOMPRESSED' }[this.#plan.compression];
     return `COPY (SELECT ${columns} FROM ${from}) TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION ${codec}, USE_TMP_FILE false)`;
@@ -84,28 +94,47 @@ export class ShardWriter {
     const { size, mtimeMs } = statSync(shard.path);
     const changed = size !== shard.bytes || Math.floor(mtimeMs) !== shard.modifiedMs;
     if (!changed && written === shard.rowCount && this.#delivered === shard.rowCount) return;
-    throw new TandemError('TRANSIENT', `Expected ${shard.rowCount} rows of scores and of the shard, got ${this.#delivered} and ${written}${changed ? '; the file has changed' : ''}.`, {
-      place: { shard: shard.name }, remedy: 'The file changed while it was read: run the same command again.',
-    });
+    throw new TandemError(
+      'TRANSIENT',
+      `Expected ${shard.rowCount} rows of scores and of the shard, got ${this.#delivered} and ${written}${changed ? '; the file has changed' : ''}.`,
+      {
+        place: { shard: shard.name },
+        remedy: 'The file changed while it was read: run the same command again.',
+      },
+    );
   }
 
   #explain(error: unknown, shard: PlannedShard): unknown {
     if (this.#failure !== undefined) return this.#failure;
     if (!(error instanceof DuckDbError)) return error;
     if (/No space left|Disk quota/i.test(error.message)) return diskFull(this.#plan.output, error);
-    if (/^INTERRUPT Error/.test(error.message)) return new TandemError('STOPPED', 'The run was stopped.', { cause: error });
+    if (/^INTERRUPT Error/.test(error.message))
+      return new TandemError('STOPPED', 'The run was stopped.', { cause: error });
     if (/Permission denied|Read-only file system/i.test(error.message)) {
-      return new TandemError('BAD_OUTPUT', `Expected the output folder to be writable, got: ${error.message}`, { remedy: 'Change its permissions, or choose another --output.', cause: error });
+      return new TandemError('BAD_OUTPUT', `Expected the output folder to be writable, got: ${error.message}`, {
+        remedy: 'Change its permissions, or choose another --output.',
+        cause: error,
+      });
     }
     const memory = outOfMemory(error, { shard: shard.name });
     if (memory !== undefined) return memory;
-    return new TandemError('BAD_SHARD', `Expected the kept columns to be readable and the output writable, got: ${error.message.split('\n')[0]}`, {
-      place: { shard: shard.name }, remedy: 'If the shard is damaged, write it again or leave it out of the pattern.', cause: error,
-    });
+    return new TandemError(
+      'BAD_SHARD',
+      `Expected the kept columns to be readable and the output writable, got: ${error.message.split('\n')[0]}`,
+      {
+        place: { shard: shard.name },
+        remedy: 'If the shard is damaged, write it again or leave it out of the pattern.',
+        cause: error,
+      },
+    );
   }
 }
 
 /** What makes two runs into one output folder the same run. */
 export function identityOf(plan: RunPlan): RunIdentity {
-  return { modelSha256: plan.model.sha256, contractSha256: plan.model.contractSha256, keep: plan.keepsAll ? 'all' : plan.keep };
+  return {
+    modelSha256: plan.model.sha256,
+    contractSha256: plan.model.contractSha256,
+    keep: plan.keepsAll ? 'all' : plan.keep,
+  };
 }

@@ -6,13 +6,19 @@ export function cannotWrite(folder: string, cause: unknown): TandemError {
   if (cause instanceof TandemError) return cause;
   const code = (cause as NodeJS.ErrnoException).code;
   if (code === 'ENOSPC' || code === 'EDQUOT') return diskFull(folder, cause);
-  return new TandemError('BAD_OUTPUT', `Expected the output folder ${folder} to be writable, got ${(cause as Error).message}.`, {
-    remedy: 'Choose another --output, or change its permissions.', cause,
-  });
+  return new TandemError(
+    'BAD_OUTPUT',
+    `Expected the output folder ${folder} to be writable, got ${(cause as Error).message}.`,
+    {
+      remedy: 'Choose another --output, or change its permissions.',
+      cause,
+    },
+  );
 }
 
 export function diskFull(folder: string, cause: unknown): TandemError {
   return new TandemError('TRANSIENT', `Expected room under ${folder}, got a full disk.`, {
-    remedy: 'Make room and run the same command again: finished shards are kept.', cause,
+    remedy: 'Make room and run the same command again: finished shards are kept.',
+    cause,
   });
 }

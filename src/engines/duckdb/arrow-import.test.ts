@@ -1,9 +1,34 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import {
-  Binary, Bool, type DataType, DateDay, Decimal, DenseUnion, Dictionary, Field, FixedSizeList, Float32, Float64, Int16,
-  Int32, Int64, Int8, List, makeData, RecordBatch, Schema, Struct, TimestampMicrosecond, Uint16, Uint32, Uint64, Uint8,
-  Utf8, Vector, vectorFromArray,
+  Binary,
+  Bool,
+  type DataType,
+  DateDay,
+  Decimal,
+  DenseUnion,
+  Dictionary,
+  Field,
+  FixedSizeList,
+  Float32,
+  Float64,
+  Int16,
+  Int32,
+  Int64,
+  Int8,
+  List,
+  makeData,
+  RecordBatch,
+  Schema,
+  Struct,
+  TimestampMicrosecond,
+  Uint16,
+  Uint32,
+  Uint64,
+  Uint8,
+  Utf8,
+  Vector,
+  vectorFromArray,
 } from 'apache-arrow';
 import { TandemError } from '../../errors.ts';
 import { registerArrowTable } from './arrow-import.ts';
@@ -51,27 +76,46 @@ for (const rowCount of rowCounts) {
   test(`numbers with nulls, ${rowCount} rows`, () => {
     const small = numbers(rowCount);
     const types = [
-      new Int8(), new Int16(), new Int32(), new Uint8(), new Uint16(), new Uint32(), new Float32(), new Float64(),
+      new Int8(),
+      new Int16(),
+      new Int32(),
+      new Uint8(),
+      new Uint16(),
+      new Uint32(),
+      new Float32(),
+      new Float64(),
     ];
     for (const type of types) {
       const rows = query(batchOf({ v: vectorFromArray(small, type) as Vector }), 'SELECT v FROM t()');
-      assert.deepEqual(rows.map((row) => row[0]), small, String(type));
+      assert.deepEqual(
+        rows.map((row) => row[0]),
+        small,
+        String(type),
+      );
     }
     for (const type of [new Int64(), new Uint64()]) {
       const rows = query(batchOf({ v: vectorFromArray(bigs(small), type) as Vector }), 'SELECT v FROM t()');
-      assert.deepEqual(rows.map((row) => row[0]), bigs(small), String(type));
+      assert.deepEqual(
+        rows.map((row) => row[0]),
+        bigs(small),
+        String(type),
+      );
     }
   });
 
   test(`strings, dictionaries and booleans with nulls, ${rowCount} rows`, () => {
     const texts = numbers(rowCount).map((value, row) =>
-      value === null ? null : row % 3 === 0 ? '' : `number ${value}, quite long`);
+      value === null ? null : row % 3 === 0 ? '' : `number ${value}, quite long`,
+    );
     const flags = numbers(rowCount).map((value) => (value === null ? null : value % 3 === 0));
-    const rows = query(batchOf({
-      text: vectorFromArray(texts, new Utf8()),
-      code: vectorFromArray(texts, new Dictionary(new Utf8(), new Int32())),
-      flag: vectorFromArray(flags, new Bool()),
-    }), 'SELECT text, code, flag::INTEGER FROM t()');
+    const rows = query(
+      batchOf({
+        text: vectorFromArray(texts, new Utf8()),
+        code: vectorFromArray(texts, new Dictionary(new Utf8(), new Int32())),
+        flag: vectorFromArray(flags, new Bool()),
+      }),
+      'SELECT text, code, flag::INTEGER FROM t()',
+    );
     assert.equal(rows.length, rowCount);
     rows.forEach((row, index) => {
       const flag = flags[index]!;
@@ -82,32 +126,53 @@ for (const rowCount of rowCounts) {
 
 test('lists and fixed-size lists', () => {
   const lists = Array.from({ length: 5000 }, (_, row) =>
-    row % 5 === 0 ? null : Array.from({ length: row % 4 }, (_, at) => row + at));
+    row % 5 === 0 ? null : Array.from({ length: row % 4 }, (_, at) => row + at),
+  );
   const pairs = Array.from({ length: 5000 }, (_, row) => (row % 6 === 0 ? null : [row, row + 0.5]));
   const item = new Field<Float32>('item', new Float32(), true);
-  const rows = query(batchOf({
-    list: vectorFromArray(lists, new List(item)) as Vector,
-    pair: vectorFromArray(pairs, new FixedSizeList(2, item)) as Vector,
-  }), 'SELECT list::VARCHAR, pair::VARCHAR, typeof(list), typeof(pair) FROM t()');
+  const rows = query(
+    batchOf({
+      list: vectorFromArray(lists, new List(item)) as Vector,
+      pair: vectorFromArray(pairs, new FixedSizeList(2, item)) as Vector,
+    }),
+    'SELECT list::VARCHAR, pair::VARCHAR, typeof(list), typeof(pair) FROM t()',
+  );
   const text = (values: number[] | null): string | null =>
     values === null ? null : `[${values.map((value) => value.toFixed(1)).join(', ')}]`;
-  assert.deepEqual(rows, lists.map((list, row) => [text(list), text(pairs[row]!), 'FLOAT[]', 'FLOAT[2]']));
+  assert.deepEqual(
+    rows,
+    lists.map((list, row) => [text(list), text(pairs[row]!), 'FLOAT[]', 'FLOAT[2]']),
+  );
 });
 
 test('date, timestamp, decimal, blob and struct', () => {
-  const rows = query(batchOf({
-    day: vectorFromArray([new Date('2024-02-29'), null], new DateDay()),
-    instant: new Vector([makeData({
-      type: new TimestampMicrosecond(null), length: 2, nullCount: 0,
-      data: BigInt64Array.of(1_700_000_000_123_456n, -1n),
-    })]),
-    money: new Vector([makeData({
-      type: new Decimal(2, 10, 128), length: 2, nullCount: 0, data: Uint32Array.of(12345, 0, 0, 0, -1, -1, -1, -1),
-    })]),
-    blob: vectorFromArray([Uint8Array.of(1, 2), null], new Binary()),
-    pair: vectorFromArray([{ a: 1, b: 'x' }, null], new Struct<{ a: Int32; b: Utf8 }>([
-      new Field('a', new Int32(), true), new Field('b', new Utf8(), true)])) as Vector,
-  }), 'SELECT day::VARCHAR, instant::VARCHAR, money::VARCHAR, hex(blob), pair::VARCHAR FROM t()');
+  const rows = query(
+    batchOf({
+      day: vectorFromArray([new Date('2024-02-29'), null], new DateDay()),
+      instant: new Vector([
+        makeData({
+          type: new TimestampMicrosecond(null),
+          length: 2,
+          nullCount: 0,
+          data: BigInt64Array.of(1_700_000_000_123_456n, -1n),
+        }),
+      ]),
+      money: new Vector([
+        makeData({
+          type: new Decimal(2, 10, 128),
+          length: 2,
+          nullCount: 0,
+          data: Uint32Array.of(12345, 0, 0, 0, -1, -1, -1, -1),
+        }),
+      ]),
+      blob: vectorFromArray([Uint8Array.of(1, 2), null], new Binary()),
+      pair: vectorFromArray(
+        [{ a: 1, b: 'x' }, null],
+        new Struct<{ a: Int32; b: Utf8 }>([new Field('a', new Int32(), true), new Field('b', new Utf8(), true)]),
+      ) as Vector,
+    }),
+    'SELECT day::VARCHAR, instant::VARCHAR, money::VARCHAR, hex(blob), pair::VARCHAR FROM t()',
+  );
   assert.deepEqual(rows, [
     ['2024-02-29', '2023-11-14 22:13:20.123456', '123.45', '0102', "{'a': 1, 'b': x}"],
     [null, '1969-12-31 23:59:59.999999', '-0.01', null, null],
@@ -119,7 +184,8 @@ test('slices with an offset', () => {
   const texts = numbers(rowCount).map((value, row) => (value === null ? null : `row ${row} of the whole`));
   const flags = numbers(rowCount).map((value, row) => (value === null ? null : row % 5 === 0));
   const lists = Array.from({ length: rowCount }, (_, row) =>
-    row % 5 === 0 ? null : Array.from({ length: row % 4 }, () => row));
+    row % 5 === 0 ? null : Array.from({ length: row % 4 }, () => row),
+  );
   const pairs = Array.from({ length: rowCount }, (_, row) => (row % 6 === 0 ? null : [row, -row]));
   const item = new Field<Int32>('item', new Int32(), true);
   const textField = new Field('text', new Utf8(), true);
@@ -130,24 +196,48 @@ test('slices with an offset', () => {
     flag: vectorFromArray(flags, new Bool()),
     list: vectorFromArray(lists, new List(item)) as Vector,
     pair: vectorFromArray(pairs, new FixedSizeList(2, item)) as Vector,
-    deep: vectorFromArray(texts.map((text) => ({ text })), new Struct<{ text: DataType }>([textField])) as Vector,
+    deep: vectorFromArray(
+      texts.map((text) => ({ text })),
+      new Struct<{ text: DataType }>([textField]),
+    ) as Vector,
   });
   const listText = (values: number[] | null): string | null => (values === null ? null : `[${values.join(', ')}]`);
-  for (const [from, to] of [[1, 2], [3, 2051], [8, 6000], [2047, 4097], [5999, 6000], [10, 10]] as const) {
-    const rows = query(whole.slice(from, to).slice(0),
-      'SELECT number, text, code, flag::INTEGER, list::VARCHAR, pair::VARCHAR, deep.text FROM t()');
+  for (const [from, to] of [
+    [1, 2],
+    [3, 2051],
+    [8, 6000],
+    [2047, 4097],
+    [5999, 6000],
+    [10, 10],
+  ] as const) {
+    const rows = query(
+      whole.slice(from, to).slice(0),
+      'SELECT number, text, code, flag::INTEGER, list::VARCHAR, pair::VARCHAR, deep.text FROM t()',
+    );
     assert.equal(rows.length, to - from);
     rows.forEach((row, index) => {
       const at = from + index;
       const flag = flags[at]!;
-      assert.deepEqual(row, [numbers(rowCount)[at], texts[at], texts[at], flag === null ? null : Number(flag),
-        listText(lists[at]!), listText(pairs[at]!), texts[at]]);
+      assert.deepEqual(row, [
+        numbers(rowCount)[at],
+        texts[at],
+        texts[at],
+        flag === null ? null : Number(flag),
+        listText(lists[at]!),
+        listText(pairs[at]!),
+        texts[at],
+      ]);
     });
   }
 });
 
 test('a table is read twice in one query, again in the next, and takes another batch', () => {
-  const first = batchOf({ v: vectorFromArray(Array.from({ length: 5000 }, (_, row) => row), new Int32()) });
+  const first = batchOf({
+    v: vectorFromArray(
+      Array.from({ length: 5000 }, (_, row) => row),
+      new Int32(),
+    ),
+  });
   const table = registerArrowTable(connection, 'arrow_again', first);
   const sql = 'SELECT count(*)::INTEGER, sum(a.v)::DOUBLE FROM arrow_again() a JOIN arrow_again() b ON a.v = b.v';
   assert.deepEqual(connection.rows(sql), [[5000, 12_497_500]]);
@@ -170,9 +260,16 @@ test('quotes in column names, and values over many collections of garbage', () =
 
 test('a type that has no counterpart is an error that names the column', () => {
   const odd = makeData({
-    type: new DenseUnion([], []), length: 0, nullCount: 0, nullBitmap: undefined as never,
-    typeIds: new Int8Array(0), valueOffsets: new Int32Array(0), children: [],
+    type: new DenseUnion([], []),
+    length: 0,
+    nullCount: 0,
+    nullBitmap: undefined as never,
+    typeIds: new Int8Array(0),
+    valueOffsets: new Int32Array(0),
+    children: [],
   });
-  assert.throws(() => query(batchOf({ odd: new Vector([odd]) }), 'SELECT * FROM t()'),
-    (error: unknown) => error instanceof TandemError && error.code === 'BAD_COLUMN' && error.place.column === 'odd');
+  assert.throws(
+    () => query(batchOf({ odd: new Vector([odd]) }), 'SELECT * FROM t()'),
+    (error: unknown) => error instanceof TandemError && error.code === 'BAD_COLUMN' && error.place.column === 'odd',
+  );
 });

@@ -39,20 +39,27 @@ export function registerArrowTable(connection: Connection, name: string, batch: 
     }
   };
   const bind = registerCallback('info', (info) =>
-    guard((message) => duckdb.duckdb_bind_set_error(info, message), () => table.describe(info)));
+    guard(
+      (message) => duckdb.duckdb_bind_set_error(info, message),
+      () => table.describe(info),
+    ),
+  );
   // A number of its own for each scan, in place of a pointer: a query may name the table twice.
   const init = registerCallback('info', (info) => {
     cursors.set(++lastScan, 0);
     duckdb.duckdb_init_set_init_data(info, lastScan, null);
   });
   const fill = registerCallback('fill', (info, chunk) => {
-    guard((message) => duckdb.duckdb_function_set_error(info, message), () => {
-      const scan = duckdb.duckdb_function_get_init_data(info);
-      const firstRow = cursors.get(scan);
-      if (firstRow === undefined) throw bug('A scan went on after its end');
-      const rowCount = table.fill(chunk, firstRow);
-      cursors.set(scan, firstRow + rowCount);
-    });
+    guard(
+      (message) => duckdb.duckdb_function_set_error(info, message),
+      () => {
+        const scan = duckdb.duckdb_function_get_init_data(info);
+        const firstRow = cursors.get(scan);
+        if (firstRow === undefined) throw bug('A scan went on after its end');
+        const rowCount = table.fill(chunk, firstRow);
+        cursors.set(scan, firstRow + rowCount);
+      },
+    );
   });
   const tableFunction = duckdb.duckdb_create_table_function();
   duckdb.duckdb_table_function_set_name(tableFunction, name);
@@ -117,7 +124,8 @@ class ImportedBatch {
         for (let column = 0; column < this.#batch.numCols; column++) {
           this.#duckdb.duckdb_vector_reference_vector(
             this.#duckdb.duckdb_data_chunk_get_vector(target, column),
-            this.#duckdb.duckdb_data_chunk_get_vector(chunk, column));
+            this.#duckdb.duckdb_data_chunk_get_vector(chunk, column),
+          );
         }
       });
     }
@@ -133,12 +141,12 @@ class ImportedBatch {
   #withChunk(index: number, use: (chunk: Pointer) => void): void {
     const piece = (this.#pieces[index] ??= arrayStruct(
       this.#batch.data.slice(index * vectorRows, Math.min(vectorRows, this.#batch.numRows - index * vectorRows)),
-      this.#release));
+      this.#release,
+    ));
     const chunk: [Pointer | null] = [null];
     // DuckDB takes the structure over by copying it and clearing `release`; the next scan hands it over again.
     const handedOver = piece.memory.slice();
-    throwErrorData(
-      this.#duckdb.duckdb_data_chunk_from_arrow(this.#connection, handedOver, this.#converted[0]!, chunk));
+    throwErrorData(this.#duckdb.duckdb_data_chunk_from_arrow(this.#connection, handedOver, this.#converted[0]!, chunk));
     try {
       use(chunk[0]!);
     } finally {

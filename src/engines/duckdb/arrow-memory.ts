@@ -9,7 +9,14 @@ import { DuckDbError } from './database.ts';
 
 /** Byte offsets in `struct ArrowSchema`. */
 export const schemaAt = {
-  format: 0, name: 8, metadata: 16, flags: 24, childCount: 32, children: 40, dictionary: 48, release: 56,
+  format: 0,
+  name: 8,
+  metadata: 16,
+  flags: 24,
+  childCount: 32,
+  children: 40,
+  dictionary: 48,
+  release: 56,
 } as const;
 export const schemaBytes = 72;
 /** Bit of `flags`. */
@@ -17,7 +24,14 @@ export const flagNullable = 2n;
 
 /** Byte offsets in `struct ArrowArray`. */
 export const arrayAt = {
-  length: 0, nullCount: 8, offset: 16, bufferCount: 24, childCount: 32, buffers: 40, children: 48, dictionary: 56,
+  length: 0,
+  nullCount: 8,
+  offset: 16,
+  bufferCount: 24,
+  childCount: 32,
+  buffers: 40,
+  children: 48,
+  dictionary: 56,
   release: 64,
 } as const;
 export const arrayBytes = 80;

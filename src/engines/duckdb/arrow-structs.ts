@@ -1,7 +1,16 @@
 /** apache-arrow's columns as the structures of Arrow's C data interface, over the memory that they have. */
 import {
-  type BinaryView, DataType, DateUnit, type Data, type DataType as AnyType, type Field, IntervalUnit, type Schema,
-  TimeUnit, type Timestamp, vectorFromArray,
+  type BinaryView,
+  DataType,
+  DateUnit,
+  type Data,
+  type DataType as AnyType,
+  type Field,
+  IntervalUnit,
+  type Schema,
+  TimeUnit,
+  type Timestamp,
+  vectorFromArray,
 } from 'apache-arrow';
 import { TandemError } from '../../errors.ts';
 import type { Memory, Pointer } from '../native.ts';
@@ -15,7 +24,14 @@ export interface CStruct {
 
 /** `struct ArrowSchema` of a whole schema, as a struct type. @throws BAD_COLUMN for a type that DuckDB does not take */
 export function schemaStruct(schema: Schema, release: Pointer): CStruct {
-  return fieldStruct('', '+s', false, schema.fields.map((field) => structOfField(field, release)), null, release);
+  return fieldStruct(
+    '',
+    '+s',
+    false,
+    schema.fields.map((field) => structOfField(field, release)),
+    null,
+    release,
+  );
 }
 
 function structOfField(field: Field, release: Pointer): CStruct {
@@ -29,7 +45,11 @@ function structOfField(field: Field, release: Pointer): CStruct {
 }
 
 function fieldStruct(
-  name: string, format: string, nullable: boolean, children: readonly CStruct[], dictionary: CStruct | null,
+  name: string,
+  format: string,
+  nullable: boolean,
+  children: readonly CStruct[],
+  dictionary: CStruct | null,
   release: Pointer,
 ): CStruct {
   const memory = new BigUint64Array(schemaBytes / 8);
@@ -46,10 +66,15 @@ function fieldStruct(
 }
 
 const timeUnits: Readonly<Record<TimeUnit, string>> = {
-  [TimeUnit.SECOND]: 's', [TimeUnit.MILLISECOND]: 'm', [TimeUnit.MICROSECOND]: 'u', [TimeUnit.NANOSECOND]: 'n',
+  [TimeUnit.SECOND]: 's',
+  [TimeUnit.MILLISECOND]: 'm',
+  [TimeUnit.MICROSECOND]: 'u',
+  [TimeUnit.NANOSECOND]: 'n',
 };
 const intervalUnits: Readonly<Record<IntervalUnit, string>> = {
-  [IntervalUnit.YEAR_MONTH]: 'M', [IntervalUnit.DAY_TIME]: 'D', [IntervalUnit.MONTH_DAY_NANO]: 'n',
+  [IntervalUnit.YEAR_MONTH]: 'M',
+  [IntervalUnit.DAY_TIME]: 'D',
+  [IntervalUnit.MONTH_DAY_NANO]: 'n',
 };
 const floatFormats = ['e', 'f', 'g'];
 
@@ -81,7 +106,8 @@ function formatOf(type: AnyType, column: string): string {
   if (DataType.isStruct(type)) return '+s';
   if (DataType.isMap(type)) return '+m';
   throw new TandemError('BAD_COLUMN', `Expected an Arrow type that DuckDB takes, got \`${String(type)}\`.`, {
-    place: { column }, remedy: 'Cast the column before scoring; float16 to float32, for example.',
+    place: { column },
+    remedy: 'Cast the column before scoring; float16 to float32, for example.',
   });
 }
 

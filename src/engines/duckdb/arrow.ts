@@ -4,7 +4,15 @@
  */
 import type { Pointer } from '../native.ts';
 import {
-  arrayAt, arrayBytes, flagNullable, readText, readWords, schemaAt, schemaBytes, throwErrorData, wordAt,
+  arrayAt,
+  arrayBytes,
+  flagNullable,
+  readText,
+  readWords,
+  schemaAt,
+  schemaBytes,
+  throwErrorData,
+  wordAt,
 } from './arrow-memory.ts';
 import { callWithMemory, loadDuckDb } from './bindings.ts';
 import type { Connection, RowStream } from './database.ts';
@@ -57,7 +65,9 @@ export class ArrowExport {
   piece(column: number, rowCount: number): ArrowPiece {
     const chunk = this.#chunkFor(column);
     this.#duckdb.duckdb_vector_reference_vector(
-      this.#duckdb.duckdb_data_chunk_get_vector(chunk, 0), this.#stream.vector(column));
+      this.#duckdb.duckdb_data_chunk_get_vector(chunk, 0),
+      this.#stream.vector(column),
+    );
     this.#duckdb.duckdb_data_chunk_set_size(chunk, rowCount);
     const array = new BigUint64Array(arrayBytes / 8);
     throwErrorData(this.#duckdb.duckdb_data_chunk_to_arrow(this.#options[0]!, chunk, array));
@@ -84,7 +94,8 @@ export class ArrowExport {
     let chunk = this.#chunks.get(column);
     if (chunk === undefined) {
       chunk = this.#stream.withLogicalType(column, (type) =>
-        this.#duckdb.duckdb_create_data_chunk(BigUint64Array.of(type), 1));
+        this.#duckdb.duckdb_create_data_chunk(BigUint64Array.of(type), 1),
+      );
       this.#chunks.set(column, chunk);
     }
     return chunk;
@@ -93,8 +104,11 @@ export class ArrowExport {
   #exportField(column: number): ArrowField {
     const schema = new BigUint64Array(schemaBytes / 8);
     const names = [this.#stream.columns[column]!.name];
-    throwErrorData(this.#stream.withLogicalType(column, (type) =>
-      this.#duckdb.duckdb_to_arrow_schema(this.#options[0]!, BigUint64Array.of(type), names, 1, schema)));
+    throwErrorData(
+      this.#stream.withLogicalType(column, (type) =>
+        this.#duckdb.duckdb_to_arrow_schema(this.#options[0]!, BigUint64Array.of(type), names, 1, schema),
+      ),
+    );
     try {
       return readField(schema).children[0]!;
     } finally {

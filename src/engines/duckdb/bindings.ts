@@ -83,7 +83,8 @@ const signatures = {
   duckdb_table_function_set_name: 'void duckdb_table_function_set_name(void *function, const char *name)',
   duckdb_table_function_set_bind: 'void duckdb_table_function_set_bind(void *function, TandemInfoCallback *bind)',
   duckdb_table_function_set_init: 'void duckdb_table_function_set_init(void *function, TandemInfoCallback *init)',
-  duckdb_table_function_set_function: 'void duckdb_table_function_set_function(void *function, TandemFillCallback *fill)',
+  duckdb_table_function_set_function:
+    'void duckdb_table_function_set_function(void *function, TandemFillCallback *fill)',
   duckdb_register_table_function: 'int duckdb_register_table_function(void *connection, void *function)',
   duckdb_bind_add_result_column: 'void duckdb_bind_add_result_column(void *info, const char *name, void *type)',
   duckdb_bind_set_error: 'void duckdb_bind_set_error(void *info, const char *message)',
@@ -149,7 +150,11 @@ export interface DuckDb {
   duckdb_destroy_arrow_options(options: Out): void;
   /** Gives an error object; null: it worked. So do the next three. */
   duckdb_to_arrow_schema(
-    options: Pointer, types: BigUint64Array, names: readonly string[], count: number, schema: Memory,
+    options: Pointer,
+    types: BigUint64Array,
+    names: readonly string[],
+    count: number,
+    schema: Memory,
   ): Pointer | null;
   duckdb_data_chunk_to_arrow(options: Pointer, chunk: Pointer, array: Memory): Pointer | null;
   duckdb_schema_from_arrow(connection: Pointer, schema: Memory, converted: Out): Pointer | null;
@@ -179,7 +184,8 @@ let callbackTypes: { readonly info: TypeObject; readonly fill: TypeObject } | un
 /** Path of the library that npm installed for this platform. @throws ENVIRONMENT */
 export function duckDbLibraryPath(): string {
   const require = createRequire(import.meta.url);
-  const file = process.platform === 'win32' ? 'duckdb.dll' : process.platform === 'darwin' ? 'libduckdb.dylib' : 'libduckdb.so';
+  const file =
+    process.platform === 'win32' ? 'duckdb.dll' : process.platform === 'darwin' ? 'libduckdb.dylib' : 'libduckdb.so';
   const packageName = `@duckdb/node-bindings-${process.platform}-${process.arch}`;
   try {
     return join(dirname(require.resolve(`${packageName}/package.json`)), file);
@@ -196,14 +202,20 @@ export function loadDuckDb(): DuckDb {
   if (functions !== undefined) return functions;
   const library = openLibrary(duckDbLibraryPath(), 'DuckDB');
   koffi.struct('duckdb_result', {
-    deprecated_column_count: 'uint64_t', deprecated_row_count: 'uint64_t', deprecated_rows_changed: 'uint64_t',
-    deprecated_columns: 'void *', deprecated_error_message: 'void *', internal_data: 'void *',
+    deprecated_column_count: 'uint64_t',
+    deprecated_row_count: 'uint64_t',
+    deprecated_rows_changed: 'uint64_t',
+    deprecated_columns: 'void *',
+    deprecated_error_message: 'void *',
+    internal_data: 'void *',
   });
   callbackTypes = {
     info: koffi.proto('void TandemInfoCallback(void *info)'),
     fill: koffi.proto('void TandemFillCallback(void *info, void *chunk)'),
   };
-  const bound = Object.fromEntries(Object.entries(signatures).map(([name, signature]) => [name, library.func(signature)]));
+  const bound = Object.fromEntries(
+    Object.entries(signatures).map(([name, signature]) => [name, library.func(signature)]),
+  );
   const loaded = bound as unknown as DuckDb;
   const version = loaded.duckdb_library_version();
   if (version !== duckDbVersion) {

@@ -8,11 +8,14 @@ test('the memory limit reaches DuckDB, whose refusal becomes MEMORY', () => {
   try {
     assert.deepEqual(connection.rows("SELECT current_setting('memory_limit')"), [['64.0 MiB']]);
     connection.execute("SET temp_directory = ''");
-    assert.throws(() => connection.rows('SELECT len(list(i)) FROM range(50000000) rows(i)'), (error) => {
-      assert.ok(error instanceof DuckDbError);
-      assert.equal(outOfMemory(error, { shard: 'a' })?.code, 'MEMORY');
-      return true;
-    });
+    assert.throws(
+      () => connection.rows('SELECT len(list(i)) FROM range(50000000) rows(i)'),
+      (error) => {
+        assert.ok(error instanceof DuckDbError);
+        assert.equal(outOfMemory(error, { shard: 'a' })?.code, 'MEMORY');
+        return true;
+      },
+    );
   } finally {
     connection.close();
     closeDatabase(database);

@@ -23,8 +23,13 @@ export function openDatabase(settings: DatabaseSettings = {}): Pointer {
   const duckdb = loadDuckDb();
   const config: [Pointer | null] = [null];
   if (duckdb.duckdb_create_config(config) !== 0) throw cannotOpen('no memory for its settings');
-  const options = [['threads', '1'], ['autoinstall_known_extensions', 'false'], ['autoload_known_extensions', 'false']];
-  if (settings.memoryLimitBytes !== undefined) options.push(['memory_limit', `${Math.ceil(settings.memoryLimitBytes / 2 ** 20)}MiB`]);
+  const options = [
+    ['threads', '1'],
+    ['autoinstall_known_extensions', 'false'],
+    ['autoload_known_extensions', 'false'],
+  ];
+  if (settings.memoryLimitBytes !== undefined)
+    options.push(['memory_limit', `${Math.ceil(settings.memoryLimitBytes / 2 ** 20)}MiB`]);
   try {
     const refused = options.find(([name, value]) => duckdb.duckdb_set_config(config[0]!, name!, value!) !== 0);
     if (refused !== undefined) throw cannotOpen(`a refusal of ${refused.join(' = ')}`);
@@ -53,9 +58,15 @@ function takeText(duckdb: DuckDb, pointer: Pointer | null): string | undefined {
 /** DuckDB's refusal to take more memory than it may; undefined: it failed otherwise. */
 export function outOfMemory(error: DuckDbError, place: ErrorPlace): TandemError | undefined {
   if (!/^Out of Memory Error/i.test(error.message)) return undefined;
-  return new TandemError('MEMORY', `Expected the run to fit into the allowed memory, got: ${error.message.split('\n')[0]}`, {
-    place, remedy: 'Give more --memory, fewer --threads, or write the shard with smaller row groups.', cause: error,
-  });
+  return new TandemError(
+    'MEMORY',
+    `Expected the run to fit into the allowed memory, got: ${error.message.split('\n')[0]}`,
+    {
+      place,
+      remedy: 'Give more --memory, fewer --threads, or write the shard with smaller row groups.',
+      cause: error,
+    },
+  );
 }
 
 /** Closes the database; every connection must be closed before. */
@@ -99,7 +110,9 @@ export class Connection {
     try {
       const rows: Value[][] = [];
       for (let count = stream.next(); count > 0; count = stream.next()) {
-        const columns = stream.columns.map((column, index) => valuesOf(readVector(stream.vector(index), column.type, count), count));
+        const columns = stream.columns.map((column, index) =>
+          valuesOf(readVector(stream.vector(index), column.type, count), count),
+        );
         for (let row = 0; row < count; row++) rows.push(columns.map((values) => values[row] ?? null));
       }
       return rows;

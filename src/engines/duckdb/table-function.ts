@@ -37,7 +37,10 @@ const encoder = new TextEncoder();
  * the query and is kept in `failure`: a throw that left the callback once committed a file of NULL scores.
  */
 export function registerTableFunction(
-  connection: Connection, name: string, columns: readonly TableColumn[], next: () => TableRows,
+  connection: Connection,
+  name: string,
+  columns: readonly TableColumn[],
+  next: () => TableRows,
 ): TableFunction {
   const duckdb = loadDuckDb();
   const state: { failure: unknown } = { failure: undefined };
@@ -50,19 +53,26 @@ export function registerTableFunction(
     }
   };
   const bind = registerCallback('info', (info) => {
-    guard((message) => duckdb.duckdb_bind_set_error(info, message), () => {
-      for (const column of columns) withType(column, (type) => duckdb.duckdb_bind_add_result_column(info, column.name, type));
-    });
+    guard(
+      (message) => duckdb.duckdb_bind_set_error(info, message),
+      () => {
+        for (const column of columns)
+          withType(column, (type) => duckdb.duckdb_bind_add_result_column(info, column.name, type));
+      },
+    );
   });
   const init = registerCallback('info', () => {});
   const fill = registerCallback('fill', (info, chunk) => {
-    guard((message) => duckdb.duckdb_function_set_error(info, message), () => {
-      const rows = next();
-      rows.columns.forEach((values, index) => {
-        writeVector(duckdb.duckdb_data_chunk_get_vector(chunk, index), columns[index]!, values, rows.rowCount);
-      });
-      duckdb.duckdb_data_chunk_set_size(chunk, rows.rowCount);
-    });
+    guard(
+      (message) => duckdb.duckdb_function_set_error(info, message),
+      () => {
+        const rows = next();
+        rows.columns.forEach((values, index) => {
+          writeVector(duckdb.duckdb_data_chunk_get_vector(chunk, index), columns[index]!, values, rows.rowCount);
+        });
+        duckdb.duckdb_data_chunk_set_size(chunk, rows.rowCount);
+      },
+    );
   });
   const tableFunction = duckdb.duckdb_create_table_function();
   duckdb.duckdb_table_function_set_name(tableFunction, name);

@@ -26,7 +26,11 @@ export function copyValues(vector: Pointer, target: Memory, count: number): void
 const validityScratch = new Uint8Array(vectorRows / 8);
 
 /** The validity bitmap of the first rows; null when all are valid. With `scratch` the bitmap is reused by the next call. */
-export function readValidity(vector: Pointer, rowCount: number, scratch = new Uint8Array(Math.ceil(rowCount / 8))): Validity {
+export function readValidity(
+  vector: Pointer,
+  rowCount: number,
+  scratch = new Uint8Array(Math.ceil(rowCount / 8)),
+): Validity {
   const pointer = loadDuckDb().duckdb_vector_get_validity(vector);
   if (pointer === null) return null;
   memcpy(scratch, pointer, Math.ceil(rowCount / 8));
@@ -72,7 +76,7 @@ export function readStrings(vector: Pointer, rowCount: number): (string | null)[
 }
 
 function readLongStrings(rows: readonly number[], values: (string | null)[]): void {
-  for (let first = 0; first < rows.length; ) {
+  for (let first = 0; first < rows.length;) {
     const start = entryView.getBigUint64(rows[first]! * stringBytes + 8, true);
     let end = start + BigInt(entryView.getUint32(rows[first]! * stringBytes, true));
     let last = first + 1;

@@ -2,6 +2,7 @@
  * Functions of ONNX Runtime's `OrtApi` struct in the order of its header; `npm run engines:check -- --header FILE` compares
  * the two. The struct only ever grows at its end.
  */
+// prettier-ignore
 export const ortApiFunctions: readonly string[] = [
   'CreateStatus', 'GetErrorCode', 'GetErrorMessage', 'CreateEnv', 'CreateEnvWithCustomLogger',
   'EnableTelemetryEvents', 'DisableTelemetryEvents', 'CreateSession', 'CreateSessionFromArray', 'Run',

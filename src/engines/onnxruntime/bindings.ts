@@ -52,7 +52,8 @@ const signatures = {
   CreateCpuMemoryInfo: 'void *NAME(int allocatorType, int memoryType, _Out_ void **info)',
   CreateTensorWithDataAsOrtValue:
     'void *NAME(void *info, void *data, size_t bytes, const int64_t *shape, size_t rank, int type, _Out_ void **value)',
-  CreateTensorAsOrtValue: 'void *NAME(void *allocator, const int64_t *shape, size_t rank, int type, _Out_ void **value)',
+  CreateTensorAsOrtValue:
+    'void *NAME(void *allocator, const int64_t *shape, size_t rank, int type, _Out_ void **value)',
   FillStringTensor: 'void *NAME(void *value, const char **strings, size_t count)',
   GetTensorMutableData: 'void *NAME(void *value, _Out_ void **data)',
   GetStringTensorDataLength: 'void *NAME(void *value, _Out_ size_t *bytes)',
@@ -104,7 +105,14 @@ export interface OnnxRuntime {
   AllocatorFree(allocator: Pointer, memory: Pointer): Status;
   CreateCpuMemoryInfo(allocatorType: number, memoryType: number, info: Out): Status;
   CreateTensorWithDataAsOrtValue(
-    info: Pointer, data: Memory, bytes: number, shape: BigInt64Array, rank: number, type: number, value: Out): Status;
+    info: Pointer,
+    data: Memory,
+    bytes: number,
+    shape: BigInt64Array,
+    rank: number,
+    type: number,
+    value: Out,
+  ): Status;
   CreateTensorAsOrtValue(allocator: Pointer, shape: BigInt64Array, rank: number, type: number, value: Out): Status;
   FillStringTensor(value: Pointer, strings: readonly string[], count: number): Status;
   GetTensorMutableData(value: Pointer, data: Out): Status;
@@ -122,7 +130,8 @@ export interface OnnxRuntime {
   GetBoundOutputValues(binding: Pointer, allocator: Pointer, values: Out, count: OutSize): Status;
   RunWithBinding(session: Pointer, options: Pointer, binding: Pointer): Status;
 }
-const everyNameIsTyped: Record<keyof typeof signatures, true> extends Record<keyof OnnxRuntime, true> ? true : never = true;
+const everyNameIsTyped: Record<keyof typeof signatures, true> extends Record<keyof OnnxRuntime, true> ? true : never =
+  true;
 void everyNameIsTyped;
 
 let functions: OnnxRuntime | undefined;
@@ -130,10 +139,13 @@ let functions: OnnxRuntime | undefined;
 /** Path of the library inside the `onnxruntime-node` package. @throws ENVIRONMENT */
 export function onnxRuntimeLibraryPath(): string {
   const files: Partial<Record<NodeJS.Platform, string>> = {
-    linux: 'libonnxruntime.so.1', darwin: 'libonnxruntime.1.dylib', win32: 'onnxruntime.dll',
+    linux: 'libonnxruntime.so.1',
+    darwin: 'libonnxruntime.1.dylib',
+    win32: 'onnxruntime.dll',
   };
   const file = files[process.platform];
-  if (file === undefined) throw new TandemError('ENVIRONMENT', `Expected Linux, macOS or Windows, got ${process.platform}.`);
+  if (file === undefined)
+    throw new TandemError('ENVIRONMENT', `Expected Linux, macOS or Windows, got ${process.platform}.`);
   const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
   return join(root, 'bin', 'napi-v6', process.platform, process.arch, file);
 }

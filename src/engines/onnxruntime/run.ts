@@ -83,7 +83,10 @@ export class BoundRun {
   fetch(): FetchedTensor[] {
     const ort = loadOnnxRuntime();
     const allocator = create((out) => ort.GetAllocatorWithDefaultOptions(out));
-    const values = takePointers((out, size) => ort.GetBoundOutputValues(this.#binding, allocator, out, size), allocator);
+    const values = takePointers(
+      (out, size) => ort.GetBoundOutputValues(this.#binding, allocator, out, size),
+      allocator,
+    );
     const fetched: FetchedTensor[] = [];
     try {
       values.forEach((value, index) => {
@@ -121,7 +124,9 @@ export class BoundRun {
     } else {
       const bytes = length * elementBytes[tensor.elementType];
       const values = tensor.values as NumberArray;
-      value = create((out) => ort.CreateTensorWithDataAsOrtValue(cpuMemory(), values, bytes, shape, shape.length, type, out));
+      value = create((out) =>
+        ort.CreateTensorWithDataAsOrtValue(cpuMemory(), values, bytes, shape, shape.length, type, out),
+      );
     }
     this.#values.push(value);
     return value;
@@ -142,12 +147,18 @@ function readValue(name: string, value: Pointer): FetchedTensor {
   const shape = readShape(info).map(Number);
   ort.ReleaseTensorTypeAndShapeInfo(info);
   const elementType = elementTypeOf(type);
-  if (elementType === undefined) throw new RangeError(`Output ${name} has element type ${type}, which is not supported.`);
+  if (elementType === undefined)
+    throw new RangeError(`Output ${name} has element type ${type}, which is not supported.`);
   const length = shape.reduce((product, size) => product * size, 1);
   if (elementType === 'string') return { name, elementType, shape, values: readStringTensor(value, length) };
   const bytes = length * elementBytes[elementType];
   const values = viewOf(elementType, new ArrayBuffer(bytes), 0, length);
-  if (bytes > 0) memcpy(values, create((out) => ort.GetTensorMutableData(value, out)), bytes);
+  if (bytes > 0)
+    memcpy(
+      values,
+      create((out) => ort.GetTensorMutableData(value, out)),
+      bytes,
+    );
   return { name, elementType, shape, values };
 }
 
@@ -159,5 +170,6 @@ function readStringTensor(value: Pointer, length: number): string[] {
   const offsets = new BigUint64Array(length);
   check(ort.GetStringTensorContent(value, bytes, byteCount, offsets, length));
   return Array.from(offsets, (start, index) =>
-    bytes.toString('utf8', Number(start), index + 1 < length ? Number(offsets[index + 1]) : byteCount));
+    bytes.toString('utf8', Number(start), index + 1 < length ? Number(offsets[index + 1]) : byteCount),
+  );
 }

@@ -5,8 +5,20 @@ import { check, count, create, loadOnnxRuntime, takeString, type OnnxRuntime } f
 
 /** ONNXTensorElementDataType */
 const elementTypes: readonly (ElementType | undefined)[] = [
-  undefined, 'float32', 'uint8', 'int8', 'uint16', 'int16', 'int32', 'int64', 'string', 'bool', 'float16', 'float64',
-  'uint32', 'uint64',
+  undefined,
+  'float32',
+  'uint8',
+  'int8',
+  'uint16',
+  'int16',
+  'int32',
+  'int64',
+  'string',
+  'bool',
+  'float16',
+  'float64',
+  'uint32',
+  'uint64',
 ];
 
 export function onnxTypeOf(elementType: ElementType): number {
@@ -72,18 +84,32 @@ export function describeSession(session: Pointer): ModelDescription {
   const ort = loadOnnxRuntime();
   const allocator = create((out) => ort.GetAllocatorWithDefaultOptions(out));
   const list = (
-    size: number, nameOf: OnnxRuntime['SessionGetInputName'], typeOf: OnnxRuntime['SessionGetInputTypeInfo'],
+    size: number,
+    nameOf: OnnxRuntime['SessionGetInputName'],
+    typeOf: OnnxRuntime['SessionGetInputTypeInfo'],
   ): ModelValue[] =>
     Array.from({ length: size }, (_, index) => {
       const name = takeString((out) => nameOf(session, index, allocator, out), allocator);
-      return describeValue(name, create((out) => typeOf(session, index, out)));
+      return describeValue(
+        name,
+        create((out) => typeOf(session, index, out)),
+      );
     });
   return {
-    inputs: list(count((out) => ort.SessionGetInputCount(session, out)), ort.SessionGetInputName, ort.SessionGetInputTypeInfo),
-    outputs: list(count((out) => ort.SessionGetOutputCount(session, out)), ort.SessionGetOutputName, ort.SessionGetOutputTypeInfo),
+    inputs: list(
+      count((out) => ort.SessionGetInputCount(session, out)),
+      ort.SessionGetInputName,
+      ort.SessionGetInputTypeInfo,
+    ),
+    outputs: list(
+      count((out) => ort.SessionGetOutputCount(session, out)),
+      ort.SessionGetOutputName,
+      ort.SessionGetOutputTypeInfo,
+    ),
     defaults: list(
       count((out) => ort.SessionGetOverridableInitializerCount(session, out)),
-      ort.SessionGetOverridableInitializerName, ort.SessionGetOverridableInitializerTypeInfo,
+      ort.SessionGetOverridableInitializerName,
+      ort.SessionGetOverridableInitializerTypeInfo,
     ),
   };
 }

@@ -14,7 +14,8 @@ test('ONNX Runtime leaves no telemetry files in the home or temporary folder', (
     if (failed.length > 0) throw new Error(JSON.stringify(failed));
     console.log(process.pid);`;
   const pid = execFileSync(process.execPath, ['--input-type=module', '--eval', script], {
-    env: { PATH: process.env['PATH'], HOME: home, XDG_CACHE_HOME: join(home, 'cache') }, encoding: 'utf8',
+    env: { PATH: process.env['PATH'], HOME: home, XDG_CACHE_HOME: join(home, 'cache') },
+    encoding: 'utf8',
   }).trim();
   assert.deepEqual(readdirSync(home), []);
   assert.equal(existsSync(join(tmpdir(), `mat-debug-${pid}.log`)), false);

@@ -1,7 +1,13 @@
 /** Parquet files through parquetjs-lite: the footer, and column chunks as levels and values. Reads are synchronous. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import {
-  attempt, loadParquetJs, nameIn, ParquetJsError, type DecodedPages, type DecodeOptions, type ThriftColumnChunk,
+  attempt,
+  loadParquetJs,
+  nameIn,
+  ParquetJsError,
+  type DecodedPages,
+  type DecodeOptions,
+  type ThriftColumnChunk,
 } from './library.ts';
 import { columnsOf, type Leaf, type ParquetColumn } from './schema.ts';
 
@@ -44,19 +50,24 @@ const footerTailBytes = 8;
 /** Reads the footer. @throws ParquetJsError */
 export function readParquetFile(path: string): ParquetFile {
   const { thrift, decodeThrift } = loadParquetJs();
-  return withFile(path, (descriptor) => attempt(() => {
-    const { size } = fstatSync(descriptor);
-    const footerBytes = readBytes(descriptor, size - footerTailBytes, footerTailBytes).readUInt32LE(0);
-    if (footerBytes + footerTailBytes > size) throw new ParquetJsError('the footer is longer than the file');
-    const metadata = new thrift.FileMetaData();
-    decodeThrift(metadata, readBytes(descriptor, size - footerTailBytes - footerBytes, footerBytes));
-    return {
-      path, rowCount: Number(metadata.num_rows), columns: columnsOf(metadata.schema),
-      rowGroups: metadata.row_groups.map((group) => ({
-        rowCount: Number(group.num_rows), chunks: group.columns.map(chunkOf),
-      })),
-    };
-  }));
+  return withFile(path, (descriptor) =>
+    attempt(() => {
+      const { size } = fstatSync(descriptor);
+      const footerBytes = readBytes(descriptor, size - footerTailBytes, footerTailBytes).readUInt32LE(0);
+      if (footerBytes + footerTailBytes > size) throw new ParquetJsError('the footer is longer than the file');
+      const metadata = new thrift.FileMetaData();
+      decodeThrift(metadata, readBytes(descriptor, size - footerTailBytes - footerBytes, footerBytes));
+      return {
+        path,
+        rowCount: Number(metadata.num_rows),
+        columns: columnsOf(metadata.schema),
+        rowGroups: metadata.row_groups.map((group) => ({
+          rowCount: Number(group.num_rows),
+          chunks: group.columns.map(chunkOf),
+        })),
+      };
+    }),
+  );
 }
 
 function chunkOf(chunk: ThriftColumnChunk): ParquetChunk {
@@ -69,7 +80,8 @@ function chunkOf(chunk: ThriftColumnChunk): ParquetChunk {
     path: data.path_in_schema,
     // Some writers point to the dictionary as to the first page.
     offset: dictionary > 0 ? Math.min(dictionary, pages) : pages,
-    byteCount: Number(data.total_compressed_size), valueCount: Number(data.num_values),
+    byteCount: Number(data.total_compressed_size),
+    valueCount: Number(data.num_values),
     compression: nameIn({ ...CompressionCodec, ...youngerCodecs }, data.codec)!,
     encodings: data.encodings.map((encoding) => nameIn({ ...Encoding, BYTE_STREAM_SPLIT: 9 }, encoding)!),
   };
@@ -112,15 +124,21 @@ export function readColumn(path: string, group: ParquetRowGroup, leaf: Leaf): Ra
   if (chunk === undefined) throw new ParquetJsError(`a row group lacks ${leaf.path.join('.')}`);
   const pages = withFile(path, (descriptor) => readBytes(descriptor, chunk.offset, chunk.byteCount));
   const options: DecodeOptions = {
-    type: leaf.physical, compression: chunk.compression, rLevelMax: leaf.rLevelMax, dLevelMax: leaf.dLevelMax,
-    num_values: chunk.valueCount, rawStatistics: true,
+    type: leaf.physical,
+    compression: chunk.compression,
+    rLevelMax: leaf.rLevelMax,
+    dLevelMax: leaf.dLevelMax,
+    num_values: chunk.valueCount,
+    rawStatistics: true,
     column: { primitiveType: bitsOf[leaf.physical] ?? leaf.physical, encoding: 'PLAIN', typeLength: undefined },
   };
   const decoded = attempt(() => loadParquetJs().ParquetReader.prototype.decodePages(pages, options));
   checkPages(decoded, options.dictionary, leaf);
   checkCounts(decoded, group, chunk, leaf);
-  const values = options.dictionary === undefined
-    ? (decoded.values as RawValue[]) : fromDictionary(decoded.values as string[], leaf.physical);
+  const values =
+    options.dictionary === undefined
+      ? (decoded.values as RawValue[])
+      : fromDictionary(decoded.values as string[], leaf.physical);
   return { leaf, definitionLevels: decoded.dlevels, repetitionLevels: decoded.rlevels, values };
 }
 
@@ -130,11 +148,16 @@ const bitsOf: Readonly<Record<string, string>> = { FLOAT: 'INT32', DOUBLE: 'INT6
 function fromDictionary(values: readonly string[], physical: string): readonly RawValue[] {
   const bits = new DataView(new ArrayBuffer(8));
   switch (physical) {
-    case 'INT32': return values.map(Number);
-    case 'INT64': return values.map(BigInt);
-    case 'FLOAT': return values.map((value) => (bits.setInt32(0, Number(value)), bits.getFloat32(0)));
-    case 'DOUBLE': return values.map((value) => (bits.setBigInt64(0, BigInt(value)), bits.getFloat64(0)));
-    default: return values;
+    case 'INT32':
+      return values.map(Number);
+    case 'INT64':
+      return values.map(BigInt);
+    case 'FLOAT':
+      return values.map((value) => (bits.setInt32(0, Number(value)), bits.getFloat32(0)));
+    case 'DOUBLE':
+      return values.map((value) => (bits.setBigInt64(0, BigInt(value)), bits.getFloat64(0)));
+    default:
+      return values;
   }
 }
 

@@ -64,7 +64,10 @@ export interface ThriftPageHeader {
   uncompressed_page_size: number;
   compressed_page_size: number;
   data_page_header: null | {
-    num_values?: number; encoding: number; definition_level_encoding?: number; repetition_level_encoding?: number;
+    num_values?: number;
+    encoding: number;
+    definition_level_encoding?: number;
+    repetition_level_encoding?: number;
   };
   data_page_header_v2: null | { readonly encoding: number; readonly is_compressed: boolean | null };
 }
@@ -138,7 +141,9 @@ export interface ParquetJs {
   /** `write` is called in the order of the bytes and may be synchronous; then every method is. */
   readonly ParquetEnvelopeWriter: new (
     schema: { readonly fields: readonly WriterField[]; readonly fieldList: readonly WriterField[] },
-    write: (bytes: Buffer) => void, close: () => void, offset: number,
+    write: (bytes: Buffer) => void,
+    close: () => void,
+    offset: number,
     options: { readonly useDataPageV2: false; readonly pageIndex: false },
   ) => EnvelopeWriter;
   readonly thrift: {

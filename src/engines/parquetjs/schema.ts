@@ -65,7 +65,10 @@ function columnOf(node: Node): ParquetColumn {
 function leafOf(node: Node, path: readonly string[], rLevelMax: number, dLevelMax: number): Leaf {
   const { Type } = loadParquetJs().thrift;
   return {
-    path, rLevelMax, dLevelMax, type: leafType(node.element),
+    path,
+    rLevelMax,
+    dLevelMax,
+    type: leafType(node.element),
     physical: nameIn(Type, node.element.type) ?? 'no type',
     converted: convertedOf(node.element),
   };
@@ -73,7 +76,10 @@ function leafOf(node: Node, path: readonly string[], rLevelMax: number, dLevelMa
 
 /** What a list of three levels holds: `group (LIST) { repeated group { element } }`. */
 function listElement(node: Node): Node | undefined {
-  const { element, children: [child, second] } = node;
+  const {
+    element,
+    children: [child, second],
+  } = node;
   const converted = nameIn(loadParquetJs().thrift.ConvertedType, element.converted_type);
   const isList = converted === 'LIST' || (element.logicalType?.LIST ?? null) !== null;
   if (!isList || child === undefined || second !== undefined) return undefined;
@@ -90,15 +96,33 @@ function typeOf(node: Node): string {
 }
 
 const physicalTypes: Readonly<Record<string, string>> = {
-  BOOLEAN: 'BOOLEAN', INT32: 'INTEGER', INT64: 'BIGINT', FLOAT: 'FLOAT', DOUBLE: 'DOUBLE', BYTE_ARRAY: 'BLOB',
+  BOOLEAN: 'BOOLEAN',
+  INT32: 'INTEGER',
+  INT64: 'BIGINT',
+  FLOAT: 'FLOAT',
+  DOUBLE: 'DOUBLE',
+  BYTE_ARRAY: 'BLOB',
   INT96: 'TIMESTAMP_NS',
 };
 const convertedTypes: Readonly<Record<string, string>> = {
-  UTF8: 'VARCHAR', ENUM: 'VARCHAR', JSON: 'JSON', BSON: 'BLOB',
-  INT_8: 'TINYINT', INT_16: 'SMALLINT', INT_32: 'INTEGER', INT_64: 'BIGINT',
-  UINT_8: 'UTINYINT', UINT_16: 'USMALLINT', UINT_32: 'UINTEGER', UINT_64: 'UBIGINT',
-  DATE: 'DATE', TIME_MILLIS: 'TIME', TIME_MICROS: 'TIME', INTERVAL: 'INTERVAL',
-  TIMESTAMP_MILLIS: 'TIMESTAMP', TIMESTAMP_MICROS: 'TIMESTAMP',
+  UTF8: 'VARCHAR',
+  ENUM: 'VARCHAR',
+  JSON: 'JSON',
+  BSON: 'BLOB',
+  INT_8: 'TINYINT',
+  INT_16: 'SMALLINT',
+  INT_32: 'INTEGER',
+  INT_64: 'BIGINT',
+  UINT_8: 'UTINYINT',
+  UINT_16: 'USMALLINT',
+  UINT_32: 'UINTEGER',
+  UINT_64: 'UBIGINT',
+  DATE: 'DATE',
+  TIME_MILLIS: 'TIME',
+  TIME_MICROS: 'TIME',
+  INTERVAL: 'INTERVAL',
+  TIMESTAMP_MILLIS: 'TIMESTAMP',
+  TIMESTAMP_MICROS: 'TIMESTAMP',
 };
 
 function leafType(element: ThriftSchemaElement): string {

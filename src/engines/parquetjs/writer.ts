@@ -22,7 +22,13 @@ export class ParquetFileWriter {
     // The envelope counts `fields` and writes `fieldList`.
     const schema = { fields: fields.map(([first]) => first!), fieldList: fields.flat() };
     const options = { useDataPageV2: false, pageIndex: false } as const;
-    this.#envelope = new ParquetEnvelopeWriter(schema, (bytes) => writeAll(descriptor, bytes), () => {}, 0, options);
+    this.#envelope = new ParquetEnvelopeWriter(
+      schema,
+      (bytes) => writeAll(descriptor, bytes),
+      () => {},
+      0,
+      options,
+    );
     this.#descriptor = descriptor;
     this.#compression = compression;
     this.#envelope.writeHeader();
@@ -54,9 +60,14 @@ function writeAll(descriptor: number, bytes: Buffer): void {
 function fieldsOf({ name, leaf, list }: ParquetColumn, compression: WriterCompression): WriterField[] {
   if (leaf === undefined) throw new RangeError(`Expected ${name} to be a value or a list of values. This is a bug.`);
   const value = {
-    originalType: leaf.converted, isNested: false, primitiveType: leaf.physical, encoding: 'PLAIN', compression,
+    originalType: leaf.converted,
+    isNested: false,
+    primitiveType: leaf.physical,
+    encoding: 'PLAIN',
+    compression,
     statistics: false,
-    rLevelMax: leaf.rLevelMax, dLevelMax: leaf.dLevelMax,
+    rLevelMax: leaf.rLevelMax,
+    dLevelMax: leaf.dLevelMax,
   } as const;
   const [, middle, last] = leaf.path;
   if (list === undefined) {
@@ -98,7 +109,10 @@ function encodePages(column: RawColumn, compression: WriterCompression): WriterP
 }
 
 function encodePage(
-  leaf: RawColumn['leaf'], levels: readonly number[], repetitions: readonly number[], values: RawColumn['values'],
+  leaf: RawColumn['leaf'],
+  levels: readonly number[],
+  repetitions: readonly number[],
+  values: RawColumn['values'],
   compression: WriterCompression,
 ): Buffer {
   const { codecs, thrift, compress, serializeThrift } = loadParquetJs();

@@ -1,8 +1,38 @@
 /** Finished columns as apache-arrow's objects, without copying their buffers. */
 import {
-  Binary, Bool, type Data, type DataType, DateDay, DateMillisecond, Decimal, Dictionary, Field, FixedSizeList, Float32,
-  Float64, Int16, Int32, Int64, Int8, IntervalMonthDayNano, List, makeData, Map_, Null, RecordBatch, Schema, Struct,
-  Time, Timestamp, TimeUnit, Uint16, Uint32, Uint64, Uint8, Utf8, Vector,
+  Binary,
+  Bool,
+  type Data,
+  type DataType,
+  DateDay,
+  DateMillisecond,
+  Decimal,
+  Dictionary,
+  Field,
+  FixedSizeList,
+  Float32,
+  Float64,
+  Int16,
+  Int32,
+  Int64,
+  Int8,
+  IntervalMonthDayNano,
+  List,
+  makeData,
+  Map_,
+  Null,
+  RecordBatch,
+  Schema,
+  Struct,
+  Time,
+  Timestamp,
+  TimeUnit,
+  Uint16,
+  Uint32,
+  Uint64,
+  Uint8,
+  Utf8,
+  Vector,
 } from 'apache-arrow';
 import { bug } from '../../errors.ts';
 import type { ArrowField } from '../../engines/duckdb/arrow.ts';
@@ -24,7 +54,8 @@ export class RecordBatchMaker {
 
   make(rowCount: number, columns: readonly ColumnData[]): RecordBatch {
     const children = columns.map((column, index) =>
-      dataOf(this.schema.fields[index]!.type, column, this.#dictionaries[index]));
+      dataOf(this.schema.fields[index]!.type, column, this.#dictionaries[index]),
+    );
     const type = new Struct(this.schema.fields);
     return new RecordBatch(this.schema, makeData({ type, length: rowCount, nullCount: 0, children }));
   }
@@ -37,7 +68,10 @@ function fieldOf(field: ArrowField): Field {
 }
 
 const timeUnits: Readonly<Record<string, TimeUnit>> = {
-  s: TimeUnit.SECOND, m: TimeUnit.MILLISECOND, u: TimeUnit.MICROSECOND, n: TimeUnit.NANOSECOND,
+  s: TimeUnit.SECOND,
+  m: TimeUnit.MILLISECOND,
+  u: TimeUnit.MICROSECOND,
+  n: TimeUnit.NANOSECOND,
 };
 
 function typeOf(field: ArrowField): DataType {
@@ -54,27 +88,48 @@ function typeOf(field: ArrowField): DataType {
   }
   if (format.startsWith('+w:')) return new FixedSizeList(Number(format.slice(3)), children[0]!);
   switch (format) {
-    case 'n': return new Null();
-    case 'b': return new Bool();
-    case 'c': return new Int8();
-    case 'C': return new Uint8();
-    case 's': return new Int16();
-    case 'S': return new Uint16();
-    case 'i': return new Int32();
-    case 'I': return new Uint32();
-    case 'l': return new Int64();
-    case 'L': return new Uint64();
-    case 'f': return new Float32();
-    case 'g': return new Float64();
-    case 'u': return new Utf8();
-    case 'z': return new Binary();
-    case 'tdD': return new DateDay();
-    case 'tdm': return new DateMillisecond();
-    case 'tin': return new IntervalMonthDayNano();
-    case '+l': return new List(children[0]!);
-    case '+s': return new Struct(children);
-    case '+m': return new Map_(children[0] as Field<Struct<{ key: DataType; value: DataType }>>);
-    default: throw bug(`Arrow type ${format} has a layout but no class`);
+    case 'n':
+      return new Null();
+    case 'b':
+      return new Bool();
+    case 'c':
+      return new Int8();
+    case 'C':
+      return new Uint8();
+    case 's':
+      return new Int16();
+    case 'S':
+      return new Uint16();
+    case 'i':
+      return new Int32();
+    case 'I':
+      return new Uint32();
+    case 'l':
+      return new Int64();
+    case 'L':
+      return new Uint64();
+    case 'f':
+      return new Float32();
+    case 'g':
+      return new Float64();
+    case 'u':
+      return new Utf8();
+    case 'z':
+      return new Binary();
+    case 'tdD':
+      return new DateDay();
+    case 'tdm':
+      return new DateMillisecond();
+    case 'tin':
+      return new IntervalMonthDayNano();
+    case '+l':
+      return new List(children[0]!);
+    case '+s':
+      return new Struct(children);
+    case '+m':
+      return new Map_(children[0] as Field<Struct<{ key: DataType; value: DataType }>>);
+    default:
+      throw bug(`Arrow type ${format} has a layout but no class`);
   }
 }
 

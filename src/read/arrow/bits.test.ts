@@ -17,8 +17,14 @@ test('copyBits and setBits equal a loop over bits, at every alignment', () => {
         setBits(set, to, count);
         const inside = (bit: number): boolean => bit >= to && bit < to + count;
         const bits = Array.from({ length: 96 }, (_, bit) => bit);
-        assert.deepEqual(bitsOf(copied), bits.map((bit) => (inside(bit) ? sourceBits[bit - to + from] : 0)));
-        assert.deepEqual(bitsOf(set), bits.map((bit) => (inside(bit) ? 1 : 0)));
+        assert.deepEqual(
+          bitsOf(copied),
+          bits.map((bit) => (inside(bit) ? sourceBits[bit - to + from] : 0)),
+        );
+        assert.deepEqual(
+          bitsOf(set),
+          bits.map((bit) => (inside(bit) ? 1 : 0)),
+        );
         assert.equal(areAllSet(set, to, count), true);
         if (count > 0) assert.equal(areAllSet(set, to, count + 1), false);
       }

@@ -2,7 +2,11 @@
 
 /** Copies bits. Those of the target from `targetBit` on must be 0 before. */
 export function copyBits(
-  target: Uint8Array, targetBit: number, source: Uint8Array, sourceBit: number, count: number,
+  target: Uint8Array,
+  targetBit: number,
+  source: Uint8Array,
+  sourceBit: number,
+  count: number,
 ): void {
   if ((targetBit & 7) === 0 && (sourceBit & 7) === 0 && (count & 7) === 0) {
     target.set(source.subarray(sourceBit >> 3, (sourceBit + count) >> 3), targetBit >> 3);
@@ -23,7 +27,7 @@ export function copyBits(
 /** Sets bits to 1. */
 export function setBits(target: Uint8Array, firstBit: number, count: number): void {
   const end = firstBit + count;
-  for (let bit = firstBit; bit < end; ) {
+  for (let bit = firstBit; bit < end;) {
     if ((bit & 7) === 0 && end - bit >= 8) {
       target.fill(0xff, bit >> 3, end >> 3);
       bit = end & ~7;
@@ -37,7 +41,7 @@ export function setBits(target: Uint8Array, firstBit: number, count: number): vo
 /** True if all of the bits are 1. */
 export function areAllSet(source: Uint8Array, firstBit: number, count: number): boolean {
   const end = firstBit + count;
-  for (let bit = firstBit; bit < end; ) {
+  for (let bit = firstBit; bit < end;) {
     if ((bit & 7) === 0 && end - bit >= 8) {
       if (source[bit >> 3] !== 0xff) return false;
       bit += 8;

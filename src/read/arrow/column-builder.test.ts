@@ -38,7 +38,12 @@ function batchesOf(sql: string, pieceRows: number): RecordBatch[] {
           builder.begin(0);
           builder.append(pieces[column]!, first, rows);
         });
-        batches.push(maker.make(rows, builders.map((builder) => builder.finish())));
+        batches.push(
+          maker.make(
+            rows,
+            builders.map((builder) => builder.finish()),
+          ),
+        );
       }
       source.release();
     }
@@ -54,22 +59,40 @@ const valuesOf = (batches: RecordBatch[], name: string): unknown[] =>
 
 for (const pieceRows of [1, 7, 8, 9, 64, 3000]) {
   test(`types that Parquet does not hold, in pieces of ${pieceRows} rows`, () => {
-    const batches = batchesOf(`SELECT
+    const batches = batchesOf(
+      `SELECT
       (CASE range % 3 WHEN 0 THEN 'a' WHEN 1 THEN 'b' END)::ENUM('b', 'unused', 'a') AS e,
       range::HUGEINT * 1000000000000000000000 AS h, [range, NULL]::INTEGER[2] AS pair, NULL AS nothing,
-      {'x': CASE WHEN range % 2 = 0 THEN range END, 'b': range % 5 = 0} AS s FROM range(200)`, pieceRows);
+      {'x': CASE WHEN range % 2 = 0 THEN range END, 'b': range % 5 = 0} AS s FROM range(200)`,
+      pieceRows,
+    );
     const rows = Array.from({ length: 200 }, (_, row) => row);
-    assert.deepEqual(valuesOf(batches, 'e'), rows.map((row) => ['a', 'b', null][row % 3]));
-    assert.deepEqual(valuesOf(batches, 'h').map((value) => (value as { valueOf(): unknown }).toString()),
-      rows.map((row) => (BigInt(row) * 10n ** 21n).toString()));
-    assert.deepEqual(valuesOf(batches, 'pair').map((value) => [...(value as Vector)]), rows.map((row) => [row, null]));
-    assert.deepEqual(valuesOf(batches, 'nothing'), rows.map(() => null));
-    assert.deepEqual(valuesOf(batches, 's').map((value) => ({ ...(value as object) })),
-      rows.map((row) => ({ x: row % 2 === 0 ? BigInt(row) : null, b: row % 5 === 0 })));
+    assert.deepEqual(
+      valuesOf(batches, 'e'),
+      rows.map((row) => ['a', 'b', null][row % 3]),
+    );
+    assert.deepEqual(
+      valuesOf(batches, 'h').map((value) => (value as { valueOf(): unknown }).toString()),
+      rows.map((row) => (BigInt(row) * 10n ** 21n).toString()),
+    );
+    assert.deepEqual(
+      valuesOf(batches, 'pair').map((value) => [...(value as Vector)]),
+      rows.map((row) => [row, null]),
+    );
+    assert.deepEqual(
+      valuesOf(batches, 'nothing'),
+      rows.map(() => null),
+    );
+    assert.deepEqual(
+      valuesOf(batches, 's').map((value) => ({ ...(value as object) })),
+      rows.map((row) => ({ x: row % 2 === 0 ? BigInt(row) : null, b: row % 5 === 0 })),
+    );
   });
 }
 
 test('a type that is not read is an error that names the column', () => {
-  assert.throws(() => batchesOf('SELECT union_value(a := 1) AS u', 10),
-    (error: unknown) => error instanceof TandemError && error.code === 'BAD_COLUMN' && error.place.column === 'u');
+  assert.throws(
+    () => batchesOf('SELECT union_value(a := 1) AS u', 10),
+    (error: unknown) => error instanceof TandemError && error.code === 'BAD_COLUMN' && error.place.column === 'u',
+  );
 });

@@ -100,8 +100,12 @@ export class ColumnBuilder {
   finish(): ColumnData {
     const bitmapBytes = Math.ceil(this.#length / 8);
     const { kind } = this.#layout;
-    const valueBytes = this.#layout.kind === 'fixed' ? this.#length * this.#layout.bytes
-      : kind === 'bits' ? bitmapBytes : this.#valueBytes;
+    const valueBytes =
+      this.#layout.kind === 'fixed'
+        ? this.#length * this.#layout.bytes
+        : kind === 'bits'
+          ? bitmapBytes
+          : this.#valueBytes;
     return {
       length: this.#length,
       validity: this.#validity?.subarray(0, bitmapBytes) ?? null,
@@ -145,7 +149,8 @@ export class ColumnBuilder {
     const length = source[count]! - from;
     if (base + length > offsetMax) {
       throw new TandemError('MEMORY', `Expected at most ${offsetMax} bytes or list elements in a batch, got more.`, {
-        place: { column: this.#name }, remedy: 'Ask for smaller batches with `batchRows`.',
+        place: { column: this.#name },
+        remedy: 'Ask for smaller batches with `batchRows`.',
       });
     }
     const target = this.#offsets!;

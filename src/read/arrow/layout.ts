@@ -12,8 +12,23 @@ export type Layout =
   | { readonly kind: 'null' };
 
 const fixedBytes: Readonly<Record<string, number>> = {
-  c: 1, C: 1, s: 2, S: 2, i: 4, I: 4, l: 8, L: 8, f: 4, g: 8,
-  tdD: 4, tdm: 8, tts: 4, ttm: 4, ttu: 8, ttn: 8, tin: 16,
+  c: 1,
+  C: 1,
+  s: 2,
+  S: 2,
+  i: 4,
+  I: 4,
+  l: 8,
+  L: 8,
+  f: 4,
+  g: 8,
+  tdD: 4,
+  tdm: 8,
+  tts: 4,
+  ttm: 4,
+  ttu: 8,
+  ttn: 8,
+  tin: 16,
 };
 
 /** Undefined: Tandem does not read the type. */
@@ -25,12 +40,20 @@ export function layoutOf(field: ArrowField): Layout | undefined {
   if (format.startsWith('d:')) return { kind: 'fixed', bytes: decimalOf(format).bitWidth / 8 };
   if (format.startsWith('+w:')) return { kind: 'fixedList', length: Number(format.slice(3)) };
   switch (format) {
-    case 'b': return { kind: 'bits' };
-    case 'u': case 'z': return { kind: 'bytes' };
-    case '+l': case '+m': return { kind: 'list' };
-    case '+s': return { kind: 'struct' };
-    case 'n': return { kind: 'null' };
-    default: return undefined;
+    case 'b':
+      return { kind: 'bits' };
+    case 'u':
+    case 'z':
+      return { kind: 'bytes' };
+    case '+l':
+    case '+m':
+      return { kind: 'list' };
+    case '+s':
+      return { kind: 'struct' };
+    case 'n':
+      return { kind: 'null' };
+    default:
+      return undefined;
   }
 }
 

@@ -3,7 +3,11 @@ import { asTandemError, TandemError } from '../../errors.ts';
 import { ArrowExport, type ArrowField, type ArrowPiece } from '../../engines/duckdb/arrow.ts';
 import { loadDuckDb } from '../../engines/duckdb/bindings.ts';
 import {
-  DuckDbError, quoteIdentifier, quotePath, type Connection, type RowStream,
+  DuckDbError,
+  quoteIdentifier,
+  quotePath,
+  type Connection,
+  type RowStream,
 } from '../../engines/duckdb/database.ts';
 import { holdsArrowLayout } from '../../engines/duckdb/types.ts';
 import type { Pointer } from '../../engines/native.ts';
@@ -18,7 +22,10 @@ import type { ShardBatch, ShardStart } from './messages.ts';
  * @throws BAD_SHARD, BAD_COLUMN, MEMORY, each with the shard
  */
 export function* readShardBatches(
-  connection: Connection, shard: ShardFile, columns: readonly string[] | undefined, batchRows: number,
+  connection: Connection,
+  shard: ShardFile,
+  columns: readonly string[] | undefined,
+  batchRows: number,
 ): Generator<ShardStart | ShardBatch, void, void> {
   const source = `read_parquet(${quotePath(shard.path)}, hive_partitioning=false)`;
   const projection = columns?.map(quoteIdentifier).join(', ') ?? '*';
@@ -62,7 +69,7 @@ class BatchAssembly {
       if (rowsDone + chunkRows > rowCount) throw wrongRowCount(rowCount, 'more');
       const columns = this.#openChunk(chunkRows);
       if (rowsDone === 0) yield this.#start(columns);
-      for (let first = 0; first < chunkRows; ) {
+      for (let first = 0; first < chunkRows;) {
         if (rowsInBatch === 0) {
           batchEnd = Math.min(batchRows, rowCount - rowsDone);
           for (const builder of this.#builders) builder.begin(batchEnd);
@@ -134,6 +141,7 @@ function inShard(error: unknown, shard: ShardFile): TandemError {
     return new TandemError('BAD_COLUMN', `Expected the shard to have the columns, got: ${error.message}.`, options);
   }
   return new TandemError('BAD_SHARD', `Expected a readable Parquet file, got: ${error.message}.`, {
-    ...options, remedy: 'Write the file again, or leave it out of the pattern.',
+    ...options,
+    remedy: 'Write the file again, or leave it out of the pattern.',
   });
 }

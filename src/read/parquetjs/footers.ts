@@ -23,7 +23,9 @@ export function openParquetJs(shard: ShardFile): ParquetFile {
 
 function footerOf(file: ParquetFile): Omit<Footer, 'name' | 'bytes' | 'modifiedMs'> {
   return {
-    path: file.path, from: readParquet(file.path), rowCount: file.rowCount,
+    path: file.path,
+    from: readParquet(file.path),
+    rowCount: file.rowCount,
     columns: file.columns.map(({ name, type }) => ({ name, type })),
     rowGroupRows: file.rowGroups.map((group) => group.rowCount),
     columnSizes: columnSizes(file),
@@ -34,7 +36,11 @@ function columnSizes(file: ParquetFile): Map<string, ColumnSize> {
   const sizes = new Map<string, ColumnSize>();
   for (const group of file.rowGroups) {
     const ofGroup = new Map<string, number>();
-    for (const { path: [name = ''], byteCount } of group.chunks) ofGroup.set(name, (ofGroup.get(name) ?? 0) + byteCount);
+    for (const {
+      path: [name = ''],
+      byteCount,
+    } of group.chunks)
+      ofGroup.set(name, (ofGroup.get(name) ?? 0) + byteCount);
     for (const [name, groupBytes] of ofGroup) {
       const { bytes, rowGroupBytesMax } = sizes.get(name) ?? { bytes: 0, rowGroupBytesMax: 0 };
       sizes.set(name, { bytes: bytes + groupBytes, rowGroupBytesMax: Math.max(rowGroupBytesMax, groupBytes) });

@@ -1,6 +1,12 @@
 /** The slow second reader: a shard's row groups as chunks, one for each, decoded by parquetjs-lite. */
 import {
-  codeNull, codeUnknown, type Chunk, type ColumnRequest, type ColumnVector, type ListVector, type NumberArray,
+  codeNull,
+  codeUnknown,
+  type Chunk,
+  type ColumnRequest,
+  type ColumnVector,
+  type ListVector,
+  type NumberArray,
   type Validity,
 } from '../../batch.ts';
 import { readColumn, type ParquetFile, type RawColumn, type RawValue } from '../../engines/parquetjs/file.ts';
@@ -46,7 +52,7 @@ function converter(request: ColumnRequest, column: ParquetColumn): Convert {
       return (raw, rowCount) => ({ kind: 'text', values: texts(raw, rowCount, type) });
     case 'category': {
       const codes = codesOf(request);
-      const codeOf = (text: string | null): number => (text === null ? codeNull : codes.get(text) ?? codeUnknown);
+      const codeOf = (text: string | null): number => (text === null ? codeNull : (codes.get(text) ?? codeUnknown));
       return (raw, rowCount) => ({ kind: 'category', codes: Int32Array.from(texts(raw, rowCount, type), codeOf) });
     }
     case 'list': {
@@ -65,16 +71,27 @@ function codesOf({ feature }: ColumnRequest): ReadonlyMap<string, number> {
 /** The array that the native reader would deliver the type in. */
 function arrayOf(type: string, exactIntegers: boolean): (length: number) => NumberArray {
   switch (type) {
-    case 'BOOLEAN': case 'UTINYINT': return (length) => new Uint8Array(length);
-    case 'TINYINT': return (length) => new Int8Array(length);
-    case 'SMALLINT': return (length) => new Int16Array(length);
-    case 'INTEGER': return (length) => new Int32Array(length);
-    case 'USMALLINT': return (length) => new Uint16Array(length);
-    case 'UINTEGER': return (length) => new Uint32Array(length);
-    case 'FLOAT': return (length) => new Float32Array(length);
-    case 'BIGINT': return (length) => (exactIntegers ? new BigInt64Array(length) : new Float64Array(length));
-    case 'UBIGINT': return (length) => (exactIntegers ? new BigUint64Array(length) : new Float64Array(length));
-    default: return (length) => new Float64Array(length);
+    case 'BOOLEAN':
+    case 'UTINYINT':
+      return (length) => new Uint8Array(length);
+    case 'TINYINT':
+      return (length) => new Int8Array(length);
+    case 'SMALLINT':
+      return (length) => new Int16Array(length);
+    case 'INTEGER':
+      return (length) => new Int32Array(length);
+    case 'USMALLINT':
+      return (length) => new Uint16Array(length);
+    case 'UINTEGER':
+      return (length) => new Uint32Array(length);
+    case 'FLOAT':
+      return (length) => new Float32Array(length);
+    case 'BIGINT':
+      return (length) => (exactIntegers ? new BigInt64Array(length) : new Float64Array(length));
+    case 'UBIGINT':
+      return (length) => (exactIntegers ? new BigUint64Array(length) : new Float64Array(length));
+    default:
+      return (length) => new Float64Array(length);
   }
 }
 
@@ -137,8 +154,12 @@ function lists(raw: RawColumn, rowCount: number, values: NumberArray | undefined
     lengths[row]!++;
   });
   return {
-    kind: 'list', values: values ?? new Uint8Array(entries), valueValidity: valueValidity.bitmap,
-    offsets, lengths, validity: validity.bitmap,
+    kind: 'list',
+    values: values ?? new Uint8Array(entries),
+    valueValidity: valueValidity.bitmap,
+    offsets,
+    lengths,
+    validity: validity.bitmap,
   };
 }
 

@@ -34,11 +34,13 @@ export function refuseSql(source: { readonly sql: string }): TandemError {
 
 /** A column by name, or else by name regardless of case. @throws BAD_COLUMN */
 export function readableColumn(file: ParquetFile, name: string): ParquetColumn {
-  const column = file.columns.find((candidate) => candidate.name === name)
-    ?? file.columns.find((candidate) => candidate.name.toLowerCase() === name.toLowerCase());
+  const column =
+    file.columns.find((candidate) => candidate.name === name) ??
+    file.columns.find((candidate) => candidate.name.toLowerCase() === name.toLowerCase());
   if (column === undefined) {
     throw new TandemError('BAD_COLUMN', `Expected column ${name} in the shard, got none of that name.`, {
-      place: { column: name }, remedy: `The shard has: ${file.columns.map((other) => other.name).join(', ')}.`,
+      place: { column: name },
+      remedy: `The shard has: ${file.columns.map((other) => other.name).join(', ')}.`,
     });
   }
   const reason = whyUnreadable(file, column);
@@ -62,7 +64,8 @@ export function keptColumn(file: ParquetFile, name: string): ParquetColumn {
 
 function refuseColumn(column: string, got: string): TandemError {
   return new TandemError('BAD_COLUMN', `Expected column ${column} in a form that parquetjs-lite reads, got ${got}.`, {
-    place: { column }, remedy: useNative,
+    place: { column },
+    remedy: useNative,
   });
 }
 
@@ -70,7 +73,8 @@ function refuseColumn(column: string, got: string): TandemError {
 export function explainParquetJs(error: unknown, shard: string): TandemError | undefined {
   if (!(error instanceof ParquetJsError)) return undefined;
   return new TandemError('BAD_SHARD', `Expected the shard to be readable with parquetjs-lite, got: ${error.message}.`, {
-    place: { shard }, cause: error,
+    place: { shard },
+    cause: error,
     remedy: 'Leave out --reader parquetjs: the native reader (DuckDB) reads it if it is whole.',
   });
 }

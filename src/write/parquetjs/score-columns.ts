@@ -46,12 +46,16 @@ export function scoreFields(model: Pick<ModelPlan, 'outputs' | 'columns'>): Scor
 
 /** Values of whole rows, ready to be encoded. */
 export function rawScores(field: ScoreField, rowCount: number, pieces: readonly TensorValues[]): RawColumn {
-  const { column: { leaf }, elementType, width } = field;
+  const {
+    column: { leaf },
+    elementType,
+    width,
+  } = field;
   const convert = signed[elementType] ?? ((value) => value);
   const values = pieces.flatMap((piece) => Array.from(piece as ArrayLike<RawValue>, convert));
   const levels = new Array<number>(values.length).fill(leaf.dLevelMax);
-  const repetitions = width === 1
-    ? new Array<number>(rowCount).fill(0) : levels.map((_, index) => (index % width === 0 ? 0 : 1));
+  const repetitions =
+    width === 1 ? new Array<number>(rowCount).fill(0) : levels.map((_, index) => (index % width === 0 ? 0 : 1));
   return { leaf, definitionLevels: levels, repetitionLevels: repetitions, values };
 }
 

@@ -86,14 +86,17 @@ export class ParquetJsShardWriter {
     if (!changed && delivered === shard.rowCount) return;
     const got = `${delivered}${changed ? '; the file has changed' : ''}`;
     throw new TandemError('TRANSIENT', `Expected ${shard.rowCount} rows of scores, got ${got}.`, {
-      place: { shard: shard.name }, remedy: 'The file changed while it was read: run the same command again.',
+      place: { shard: shard.name },
+      remedy: 'The file changed while it was read: run the same command again.',
     });
   }
 }
 
 /** Takes the scores of a row group, in as many pieces as they come. */
 function collect(
-  take: TakeScores, rowsWanted: number, columnCount: number,
+  take: TakeScores,
+  rowsWanted: number,
+  columnCount: number,
 ): { readonly rowCount: number; readonly pieces: readonly TensorValues[][] } {
   const pieces: TensorValues[][] = Array.from({ length: columnCount }, () => []);
   let rowCount = 0;
