@@ -315,6 +315,10 @@ test('a bad row is named with its reason', () => {
     message('string', { kind: 'text', source, missing: undefined }, 1, { kind: 'text', values: [null] }),
     '0: Expected column distance to be not null, got null.',
   );
+  assert.equal(
+    message('string', { kind: 'text', source, missing: undefined }, 2, { kind: 'text', values: ['a', 'a\u0000b'] }),
+    '1: Expected column distance to hold no NUL character, got "a\\u0000b".',
+  );
 });
 
 test('the lowest bad row is named, of its features the first, and the rows before it are written', () => {

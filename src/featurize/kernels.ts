@@ -215,7 +215,8 @@ function scalarRow(shape: KernelShape, arrayClass: string, nullable: boolean): s
       return `const text = v%[i]; const x = text === null ? k%.ofNull : bucket(text, k%.buckets); if (x < 0) return i;
         ${store(shape.elementType, place)}`;
     case 'text':
-      return `const text = v%[i]; if (text !== null) t[${place}] = text;
+      return `const text = v%[i];
+        if (text !== null) { if (text.includes("\\u0000")) return i; t[${place}] = text; }
         else ${shape.hasMissing ? `t[${place}] = k%.missingText;` : 'return i;'}`;
     case 'list':
       return listRow(shape, arrayClass, nullable);

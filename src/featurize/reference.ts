@@ -109,10 +109,20 @@ function featureValues(
       if (vector.kind !== 'text') break;
       const text = vector.values[row] ?? feature.missing;
       if (text === undefined) throw nullValue(feature, row, '""');
+      if (feature.kind === 'text' && text.includes('\u0000')) throw holdsNul(feature, row, text);
       return [feature.kind === 'text' ? text : stored(feature, elementType, hashBucket(text, feature.buckets), row)];
     }
   }
   throw bug(`A ${feature.kind} feature cannot be made of a ${vector.kind} vector`);
+}
+
+/** Strings reach the model as C strings, which end at the first NUL. */
+function holdsNul(feature: Feature, row: number, text: string): BadRowError {
+  return new BadRowError(row, feature, {
+    expected: 'to hold no NUL character',
+    got: JSON.stringify(text),
+    remedy: `Take it out: { "sql": "replace(..., chr(0), '')" }.`,
+  });
 }
 
 function valueAt(values: NumberArray, validity: Validity, index: number): number | bigint | null {

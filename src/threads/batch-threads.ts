@@ -30,6 +30,8 @@ export class BatchThreads {
   #plan: BatchPlan | undefined;
   #sent = 0;
   #closing = false;
+  /** A thread has ended: what it is sent would never be answered. */
+  #dead: TandemError | undefined;
 
   constructor(options: BatchThreadsOptions) {
     this.#options = options;
@@ -46,6 +48,7 @@ export class BatchThreads {
 
   /** Scores a batch, which errors call `batch {index}`. Until there is a plan, one batch at a time. */
   score(index: number, batch: RecordBatch, done: Done): void {
+    if (this.#dead !== undefined) return done({ error: this.#dead });
     if (this.#workers.length === 0) this.#start();
     while (this.planned && this.#workers.length < this.#options.threads) this.#start();
     const ipc = tableToIPC(new Table([batch]), 'stream');
@@ -97,6 +100,7 @@ export class BatchThreads {
   }
 
   #failAll(error: TandemError): void {
+    this.#dead = error;
     for (const done of this.#pending.values()) done({ error });
     this.#pending.clear();
   }

@@ -272,7 +272,6 @@ function removeEmptyParents(folder: string, path: string): void {
   }
 }
 
-/** A file system's error as ours. */
 /** Where a shard is written before it is whole. */
 export function temporaryPath(folder: string, shardName: string, attempt: string): string {
   return join(folder, `${outputName(shardName)}.tmp-${attempt}`);
@@ -300,8 +299,20 @@ export function publishShard(plan: RunPlan, identity: RunIdentity, shard: Planne
     writeManifest(join(plan.output, manifestName(shard.name)), manifest, attempt);
     return bytes;
   } catch (cause) {
-    throw cannotWrite(plan.output, cause);
+    throw isTaken(cause) ? anotherRun(plan.output, cause) : cannotWrite(plan.output, cause);
   }
+}
+
+/** Our temporary file is gone, or the shard has a manifest that was not there when this run was planned. */
+function isTaken(cause: unknown): boolean {
+  return ['ENOENT', 'EEXIST'].includes((cause as NodeJS.ErrnoException).code ?? '');
+}
+
+function anotherRun(folder: string, cause: unknown): TandemError {
+  return new TandemError('TRANSIENT', `Expected ${folder} to be written by this run alone, got another run's files.`, {
+    remedy: 'Wait for the other run, then run the same command again.',
+    cause,
+  });
 }
 
 /** Its text is on disk before its name exists; the name is never taken from another run's. */

@@ -107,10 +107,10 @@ export class ShardWriter {
   #explain(error: unknown, shard: PlannedShard): unknown {
     if (this.#failure !== undefined) return this.#failure;
     if (!(error instanceof DuckDbError)) return error;
-    if (/No space left|Disk quota/i.test(error.message)) return diskFull(this.#plan.output, error);
+    if (systemSays('No space left|Disk quota', error)) return diskFull(this.#plan.output, error);
     if (/^INTERRUPT Error/.test(error.message))
       return new TandemError('STOPPED', 'The run was stopped.', { cause: error });
-    if (/Permission denied|Read-only file system/i.test(error.message)) {
+    if (systemSays('Permission denied|Read-only file system', error)) {
       return new TandemError('BAD_OUTPUT', `Expected the output folder to be writable, got: ${error.message}`, {
         remedy: 'Change its permissions, or choose another --output.',
         cause: error,
@@ -128,6 +128,11 @@ export class ShardWriter {
       },
     );
   }
+}
+
+/** The operating system's words, which end the message; the path before them may hold anything. */
+function systemSays(words: string, error: DuckDbError): boolean {
+  return new RegExp(`^IO Error: .*: (?:${words})[^"]*$`, 'im').test(error.message);
 }
 
 /** What makes two runs into one output folder the same run. */
