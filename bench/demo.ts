@@ -24,7 +24,7 @@ const lateMinutes = 15;
 const root = fileURLToPath(new URL('../../', import.meta.url));
 // The package exports its entry in build/ only; data/ lies beside it.
 const data = join(createRequire(import.meta.url).resolve('vega-datasets'), '../../data');
-const output = join('scores', 'flights');
+const output = 'demo-scores';
 
 async function scoreFlights(): Promise<string> {
   const io = processIo();

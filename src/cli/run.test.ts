@@ -129,7 +129,7 @@ test('score --dry-run: the plan on stdout, no output folder needed, nothing scor
   const api: Partial<Api> = { planScore: async (options) => ((got = options), Promise.reject(stopped)) };
   const { exitCode, stdout, stderr } = await run(['score', 'a', '--model', 'm', '--dry-run'], api);
   assert.deepEqual([exitCode, stdout, stderr], [75, '', 'STOPPED: Stopped.\n']);
-  assert.equal(got?.output, 'scores');
+  assert.equal(got?.output, 'tandem-dry-run');
   assert.equal(got?.onProgress, undefined);
 });
 

@@ -98,8 +98,8 @@ export function scoreOptions(given: Arguments): ScoreOptions {
   };
 }
 
-/** Where a plan would write that was asked for without an output folder. */
-const defaultPlanOutput = 'scores';
+/** Where a plan would write that was asked for without an output folder: a name that no folder is likely to have. */
+const defaultPlanOutput = 'tandem-dry-run';
 
 /** `a,b` and `c` -> three names; `none` -> no name; undefined: not said. @throws USAGE */
 export function parseKeep(texts: readonly string[]): readonly string[] | 'all' | undefined {

@@ -180,7 +180,7 @@ function categoryPosition(
   let got: string;
   const found = vector.kind === 'category' ? vector.codes[row]! : valueAt(vector.values, vector.validity, row);
   if (found === null || (vector.kind === 'category' && found === codeNull)) {
-    if (feature.missing === undefined) throw nullValue(feature, row, JSON.stringify(categories[0] ?? ''));
+    if (feature.missing === undefined) throw nullValue(feature, row, exampleOfMissing(feature));
     position = positionOf(feature.missing);
     got = `null, whose "missing" is not listed`;
   } else {
@@ -199,7 +199,7 @@ function categoryPosition(
   throw new BadRowError(row, feature, {
     expected: `to be one of the ${categories.length} listed categories`,
     got,
-    remedy: 'say what a value that is not listed becomes: "unknown": "last"',
+    remedy: 'say what a value that is not listed becomes: "unknown": "own", "last" or (one-hot) "zeros"',
   });
 }
 
@@ -212,6 +212,12 @@ function stored(feature: Feature, elementType: ElementType, value: number | bigi
     got: `${value}`,
     remedy: 'make the value fit with "clip" or "sql", or give the model another input type',
   });
+}
+
+/** A text that is not listed follows "unknown"; where that is an error only a listed one helps. */
+function exampleOfMissing({ categories, unknown }: FeatureOf<'index'> | FeatureOf<'oneHot'>): string {
+  const listed = categories[0] ?? '';
+  return JSON.stringify(typeof listed === 'string' && unknown !== 'error' ? '(none)' : listed);
 }
 
 function nullValue(feature: Feature, row: number, example: string): BadRowError {
