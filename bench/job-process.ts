@@ -1,6 +1,7 @@
-/** A process that scores once through the public API and prints what it cost. Argument and print are JSON. */
+/** A process that scores once, as the command does (which loads no Arrow), and prints what it cost. Argument and print are JSON. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { score, type Progress, type ScoreOptions, type ScoreResult } from '../src/index.ts';
+import type { Progress, ScoreOptions, ScoreResult } from '../src/options.ts';
+import { score } from '../src/pipeline.ts';
 
 /** What one run cost. */
 export interface JobFigures {

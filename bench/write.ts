@@ -1,4 +1,8 @@
-/** Write: a shard's writer (kept id, score), against a bare COPY from a table function with the same two columns. */
+/**
+ * Write: a shard's writer (kept id, score), against a bare COPY of the same: the id from the shard, the score from a
+ * table function, synced. Beside it the COPY of both columns from memory, which reads nothing and leaves the file to the
+ * page cache.
+ */
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -37,13 +41,16 @@ export function openWrite(task: StageTask): Stage {
     { name: 'score', type: duckDbType.FLOAT, arrayLength: undefined },
   ];
   const bare = registerTableFunction(connection, 'bare', columns, () => next());
-  const limit = (): number => {
+  const copy = (select: string): number => {
     next = inChunks(shard, (row, count) => [ids.subarray(row, row + count), scores.subarray(row, row + count)]);
-    connection.execute(`COPY (SELECT * FROM bare()) TO ${quoteText(barePath)} (${format})`);
+    connection.execute(`COPY (${select}) TO ${quoteText(barePath)} (${format})`);
     return shard.rowCount;
   };
-  const synced = (): number => {
-    limit();
+  const fromMemory = (): number => copy('SELECT * FROM bare()');
+  const limit = (): number => {
+    copy(
+      `SELECT shard.id, scores.score FROM read_parquet(${quotePath(shard.path)}) AS shard POSITIONAL JOIN bare() AS scores`,
+    );
     syncFile(barePath);
     return shard.rowCount;
   };
@@ -54,7 +61,7 @@ export function openWrite(task: StageTask): Stage {
       checkFile(connection, join(plan.output, shard.name), firstId, scores);
       checkFile(connection, barePath, firstId, scores);
     },
-    contestants: { ours, limit, synced },
+    contestants: { ours, limit, fromMemory },
     close() {
       bare.dispose();
       writer.close();
@@ -65,7 +72,7 @@ export function openWrite(task: StageTask): Stage {
   };
 }
 
-/** The product's files are on disk before they count; a bare COPY leaves them to the page cache. */
+/** The product's files are on disk before they count. */
 function syncFile(path: string): void {
   const descriptor = openSync(path, 'r');
   fsyncSync(descriptor);

@@ -28,6 +28,8 @@ export const memoryShare = 0.9;
 /** One WebAssembly.Memory holds the slots of all threads. */
 export const wasmPagesMax = 65_536;
 
+/** A planner that was told to stop is interrupted again so often: an interrupt between two queries is forgotten. */
+export const interruptIntervalMs = 50;
 /** How often the main thread looks at the counters. */
 export const progressIntervalMs = 200;
 /** Window of the rate "now". */

@@ -26,7 +26,7 @@ export function renderCheck(report: CheckReport): string {
   );
   if (worst.length > 0) {
     const columns = [{ title: 'column' }, right('row'), right('golden'), right('score'), right('difference')];
-    parts.push(`worst rows\n${formatTable(columns, worst)}`);
+    parts.push(`worst rows, counted from 0\n${formatTable(columns, worst)}`);
   }
   return parts.join('\n');
 }

@@ -278,5 +278,5 @@ test('check', () => {
     columns: [{ name: 'p', differenceMax: Infinity, rowsBeyond: 1, worst }],
   });
   assert.match(failed, /^FAILED: /);
-  assert.match(failed, /worst rows\n.*\n {2}p {7}1,234 +0\.5 +NaN +infinite$/);
+  assert.match(failed, /worst rows, counted from 0\n.*\n {2}p {7}1,234 +0\.5 +NaN +infinite$/);
 });

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { sourceName, type Feature } from '../contract/contract.ts';
 import { loadContract } from '../contract/load.ts';
 import { describeSession, type ModelValue } from '../engines/onnxruntime/session.ts';
+import type { TensorLayout } from '../batch.ts';
 import { formatError, TandemError } from '../errors.ts';
 import type { InspectedColumn, InspectReport } from '../options.ts';
 import { rowGroupBytesMax, type Footer } from '../read/footers.ts';
@@ -55,11 +56,12 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
   const problems: string[] = [];
   let features: ReadonlyMap<string, readonly Feature[]> = new Map();
   let columns: ReadonlyMap<string, readonly string[]> = new Map();
-  let keep: readonly string[] | undefined;
+  const { contract } = loadContract(modelPath);
+  const { keep } = contract;
   try {
     const resolved = resolveModel(engines, modelPath, footers);
-    keep = resolved.contract.keep;
     features = new Map(resolved.layouts.inputs.map((tensor) => [tensor.name, tensor.features]));
+    for (const tensor of resolved.layouts.inputs) noteFeeds(tensor, footers, feeds);
     // The output folder does not exist: only what concerns shards and model can be a problem.
     const plan = buildPlan(engines, footers, {
       shards: [],
@@ -76,18 +78,12 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
     if (!(error instanceof TandemError)) throw error;
     problems.push(formatError(error));
   }
-  for (const [input, list] of features) {
-    list.forEach((feature, index) => {
-      for (const column of columnsOf(feature, footers))
-        feeds.set(column, [...(feeds.get(column) ?? []), `${input}[${index}]`]);
-    });
-  }
   return {
     feeds,
     problems,
     kept: keep === undefined ? undefined : new Set(keep.map((name) => name.toLowerCase())),
     model: {
-      path: loadContract(modelPath).contract.modelPath,
+      path: contract.modelPath,
       inputs: [...description.inputs, ...description.defaults].map((value) => ({
         name: value.name,
         type: typeWords(value),
@@ -100,6 +96,17 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
       })),
     },
   };
+}
+
+/** Where in the assembled vector a column goes: `x[2]`, `x[3..52]`. */
+function noteFeeds(tensor: TensorLayout, footers: readonly Footer[], feeds: Map<string, string[]>): void {
+  let first = 0;
+  tensor.features.forEach((feature, index) => {
+    const last = first + tensor.featureWidths[index]! - 1;
+    const place = `${tensor.name}[${first}${last > first ? `..${last}` : ''}]`;
+    for (const column of columnsOf(feature, footers)) feeds.set(column, [...(feeds.get(column) ?? []), place]);
+    first = last + 1;
+  });
 }
 
 function columnsOf(feature: Feature, footers: readonly Footer[]): string[] {

@@ -10,8 +10,10 @@ export interface BatchSizeState {
   readonly candidates: readonly number[];
   /** Best seconds per row of each candidate so far. */
   readonly secondsPerRow: readonly number[];
-  /** Samples taken. */
-  readonly samples: number;
+  /** Measurements that are complete: one of each candidate is a round. */
+  readonly measurements: number;
+  /** Of the measurement that is being taken. */
+  readonly current: BatchSample;
   readonly rounds: number;
 }
 
@@ -20,12 +22,17 @@ export interface BatchSample {
   readonly seconds: number;
 }
 
-/** Each size is measured this often; its best time counts, since everything else only ever adds to it. */
-const roundsDefault = 6;
+/**
+ * Each size is measured this often, over as many rows as the largest has, so that chance favours none; its best time
+ * counts, since everything else only ever adds to it.
+ */
+const roundsDefault = 3;
 /** The first round also pays for memory and code that are touched for the first time. */
 const roundsDropped = 1;
 /** Of two sizes within this factor the smaller one wins: it needs less memory and its results are there sooner. */
 const goodEnough = 1.03;
+
+const nothing: BatchSample = { rowCount: 0, seconds: 0 };
 
 /** Sizes to try: `rowsMax` and the powers of two below it. */
 export function startSweep(rowsMax: number, rounds = roundsDefault): BatchSizeState {
@@ -37,28 +44,33 @@ export function startSweep(rowsMax: number, rounds = roundsDefault): BatchSizeSt
   ) {
     if (size < rowsMax) candidates.unshift(size);
   }
-  return { candidates, secondsPerRow: candidates.map(() => Infinity), samples: 0, rounds: rounds + roundsDropped };
+  const secondsPerRow = candidates.map(() => Infinity);
+  return { candidates, secondsPerRow, measurements: 0, current: nothing, rounds: rounds + roundsDropped };
 }
 
 /** The size to run next. Once the sweep is over: the chosen one. */
 export function nextBatchSize(state: BatchSizeState): number {
-  return chosenBatchSize(state) ?? state.candidates[state.samples % state.candidates.length]!;
+  return chosenBatchSize(state) ?? state.candidates[state.measurements % state.candidates.length]!;
 }
 
 /** A batch of the size that {@link nextBatchSize} named took so long; others (the tail of a shard) do not count. */
 export function addSample(state: BatchSizeState, sample: BatchSample): BatchSizeState {
-  const index = state.samples % state.candidates.length;
-  if (chosenBatchSize(state) !== undefined || sample.rowCount !== state.candidates[index]) return state;
-  const dropped = state.samples < roundsDropped * state.candidates.length;
+  const { candidates, measurements, current } = state;
+  const index = measurements % candidates.length;
+  if (chosenBatchSize(state) !== undefined || sample.rowCount !== candidates[index]) return state;
+  const rowCount = current.rowCount + sample.rowCount;
+  const seconds = current.seconds + sample.seconds;
+  if (rowCount < candidates.at(-1)!) return { ...state, current: { rowCount, seconds } };
+  const dropped = measurements < roundsDropped * candidates.length;
   const secondsPerRow = state.secondsPerRow.map((best, at) =>
-    at === index && !dropped ? Math.min(best, sample.seconds / sample.rowCount) : best,
+    at === index && !dropped ? Math.min(best, seconds / rowCount) : best,
   );
-  return { ...state, secondsPerRow, samples: state.samples + 1 };
+  return { ...state, secondsPerRow, measurements: measurements + 1, current: nothing };
 }
 
 /** Undefined while the sweep is measuring. */
 export function chosenBatchSize(state: BatchSizeState): number | undefined {
-  if (state.samples < state.rounds * state.candidates.length) return undefined;
+  if (state.measurements < state.rounds * state.candidates.length) return undefined;
   const best = Math.min(...state.secondsPerRow);
   return state.candidates[state.secondsPerRow.findIndex((seconds) => seconds <= best * goodEnough)];
 }

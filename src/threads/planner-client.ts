@@ -2,13 +2,13 @@
 import { interrupt } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
 import { asTandemError, TandemError } from '../errors.ts';
+import { interruptIntervalMs } from '../limits.ts';
 import type { PlannerReply, PlannerRequest } from '../messages.ts';
 import { startWorker } from './start-worker.ts';
 
 type Reply<Kind extends PlannerReply['kind']> = Extract<PlannerReply, { kind: Kind }>;
 
 const runAgain = 'Run the same command again.';
-const interruptIntervalMs = 50;
 
 function ended(): TandemError {
   return new TandemError('TRANSIENT', 'Expected the planner to answer, got its end.', { remedy: runAgain });

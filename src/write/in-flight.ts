@@ -21,15 +21,18 @@ export class InFlight {
   /** @throws TRANSIENT when the disk is full */
   constructor(path: string, threadIndex: number) {
     this.#position = threadIndex * lineBytes;
+    let descriptor: number | undefined;
     try {
       // All threads open it at once: whoever is first creates it, and nobody empties it.
-      this.#descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT);
+      descriptor = openSync(path, constants.O_RDWR | constants.O_CREAT);
       // Written once the ordinary way, so that the line has its place on the disk: a store into a mapped page that a full
       // disk has no room for would kill the process.
-      writeSync(this.#descriptor, blankLine, 0, lineBytes, this.#position);
+      writeSync(descriptor, blankLine, 0, lineBytes, this.#position);
     } catch (cause) {
+      if (descriptor !== undefined) closeSync(descriptor);
       throw cannotWrite(dirname(path), cause);
     }
+    this.#descriptor = descriptor;
     this.#file = mapFile(this.#descriptor, this.#position + lineBytes);
     this.#line =
       this.#file === undefined ? Buffer.from(blankLine) : Buffer.from(this.#file.memory, this.#position, lineBytes);
