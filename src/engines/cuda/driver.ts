@@ -1,0 +1,95 @@
+/**
+ * One GPU as the thread that owns it sees it. Every call comes from that thread and returns at once unless it says
+ * otherwise; work queued on a stream happens in order, streams among themselves only as events say. Three things stand
+ * behind it: CUDA (`cuda-driver.ts`), the software GPU of the tests, and nothing, where no GPU is asked for.
+ */
+import type { Pointer } from '../native.ts';
+
+/** Addresses of one model run: session, run options, IoBinding. */
+export interface DeviceRun {
+  readonly session: Pointer;
+  readonly runOptions: Pointer;
+  readonly binding: Pointer;
+}
+
+export interface GpuDriver {
+  /** For people: `NVIDIA H200`. */
+  readonly name: string;
+  /** Bytes of the device's memory, other processes' counted too. */
+  memory(): { readonly freeBytes: number; readonly totalBytes: number };
+  /** @throws GpuError `outOfMemory` */
+  allocate(bytes: number): Pointer;
+  free(memory: Pointer): void;
+  /**
+   * Page-locks host memory, once, before it is copied from or to; it must stay where it is until {@link unpin}.
+   * @returns false where the system refuses: copies then block their caller and take several times as long
+   */
+  pin(host: Uint8Array): boolean;
+  unpin(host: Uint8Array): void;
+  createStream(): Pointer;
+  /** An event that counts as passed until it is recorded. */
+  createEvent(): Pointer;
+  /** Queues a copy of `source` to device memory; `source` must not change before the copy has passed. */
+  copyIn(target: Pointer, source: Uint8Array, stream: Pointer): void;
+  /** Queues a copy of device memory that fills `target`, whose bytes are undefined until it has passed. */
+  copyOut(target: Uint8Array, source: Pointer, stream: Pointer): void;
+  /** Queues a model run on the stream for which its session was opened; its errors come now or with the next event. */
+  run(run: DeviceRun, stream: Pointer): void;
+  /** Marks this point of the stream; what an event meant before is forgotten. */
+  record(event: Pointer, stream: Pointer): void;
+  /** What is queued on the stream from now on waits for the event as it was last recorded. */
+  waitFor(event: Pointer, stream: Pointer): void;
+  /** Whether the stream has passed the event. @throws GpuError of anything that failed on the device */
+  isDone(event: Pointer): boolean;
+  /** Sleeps until the stream has passed the event. @throws GpuError of anything that failed on the device */
+  block(event: Pointer): void;
+  /** Time between two events that have both passed, by the device's clock. */
+  elapsedMs(start: Pointer, end: Pointer): number;
+  /** Adds this device to the options of a session whose runs go to `stream`. */
+  configureSession(sessionOptions: Pointer, stream: Pointer): void;
+  /** OrtMemoryInfo of tensors in this device's memory. Lives as long as the driver. */
+  readonly memoryInfo: Pointer;
+  /** Frees streams and events; device memory is freed by whoever allocated it. Waits for what is queued. */
+  close(): void;
+}
+
+/** What a failure on a device means for what comes next. */
+export type GpuFailureKind =
+  /** Less at once may fit: nothing is broken. */
+  | 'outOfMemory'
+  /** The device answers nothing any more in this process. */
+  | 'lost'
+  | 'other';
+
+/** A call of the driver that failed. */
+export class GpuError extends Error {
+  override readonly name = 'GpuError';
+  readonly kind: GpuFailureKind;
+  /** cudaError_t */
+  readonly code: number;
+
+  constructor(code: number, message: string, kind = kindOfCode(code)) {
+    super(message);
+    this.code = code;
+    this.kind = kind;
+  }
+}
+
+const outOfMemoryCode = 2;
+/** cudaError_t that stick: every later call of the process gives them again (CUDA Runtime API, "Error handling"). */
+const stickyCodes = new Set([214, 700, 702, 707, 708, 709, 710, 714, 715, 716, 717, 718, 719, 721, 999]);
+
+function kindOfCode(code: number): GpuFailureKind {
+  if (code === outOfMemoryCode) return 'outOfMemory';
+  return stickyCodes.has(code) ? 'lost' : 'other';
+}
+
+const outOfMemoryTexts =
+  /Failed to allocate memory for requested buffer|smaller than requested bytes|free memory block despite|CUDA(?:RT)? (?:failure|error) 2\b|out of memory|(?:CUBLAS|CUDNN)_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_\w*ALLOC|cudaErrorMemoryAllocation/i;
+
+/** What ONNX Runtime's error about a run on a GPU means. Its codes differ between versions; its texts are the driver's. */
+export function kindOfRunFailure(text: string): GpuFailureKind {
+  const code = /CUDA(?:RT)? (?:failure|error) (\d+)\b/i.exec(text);
+  if (code !== null && stickyCodes.has(Number(code[1]))) return 'lost';
+  return outOfMemoryTexts.test(text) ? 'outOfMemory' : 'other';
+}
