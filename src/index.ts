@@ -17,3 +17,6 @@ export { planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
 export { readShards, type ReadShardsOptions } from './read-shards.ts';
 export { scoreBatches, type ScoreBatchesOptions } from './score-batches.ts';
+export { doctor, type DoctorOptions } from './doctor/doctor.ts';
+export type { DoctorItem, DoctorReport } from './doctor/report.ts';
+export { setupCuda, type SetupCudaOptions, type SetupPart, type SetupReport } from './setup/setup-cuda.ts';

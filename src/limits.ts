@@ -30,9 +30,56 @@ export const wasmPagesMax = 65_536;
 
 /** A planner that was told to stop is interrupted again so often: an interrupt between two queries is forgotten. */
 export const interruptIntervalMs = 50;
+/** A GPU's thread looks for finished work so often while it waits for slots too. */
+export const devicePollMs = 0.05;
+/** A device that has nothing to do waits so long for more rows before it scores a batch that is not full. */
+export const deviceStarvedMs = 5;
+/** Device buffers of a GPU: one is computed on while one fills and one is copied out. */
+export const deviceBuffersDefault = 3;
+/** Slots of a GPU run: long enough for a copy to reach the link's rate, short enough to fill soon. */
+export const deviceSlotBytes = 8 * 2 ** 20;
+/** Slots of a thread that hands them to a device: one fills while another is scored and a third is written. */
+export const slotsPerThreadMin = 3;
+/** Beyond this a thread's slots take more memory than they hide waiting. */
+export const slotsPerThreadMax = 16;
+/** Device memory that the buffers of one GPU may take, of what is free. */
+export const deviceBufferShare = 0.25;
 /** How often the main thread looks at the counters. */
 export const progressIntervalMs = 200;
 /** Window of the rate "now". */
 export const rateWindowMs = 3_000;
 
 if (ringBytesMax < slotBytesMax) throw new RangeError('A ring must hold a slot. This is a bug.');
+
+/** Batch sizes on a GPU end here: every model that was measured or read about is past its best rate by then. */
+export const deviceBatchRowsMax = 2 ** 20;
+/** The first size that the search on a GPU runs: what a row needs is not known before, and a budget is a promise. */
+export const deviceStartRows = 1;
+/** Sizes that one search may run: doubling from 1 to deviceBatchRowsMax, and a few between. The engine prepares each. */
+export const deviceSizesMax = 26;
+/** Runs after which the search takes the best so far: three minutes with batches of half a second. All score rows. */
+export const deviceSearchRunsMax = 400;
+/** Timed runs of a size before it is compared at all; one more is not timed, it prepares the shape. */
+export const deviceSamplesMin = 3;
+/** Latest timings kept of a size: their median is within 2 % where single runs differ by 15 %. */
+export const deviceSamplesKept = 64;
+/** Share that a prediction of memory stays below the bound: 5 to 10 % of an arena cannot be used (measured). */
+export const deviceMemoryMargin = 0.07;
+/** Share that a process takes at most of what other processes leave it: their needs may grow. */
+export const deviceAvailableShare = 0.9;
+/** Share of the device that this process leaves free when it has the choice: more than the next one, or it never rests. */
+export const deviceFreeShareKept = 0.06;
+/** Below this share free, other processes are about to run out: the batch size goes down. */
+export const deviceFreeShareMin = 0.05;
+/** Runs without trouble before a size that was given up for want of memory is tried again. */
+export const deviceCleanRuns = 200;
+/** Lines kept about how a batch size came about. */
+export const deviceDecisionsMax = 100;
+
+/** A shorter run says more about starting it than about the model: launches and wake-ups take microseconds. */
+export const deviceRunSecondsMin = 0.5e-3;
+/** A batch of fewer rows that runs out of memory says more about other processes than about itself. */
+export const deviceTinyRows = 64;
+
+if (deviceFreeShareKept <= deviceFreeShareMin) throw new RangeError('A batch size would never rest. This is a bug.');
+if (deviceSizesMax < Math.log2(deviceBatchRowsMax) + 1) throw new RangeError('The search stops early. This is a bug.');

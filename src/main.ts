@@ -4,6 +4,14 @@ import { processIo } from './cli/io.ts';
 import { runCommandLine } from './cli/run.ts';
 
 // Not by way of index.ts, which also loads apache-arrow: a quarter of a second that no command needs.
-const loadApi: LoadApi = async () => ({ ...(await import('./pipeline.ts')), ...(await import('./inspect.ts')) });
+// Each function by itself: doctor and setup must work where a library that scoring needs does not load.
+const loadApi: LoadApi = async () => ({
+  score: async (options) => (await import('./pipeline.ts')).score(options),
+  planScore: async (options) => (await import('./pipeline.ts')).planScore(options),
+  inspect: async (options) => (await import('./inspect.ts')).inspect(options),
+  check: async (options) => (await import('./inspect.ts')).check(options),
+  doctor: async (options) => (await import('./doctor/doctor.ts')).doctor(options),
+  setupCuda: async (options) => (await import('./setup/setup-cuda.ts')).setupCuda(options),
+});
 
 process.exitCode = await runCommandLine(process.argv.slice(2), processIo(), loadApi);

@@ -43,6 +43,7 @@ export type PlannerReply =
 export type WorkerMessage =
   /** Addresses for stopping what runs. They stay valid until the planner closes them. */
   | { readonly kind: 'connected'; readonly connections: readonly Pointer[]; readonly runOptions: readonly Pointer[] }
+  | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'shardDone'; readonly shardIndex: number; readonly rowCount: number; readonly bytes: number }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'finished' };
@@ -57,11 +58,24 @@ export interface WorkerStart {
   readonly rowsScored: BigInt64Array;
   /** Slots of all threads. */
   readonly slots: SharedMemory;
-  readonly slotOffset: number;
+  /** Number of the thread's first one. */
+  readonly firstSlot: number;
+  /** Undefined where the threads score in place. */
+  readonly queues: SlotQueueMemory | undefined;
   /** One per split shard, in the order of the plan's split shards. */
   readonly rings: readonly RingMemory[];
   /** Distinguishes the temporary files of this run. */
   readonly attempt: string;
+}
+
+/** What a GPU's thread starts with. */
+export interface DeviceStart {
+  /** Position in the plan's devices, and in the queues. */
+  readonly deviceIndex: number;
+  readonly plan: RunPlan;
+  readonly control: Int32Array;
+  readonly slots: SharedMemory;
+  readonly queues: SlotQueueMemory;
 }
 
 /** Shared memory of one split shard's scores on their way to the writer. */
@@ -73,6 +87,17 @@ export interface RingMemory {
   readonly state: Int32Array;
   /** One stretch for each score column's output tensor, capacityRows rows each. */
   readonly values: SharedArrayBuffer;
+}
+
+/** Slots and the queues of the devices that score them. */
+export interface SlotQueueMemory {
+  readonly slotCount: number;
+  /** For each slot: phase, rows, shard, first row. */
+  readonly slots: Int32Array;
+  /** One for each device. */
+  readonly queues: readonly Int32Array[];
+  /** Threads that hand over slots. */
+  readonly producers: number;
 }
 
 /** Indices of the shared control array. */

@@ -18,6 +18,10 @@ export interface RunOptions {
   /** Bytes that the process may use. Default: what the machine or the container leaves free, less a tenth. */
   readonly memoryBytes?: number;
   readonly reader?: ReaderName;
+  /** What scores: `cpu`, `cuda` (all GPUs), `cuda:0,2`, or `auto` (GPUs where there are any). Default: `cpu`. */
+  readonly device?: string;
+  /** Folder with ONNX Runtime's CUDA provider. Default: where `tandem setup cuda` or pip put it. */
+  readonly ortDir?: string;
   /** Stops the run; what is whole stays. The promise is rejected with STOPPED. */
   readonly signal?: AbortSignal;
   /** Told about what is odd but no error. */
@@ -69,7 +73,7 @@ export interface ScoreResult {
   readonly rowsPerSecond: number;
   readonly batchSize: number | undefined;
   readonly threads: number;
-  readonly device: 'cpu';
+  readonly device: string;
   readonly output: string;
   readonly outputBytes: number;
   readonly warnings: readonly string[];

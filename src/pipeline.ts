@@ -30,7 +30,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     );
     plan.warnings.forEach(warn);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
-      crew = new Crew(plan, engines, options.reader);
+      crew = new Crew(plan, engines, options.reader, warn);
       await work(plan, crew, options);
     }
     const result = summarize(plan, crew, (performance.now() - startedMs) / 1000, warnings);

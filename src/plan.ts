@@ -79,9 +79,29 @@ export interface MemoryLine {
   readonly bytesEach: number;
 }
 
+/** A GPU that scores. */
+export interface PlannedDevice {
+  /** `cuda:0` */
+  readonly name: string;
+  /** For people: `NVIDIA H200`. */
+  readonly label: string;
+  /** Module that drives it (see `DriverModule`), and what it needs to open it. */
+  readonly driver: { readonly module: string; readonly options: unknown };
+  readonly buffers: number;
+  /** Rows that a device buffer holds. */
+  readonly bufferRows: number;
+  /** By the caller or the model; undefined: found during the run. */
+  readonly fixedBatchSize: number | undefined;
+}
+
 export interface RunPlan {
   readonly version: 1;
-  readonly device: 'cpu';
+  /** Words: `cpu`, `cuda:0`, `cuda:0, cuda:1`. */
+  readonly device: string;
+  /** Empty: every thread scores in place. */
+  readonly devices: readonly PlannedDevice[];
+  /** The ONNX Runtime of all threads; undefined: the one that Tandem brings. */
+  readonly onnxRuntimePath: string | undefined;
   readonly model: ModelPlan;
   readonly shards: readonly PlannedShard[];
   readonly schemas: readonly PlannedSchema[];
@@ -101,6 +121,8 @@ export interface RunPlan {
   readonly batchSize: number | undefined;
   /** Rows that a slot holds. */
   readonly slotRows: number;
+  /** Slots of each thread: 1 where it scores in place. */
+  readonly slotsPerThread: number;
   readonly memory: readonly MemoryLine[];
   readonly memoryLimitBytes: number;
   /** What set the memory limit, in words. */

@@ -5,9 +5,11 @@ import { dirname, join, normalize, relative } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { checkFlags } from './cli/check.ts';
+import { doctorFlags } from './cli/doctor.ts';
 import type { Flag } from './cli/flags.ts';
 import { inspectFlags } from './cli/inspect.ts';
 import { scoreFlags } from './cli/score.ts';
+import { setupFlags } from './cli/setup.ts';
 import { errorCodes } from './errors.ts';
 
 /** Compiled tests run from dist/src; the rules are about the sources. */
@@ -91,6 +93,7 @@ test('every file is imported, started or run', () => {
     'src/contract/publish.ts',
     'src/testing/nodes.ts',
     'bench/run.ts',
+    'bench/simulate.ts',
     'bench/demo.ts',
     'bench/data.ts',
   ];
@@ -202,5 +205,6 @@ test('the README lists the flags of each command, and no other', () => {
   const rows = readFileSync(join(root, 'README.md'), 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('| `--'));
-  assert.deepEqual(rows, [...scoreFlags, ...inspectFlags, ...checkFlags].map(flagRow));
+  const flags = [...scoreFlags, ...inspectFlags, ...checkFlags, ...doctorFlags, ...setupFlags];
+  assert.deepEqual(rows, flags.map(flagRow));
 });

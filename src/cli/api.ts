@@ -1,6 +1,9 @@
 /** The functions of the public API that the commands call; a seam, so that tests need no shards. */
+import type { DoctorOptions } from '../doctor/doctor.ts';
+import type { DoctorReport } from '../doctor/report.ts';
 import type { CheckReport, InspectReport, ReaderName, RunOptions, ScoreOptions, ScoreResult } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
+import type { SetupCudaOptions, SetupReport } from '../setup/setup-cuda.ts';
 
 export interface Api {
   score(options: ScoreOptions): Promise<ScoreResult>;
@@ -12,6 +15,8 @@ export interface Api {
     readonly onWarning?: (text: string) => void;
   }): Promise<InspectReport>;
   check(options: { readonly model: string } & RunOptions): Promise<CheckReport>;
+  doctor(options: DoctorOptions): Promise<DoctorReport>;
+  setupCuda(options: SetupCudaOptions): Promise<SetupReport>;
 }
 
 /** Loads the API, and with it the engines; called after everything that needs neither has been checked. */

@@ -26,6 +26,18 @@ export const batchSizeFlag: Flag = {
   describe: 'Rows of one model run',
   otherwise: 'measured at the start of the run',
 };
+export const deviceFlag: Flag = {
+  name: 'device',
+  value: 'name',
+  describe: 'What scores: cpu, cuda (all GPUs), cuda:0,2, or auto (GPUs where there are any)',
+  otherwise: 'cpu',
+};
+export const ortDirFlag: Flag = {
+  name: 'ort-dir',
+  value: 'folder',
+  describe: "Folder with ONNX Runtime's CUDA provider",
+  otherwise: 'where `tandem setup cuda` or pip put it',
+};
 export const readerFlag: Flag = {
   name: 'reader',
   value: 'name',
@@ -37,11 +49,18 @@ export const readerFlag: Flag = {
 /** Rows of the longest batch that can be asked for; ONNX Runtime's kernels count in 32 bits. */
 const batchSizeMax = 2 ** 31 - 1;
 
-/** `--threads` and `--batch-size`. @throws USAGE */
-export function runOptions(given: Arguments): Pick<RunOptions, 'threads' | 'batchSize'> {
+/** `--threads`, `--batch-size`, `--device` and `--ort-dir`. @throws USAGE */
+export function runOptions(given: Arguments): Pick<RunOptions, 'threads' | 'batchSize' | 'device' | 'ortDir'> {
   const threads = given.count('threads', threadsMax);
   const batchSize = given.count('batch-size', batchSizeMax);
-  return { ...(threads === undefined ? {} : { threads }), ...(batchSize === undefined ? {} : { batchSize }) };
+  const device = given.text('device');
+  const ortDir = given.text('ort-dir');
+  return {
+    ...(threads === undefined ? {} : { threads }),
+    ...(batchSize === undefined ? {} : { batchSize }),
+    ...(device === undefined ? {} : { device }),
+    ...(ortDir === undefined ? {} : { ortDir }),
+  };
 }
 
 /** Writes a result: as people read it, or as JSON. */

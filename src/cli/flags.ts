@@ -29,6 +29,8 @@ export interface CommandSpec {
   readonly notes?: string;
   /** Name of the arguments, one or more; undefined: none are taken. */
   readonly positional?: string;
+  /** One of these words must follow the name instead. */
+  readonly topics?: readonly string[];
   readonly flags: readonly Flag[];
   /** A command line and what it is good for. */
   readonly examples: readonly (readonly [string, string])[];
@@ -68,7 +70,7 @@ export function checkArguments(spec: CommandSpec, parsed: Readonly<Record<string
     else if (value === true || (Array.isArray(value) && value.at(-1) === true)) switches.add(name);
   }
   const positionals = (parsed['_'] as readonly (string | number)[]).map(String);
-  if (spec.positional === undefined && positionals.length > 0) {
+  if (spec.positional === undefined && spec.topics === undefined && positionals.length > 0) {
     throw usage(`Expected tandem ${spec.name} to be given flags only, got \`${positionals[0]}\`.`, spec);
   }
   return {
@@ -85,12 +87,20 @@ export function checkRequired(spec: CommandSpec, given: Arguments): void {
   if (spec.positional !== undefined && given.positionals.length === 0) {
     throw usage(`Expected tandem ${spec.name} to be given ${spec.positional}, got none.`, spec);
   }
+  if (spec.topics !== undefined) checkTopic(spec, spec.topics, given.positionals);
   for (const flag of spec.flags) {
     if (flag.required === undefined || (flag.required === 'unless --dry-run' && given.isOn('dry-run'))) continue;
     if (given.text(flag.name) === undefined) {
       throw usage(`Expected tandem ${spec.name} to be given --${flag.name} <${flag.value}>, got nothing.`, spec);
     }
   }
+}
+
+function checkTopic(spec: CommandSpec, topics: readonly string[], words: readonly string[]): void {
+  const [word, ...more] = words;
+  if (word !== undefined && more.length === 0 && topics.includes(word)) return;
+  const got = word === undefined ? 'none' : `\`${words.join(' ')}\``;
+  throw usage(`Expected tandem ${spec.name} to be given ${orList(topics)}, got ${got}.`, spec);
 }
 
 function valuesOf(flag: Flag, value: unknown): readonly string[] {

@@ -27,7 +27,7 @@ function checkSwitches(spec: CommandSpec, args: readonly string[]): void {
 
 /** The text of `tandem <command> --help`, in lines of `width` characters; examples stay whole, to be copied. */
 export async function commandHelp(spec: CommandSpec, width: number): Promise<string> {
-  const places = spec.positional === undefined ? '' : ` <${spec.positional}..>`;
+  const places = placesOf(spec);
   const required = spec.flags
     .filter((flag) => flag.required !== undefined)
     .map((flag) => ` --${flag.name} <${flag.value}>`);
@@ -47,11 +47,17 @@ export async function topHelp(specs: readonly CommandSpec[], width: number): Pro
     .updateStrings({ 'Options:': 'Flags:' })
     .wrap(width);
   for (const spec of specs) {
-    instance.command(`${spec.name}${spec.positional === undefined ? '' : ` <${spec.positional}..>`}`, spec.describe);
+    instance.command(`${spec.name}${placesOf(spec)}`, spec.describe);
   }
   const first = specs.flatMap((spec) => spec.examples.slice(0, 1));
   const more = "tandem <command> --help shows a command's flags with examples.";
   return [await instance.getHelp(), examples(first), `${more}\n\n${exitCodeHelp()}`].join('\n\n');
+}
+
+/** What follows a command's name. */
+function placesOf({ positional, topics }: CommandSpec): string {
+  if (topics !== undefined) return ` ${topics.join('|')}`;
+  return positional === undefined ? '' : ` <${positional}..>`;
 }
 
 function examples(pairs: CommandSpec['examples']): string {

@@ -117,6 +117,10 @@ function runLines(plan: RunPlan): string {
   const fixed = plan.model.fixedBatchRows === undefined ? '' : ' (fixed by the model)';
   return [
     `  threads      ${formatCount(plan.threads)}: ${plan.threadsBound}`,
+    ...plan.devices.map(
+      ({ name, label, buffers, bufferRows }) =>
+        `  device       ${name} (${printable(label)}): ${buffers} buffers of up to ${counted(bufferRows, 'row')}`,
+    ),
     `  batch size   ${batch}${fixed}`,
     `  slot         ${counted(plan.slotRows, 'row')}`,
     `  compression  ${plan.compression}`,

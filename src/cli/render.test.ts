@@ -128,6 +128,8 @@ const x: TensorLayout = {
 const plan: RunPlan = {
   version: 1,
   device: 'cpu',
+  devices: [],
+  onnxRuntimePath: undefined,
   model: {
     path: 'models/m/model.onnx',
     bytes: 2048,
@@ -163,6 +165,7 @@ const plan: RunPlan = {
   threadsBound: "the machine's 2 cores",
   batchSize: undefined,
   slotRows: 8192,
+  slotsPerThread: 1,
   memory: [
     { what: 'slots', count: 2, bytesEach: 2 ** 20 },
     { what: 'model', count: 1, bytesEach: 2048 },

@@ -308,6 +308,8 @@ test('every example is a command line that is accepted', async () => {
         planScore: refuse,
         inspect: refuse,
         check: refuse,
+        doctor: refuse,
+        setupCuda: refuse,
       });
       assert.deepEqual([stderr, exitCode], ['NO_SHARDS: Accepted.\n', 65], command);
     }

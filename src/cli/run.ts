@@ -3,13 +3,15 @@ import { asTandemError, formatError, TandemError } from '../errors.ts';
 import type { LoadApi } from './api.ts';
 import { checkCommand } from './check.ts';
 import type { Command } from './command.ts';
+import { doctorCommand } from './doctor.ts';
 import { checkRequired, unknownCommand } from './flags.ts';
 import { toJson } from './format.ts';
 import { inspectCommand } from './inspect.ts';
 import { widthOf, type Io } from './io.ts';
 import { scoreCommand } from './score.ts';
+import { setupCommand } from './setup.ts';
 
-export const commands: readonly Command[] = [scoreCommand, inspectCommand, checkCommand];
+export const commands: readonly Command[] = [scoreCommand, inspectCommand, checkCommand, doctorCommand, setupCommand];
 
 /** Runs a command line (without node and script) and gives the exit code; never throws. */
 export async function runCommandLine(args: readonly string[], io: Io, loadApi: LoadApi): Promise<number> {

@@ -3,7 +3,9 @@ import { TandemError } from '../errors.ts';
 import type { Compression, Progress, ReaderName, ScoreOptions } from '../options.ts';
 import {
   batchSizeFlag,
+  deviceFlag,
   jsonFlag,
+  ortDirFlag,
   printResult,
   readerFlag,
   runOptions,
@@ -38,6 +40,8 @@ export const scoreFlags: readonly Flag[] = [
   },
   { name: 'dry-run', describe: 'Print the plan with its memory table, write nothing' },
   { name: 'overwrite', describe: 'Remove what Tandem wrote under the output folder, then start' },
+  deviceFlag,
+  ortDirFlag,
   threadsFlag,
   batchSizeFlag,
   {

@@ -9,11 +9,15 @@ export interface SignalWatch {
 }
 
 /** `say` is told once, at the first signal. */
-export function watchSignals(io: Pick<Io, 'onSignal' | 'exitNow'>, say: (line: string) => void): SignalWatch {
+export function watchSignals(
+  io: Pick<Io, 'onSignal' | 'exitNow'>,
+  say: (line: string) => void,
+  stopping = 'stopping: whole shards stay, the same command goes on; again to end at once',
+): SignalWatch {
   const controller = new AbortController();
   const remove = io.onSignal(() => {
     if (controller.signal.aborted) return io.exitNow(errorCodes.STOPPED.exitCode);
-    say('stopping: whole shards stay, the same command goes on; again to end at once');
+    say(stopping);
     controller.abort();
   });
   return { signal: controller.signal, close: remove };

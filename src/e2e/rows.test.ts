@@ -9,25 +9,8 @@ import { registerTableFunction } from '../engines/duckdb/table-function.ts';
 import { duckDbType } from '../engines/duckdb/types.ts';
 import { identityModel, rowSumModel } from '../testing/models.ts';
 import { withConnection, writeShard } from '../testing/shards.ts';
+import { copyContract, countShard, misplaced } from './counting.ts';
 import { assertOnlyWholeShards, columnOf, countTo, Workplace } from './workplace.ts';
-
-/** y = x, kept beside it. */
-const copyContract = { inputs: { x: [{ column: 'x' }] }, keep: ['x'] };
-
-function countShard(rowCount: number): string {
-  return `SELECT i::FLOAT AS x FROM range(${rowCount}) rows(i)`;
-}
-
-/** Rows of an output in which the score is not the row's own number, counted without bringing them here. */
-function misplaced(path: string): { rowCount: number; wrong: number } {
-  return withConnection((connection) => {
-    const [[rowCount, wrong] = []] = connection.rows(
-      `SELECT count(*), count(*) FILTER (y IS DISTINCT FROM file_row_number OR x IS DISTINCT FROM file_row_number)
-      FROM read_parquet(${quotePath(path)}, file_row_number=true)`,
-    );
-    return { rowCount: Number(rowCount), wrong: Number(wrong) };
-  });
-}
 
 test('every size around the batch, the vector and the row group comes out in order', async (t) => {
   const place = new Workplace(t);

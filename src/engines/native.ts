@@ -36,6 +36,15 @@ export function memcpy(target: Memory | Pointer, source: Memory | Pointer, bytes
   memcpyFunction(target, source, bytes);
 }
 
+/**
+ * Where an array's memory lies. It stays there as long as the array lives: asking for `buffer` moves the values of
+ * small arrays, which V8 keeps in its own moving heap at first, out of it for good.
+ */
+export function addressOf(memory: Memory): Pointer {
+  void memory.buffer;
+  return memory.byteLength === 0 ? 0n : koffi.address(memory);
+}
+
 /** A file as memory. */
 export interface MappedFile {
   /** Must not be touched after {@link unmap}. */

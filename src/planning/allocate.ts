@@ -257,7 +257,7 @@ export function memoryTable(
   const lines: MemoryLine[] = [
     { what: 'Node, engines and the plan', count: 1, bytesEach: processBytesBase },
     { what: 'thread: heap, decoder, row group being written', count: threads, bytesEach: threadBytesBase },
-    { what: 'slot: input and output tensors of one batch', count: threads, bytesEach: slotBytes },
+    { what: 'slots: input and output tensors', count: threads, bytesEach: slotBytes },
     {
       what: "the threads' largest row groups, compressed, of the columns read",
       count: 1,

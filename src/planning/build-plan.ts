@@ -10,11 +10,17 @@ import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read
 import { slotBytes } from '../score/scorer.ts';
 import { inspectOutput, lastBatchWarnings, type RunIdentity } from '../write/output-folder.ts';
 import { allocateRun, scoreBytesPerRow, slotRowsFor, type ShardSize } from './allocate.ts';
+import { deviceSlots, planDevices, type ChosenDevices } from './devices.ts';
 import { planModel, resolveModel, type PlanningEngines } from './model.ts';
-import { usedColumns } from './schemas.ts';
+import { usedColumns, type SchemaPlanner } from './schemas.ts';
 
 /** @throws every error that can be known before a row is scored */
-export function buildPlan(engines: PlanningEngines, footers: readonly Footer[], options: PlainScoreOptions): RunPlan {
+export function buildPlan(
+  engines: PlanningEngines,
+  footers: readonly Footer[],
+  options: PlainScoreOptions,
+  chosen?: ChosenDevices,
+): RunPlan {
   const resolved = resolveModel(engines, options.model, footers);
   const { contract, requests, schemas } = resolved;
   const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
@@ -41,26 +47,20 @@ export function buildPlan(engines: PlanningEngines, footers: readonly Footer[], 
   }));
   const bytesPerRow = slotBytes(model, 64) / 64;
   const batchSize = model.fixedBatchRows ?? options.batchSize;
-  const slotRows = slotRowsFor(bytesPerRow, batchSize);
-  const allocation = allocate(shardSizes, whole, model, slotRows, options);
+  const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize);
+  const { slotRows, slots } =
+    devices.length === 0
+      ? { slotRows: slotRowsFor(bytesPerRow, batchSize), slots: 1 }
+      : deviceSlots(devices, bytesPerRow, wantedThreads(options).value);
+  const allocation = allocate(shardSizes, whole, model, { slotRows, slots }, options);
   const pending = footers.filter((footer) => !whole.has(footer.name));
   return {
     version: 1,
-    device: 'cpu',
+    device: devices.length === 0 ? 'cpu' : devices.map((device) => device.name).join(', '),
+    devices,
+    onnxRuntimePath: chosen?.onnxRuntimePath,
     model,
-    shards: footers.map((footer, index): PlannedShard => ({
-      index,
-      path: footer.path,
-      name: footer.name,
-      bytes: footer.bytes,
-      modifiedMs: footer.modifiedMs,
-      rowCount: footer.rowCount,
-      rowGroupRows: footer.rowGroupRows,
-      rowGroupBytesMax: shardSizes[index]!.rowGroupBytesMax,
-      schema: schemas.indexOf(footer),
-      mode: allocation.split.has(index) ? 'split' : 'whole',
-      done: whole.has(footer.name),
-    })),
+    shards: planShards(footers, shardSizes, schemas, allocation.split, whole),
     schemas: planned,
     rowsTotal: sum(pending.map((footer) => footer.rowCount)),
     keep: keep ?? footers[0]!.columns.map((column) => column.name),
@@ -73,11 +73,34 @@ export function buildPlan(engines: PlanningEngines, footers: readonly Footer[], 
     threadsBound: allocation.threadsBound,
     batchSize,
     slotRows,
+    slotsPerThread: slots,
     memory: allocation.memory,
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
-    warnings: lastBatchWarnings(output),
+    warnings: [...(chosen?.note === undefined ? [] : [chosen.note]), ...lastBatchWarnings(output)],
   };
+}
+
+function planShards(
+  footers: readonly Footer[],
+  sizes: readonly ShardSize[],
+  schemas: SchemaPlanner,
+  split: ReadonlySet<number>,
+  whole: ReadonlySet<string>,
+): PlannedShard[] {
+  return footers.map((footer, index) => ({
+    index,
+    path: footer.path,
+    name: footer.name,
+    bytes: footer.bytes,
+    modifiedMs: footer.modifiedMs,
+    rowCount: footer.rowCount,
+    rowGroupRows: footer.rowGroupRows,
+    rowGroupBytesMax: sizes[index]!.rowGroupBytesMax,
+    schema: schemas.indexOf(footer),
+    mode: split.has(index) ? 'split' : 'whole',
+    done: whole.has(footer.name),
+  }));
 }
 
 /**
@@ -104,16 +127,20 @@ function allocate(
   shards: readonly ShardSize[],
   whole: ReadonlySet<string>,
   model: ModelPlan,
-  slotRows: number,
+  { slotRows, slots }: { readonly slotRows: number; readonly slots: number },
   options: PlainScoreOptions,
 ): Allocation {
   const limit = memoryLimit(options.memoryBytes);
-  const wanted = options.threads === undefined ? coreBound() : { value: options.threads, setBy: '--threads' };
+  const wanted = wantedThreads(options);
   const pending = shards.map((shard, index) => ({ ...shard, index })).filter((shard) => !whole.has(shard.name));
-  const slot = { rows: slotRows, bytes: slotBytes(model, slotRows) };
+  const slot = { rows: slotRows, bytes: slots * slotBytes(model, slotRows) };
   const { threads, setBy, splits, memory } = allocateRun(wanted, pending, slot, scoreBytesPerRow(model), limit);
   const split = pending.filter((_, position) => splits[position]);
   return { threads, threadsBound: setBy, limit, split: new Set(split.map((shard) => shard.index)), memory };
+}
+
+function wantedThreads(options: PlainScoreOptions): Bound {
+  return options.threads === undefined ? coreBound() : { value: options.threads, setBy: '--threads' };
 }
 
 /** What a run may take, known before anything is read. */

@@ -25,7 +25,7 @@ import { explainLoadFailure } from '../score/load-failure.ts';
 import { layOutSlot, slotBytes, SlotScorer } from '../score/scorer.ts';
 import { roomForScores } from '../write/score-arrow.ts';
 import { duckDbReader } from './duckdb-reader.ts';
-import { Lane } from './lane.ts';
+import { InPlaceLane, type Lane } from './lane.ts';
 
 const start = workerData as BatchWorkerStart;
 const tableName = `tandem_batch_${start.threadIndex}`;
@@ -94,7 +94,7 @@ function createLane(known: BatchPlan, open: Connection): Lane {
   runOptions = createRunOptions();
   const slot = layOutSlot(known.model, known.slotRows, new ArrayBuffer(slotBytes(known.model, known.slotRows)), 0);
   scorer = new SlotScorer(known.model, known.engines.session, runOptions, slot);
-  return new Lane({
+  return new InPlaceLane({
     plan: known,
     reader: duckDbReader(open, known.model),
     slot,

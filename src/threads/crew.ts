@@ -2,15 +2,24 @@
 import { randomBytes } from 'node:crypto';
 import { interrupt } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
+import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { terminateRuns } from '../engines/onnxruntime/run.ts';
 import { createSharedMemory } from '../engines/wasm.ts';
 import { asTandemError, TandemError } from '../errors.ts';
-import { control, type Engines, type RingMemory, type WorkerMessage, type WorkerStart } from '../messages.ts';
+import {
+  control,
+  type Engines,
+  type RingMemory,
+  type DeviceStart,
+  type WorkerMessage,
+  type WorkerStart,
+} from '../messages.ts';
 import { cutSpans, scoreBytesPerRow } from '../planning/allocate.ts';
 import type { ReaderName } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { createRing } from '../transfer/ring.ts';
+import { createSlotQueues } from '../transfer/slot-queue.ts';
 import { startWorker } from './start-worker.ts';
 
 /** What the crew has done so far. */
@@ -33,6 +42,7 @@ export class Crew {
   /** Connections that the threads leave open: whoever closes the database disconnects them. */
   readonly connections: Pointer[] = [];
   readonly #plan: RunPlan;
+  readonly #warn: (text: string) => void;
   readonly #control = new Int32Array(new SharedArrayBuffer(control.length * Int32Array.BYTES_PER_ELEMENT));
   readonly #rowsScored = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
   readonly #runOptions: Pointer[] = [];
@@ -41,10 +51,14 @@ export class Crew {
   #bytesWritten = 0;
   #failure: TandemError | undefined;
 
-  constructor(plan: RunPlan, engines: Engines, reader: ReaderName = 'duckdb') {
+  constructor(plan: RunPlan, engines: Engines, reader: ReaderName = 'duckdb', warn: (text: string) => void = () => {}) {
     this.#plan = plan;
-    const bytes = slotBytes(plan.model, plan.slotRows);
-    const slots = createSharedMemory(bytes * plan.threads);
+    this.#warn = warn;
+    useOnnxRuntimeAt(plan.onnxRuntimePath);
+    const slotCount = plan.threads * plan.slotsPerThread;
+    const slots = createSharedMemory(slotBytes(plan.model, plan.slotRows) * slotCount);
+    const queues =
+      plan.devices.length === 0 ? undefined : createSlotQueues(slotCount, plan.threads, plan.devices.length);
     const rings = createRings(plan);
     const start = (threadIndex: number): WorkerStart => ({
       threadIndex,
@@ -53,12 +67,16 @@ export class Crew {
       control: this.#control,
       rowsScored: this.#rowsScored,
       slots,
-      slotOffset: threadIndex * bytes,
+      firstSlot: threadIndex * plan.slotsPerThread,
+      queues,
       rings,
       attempt: this.attempt,
     });
+    plan.devices.forEach((_, deviceIndex) => {
+      this.#start('./gpu.js', { deviceIndex, plan, control: this.#control, slots, queues: queues! });
+    });
     for (let thread = 0; thread < plan.threads; thread++) this.#start(prepEntries[reader], start(thread));
-    if (rings.length > 0) this.#start('./writer.js', { ...start(0), slotOffset: 0 });
+    if (rings.length > 0) this.#start('./writer.js', { ...start(0), firstSlot: 0 });
   }
 
   get tally(): Tally {
@@ -85,7 +103,7 @@ export class Crew {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  #start(entry: string, workerData: WorkerStart): void {
+  #start(entry: string, workerData: WorkerStart | DeviceStart): void {
     const worker = startWorker(entry, workerData);
     let finished = false;
     worker.on('message', (message: WorkerMessage) => {
@@ -120,6 +138,8 @@ export class Crew {
         this.#shardsDone++;
         this.#bytesWritten += message.bytes;
         return;
+      case 'warning':
+        return this.#warn(message.text);
       case 'failed':
         return this.stop(TandemError.fromRecord(message.error));
       case 'finished':

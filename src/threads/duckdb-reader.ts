@@ -4,7 +4,7 @@ import type { ModelPlan } from '../plan.ts';
 import { shardError } from '../read/footers.ts';
 import { explainRowFailure } from '../read/row-failure.ts';
 import { openChunks } from '../read/shard-reader.ts';
-import type { LaneReader } from './lane.ts';
+import type { LaneReader } from './slot-filler.ts';
 
 export function duckDbReader(connection: Connection, model: Pick<ModelPlan, 'inputs'>): LaneReader {
   const sources = model.inputs.flatMap((tensor) => tensor.features).map((feature) => feature.source);

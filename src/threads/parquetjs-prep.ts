@@ -8,12 +8,13 @@ import type { PlannedShard } from '../plan.ts';
 import { openParquetJs } from '../read/parquetjs/footers.ts';
 import { openParquetJsChunks } from '../read/parquetjs/open-chunks.ts';
 import { explainParquetJs, keptColumn } from '../read/parquetjs/refusals.ts';
-import { layOutSlot, SlotScorer } from '../score/scorer.ts';
+import { layOutSlot, slotBytes, SlotScorer } from '../score/scorer.ts';
 import { InFlight } from '../write/in-flight.ts';
 import { inFlightPath } from '../write/output-folder.ts';
 import { ParquetJsShardWriter, type TakeScores } from '../write/parquetjs/shard-writer.ts';
 import { sliceColumns } from '../write/score-columns.ts';
-import { Lane, shardRows, type LaneReader, type ScoredBatch } from './lane.ts';
+import { InPlaceLane, type Lane, type ScoredBatch } from './lane.ts';
+import { shardRows, type LaneReader } from './slot-filler.ts';
 
 const start = workerData as WorkerStart;
 const { plan, engines } = start;
@@ -62,11 +63,16 @@ function takeFrom(lane: Lane): TakeScores {
 function run(): void {
   const runOptions = createRunOptions();
   post({ kind: 'connected', connections: [], runOptions: [runOptions] });
-  const slot = layOutSlot(plan.model, plan.slotRows, start.slots.buffer, start.slotOffset);
+  const slot = layOutSlot(
+    plan.model,
+    plan.slotRows,
+    start.slots.buffer,
+    start.firstSlot * slotBytes(plan.model, plan.slotRows),
+  );
   const scorer = new SlotScorer(plan.model, engines.session, runOptions, slot);
   const inFlight = new InFlight(inFlightPath(plan.output), start.threadIndex);
   const writer = new ParquetJsShardWriter(plan, start.attempt);
-  const lane = new Lane({
+  const lane = new InPlaceLane({
     plan,
     reader,
     slot,

@@ -5,12 +5,14 @@ import { loadContract } from '../contract/load.ts';
 import { loadDuckDb } from '../engines/duckdb/bindings.ts';
 import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
-import { closeSession, openSession } from '../engines/onnxruntime/session.ts';
+import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
+import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError } from '../errors.ts';
 import type { PlainScoreOptions, PlannerReply, PlannerRequest } from '../messages.ts';
 import type { ReaderName } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { buildPlan, memoryLimit, readShardFooters } from '../planning/build-plan.ts';
+import { chooseDevices } from '../planning/devices.ts';
 import { compareWithGolden } from '../planning/golden.ts';
 import { buildInspection } from '../planning/inspection.ts';
 import { checkParquetJsOptions, parquetJsWarning, ParquetJsTables } from '../planning/parquetjs-tables.ts';
@@ -71,8 +73,10 @@ async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
     options.memoryBytes,
     resolve(options.output),
   );
+  const devices = await chooseDevices(options.device ?? 'cpu', options.ortDir, process.env);
+  useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = load(options.model);
-  return buildPlan({ reader, session }, footers, options);
+  return buildPlan({ reader, session }, footers, options, devices);
 }
 
 async function answer(request: PlannerRequest): Promise<void> {
@@ -95,6 +99,7 @@ async function answer(request: PlannerRequest): Promise<void> {
       });
     case 'close':
       if (session !== undefined) closeSession(session);
+      closeEnvironment();
       for (const pointer of request.connections) loadDuckDb().duckdb_disconnect([pointer]);
       connection?.close();
       if (database !== undefined) closeDatabase(database);

@@ -3,18 +3,23 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { vectorRows } from '../engines/duckdb/types.ts';
 import { Connection } from '../engines/duckdb/database.ts';
 import type { TableRows } from '../engines/duckdb/table-function.ts';
+import type { Pointer } from '../engines/native.ts';
+import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { asTandemError } from '../errors.ts';
 import { control, type WorkerMessage, type WorkerStart } from '../messages.ts';
 import type { PlannedShard } from '../plan.ts';
-import { layOutSlot, SlotScorer } from '../score/scorer.ts';
+import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
 import { RingFiller } from '../transfer/ring.ts';
+import { SlotSender } from '../transfer/slot-queue.ts';
 import { InFlight } from '../write/in-flight.ts';
 import { inFlightPath } from '../write/output-folder.ts';
 import { sliceColumns } from '../write/score-columns.ts';
 import { ShardWriter } from '../write/shard-writer.ts';
+import { DeviceLane } from './device-lane.ts';
 import { duckDbReader } from './duckdb-reader.ts';
-import { Lane, shardRows, type ScoredBatch } from './lane.ts';
+import { InPlaceLane, type Lane, type ScoredBatch } from './lane.ts';
+import { shardRows } from './slot-filler.ts';
 
 const start = workerData as WorkerStart;
 const { plan, engines } = start;
@@ -54,24 +59,14 @@ function scoreSpans(lane: Lane, ring: RingFiller, shard: PlannedShard): void {
 }
 
 function run(): void {
+  useOnnxRuntimeAt(plan.onnxRuntimePath);
   const reading = new Connection(engines.database);
   const writing = new Connection(engines.database);
   const runOptions = createRunOptions();
   post({ kind: 'connected', connections: [reading.pointer, writing.pointer], runOptions: [runOptions] });
-  const slot = layOutSlot(plan.model, plan.slotRows, start.slots.buffer, start.slotOffset);
-  const scorer = new SlotScorer(plan.model, engines.session, runOptions, slot);
   const inFlight = new InFlight(inFlightPath(plan.output), start.threadIndex);
   const writer = new ShardWriter(writing, plan, start.attempt, `prep_${start.threadIndex}`);
-  const lane = new Lane({
-    plan,
-    reader: duckDbReader(reading, plan.model),
-    slot,
-    scorer,
-    inFlight,
-    control: start.control,
-    rowsScored: start.rowsScored,
-    now: () => performance.now() / 1000,
-  });
+  const { lane, close } = openLane(reading, runOptions, inFlight);
   try {
     const pending = plan.shards.filter((shard) => !shard.done).sort((a, b) => b.rowCount - a.rowCount);
     const whole = pending.filter((shard) => shard.mode === 'whole');
@@ -82,9 +77,32 @@ function run(): void {
   } finally {
     lane.close();
     writer.close();
-    scorer.close();
+    close();
     inFlight.close();
   }
+}
+
+/** In place, or by way of the devices' queues. `close` is for the very end. */
+function openLane(
+  reading: Connection,
+  runOptions: Pointer,
+  inFlight: InFlight,
+): { readonly lane: Lane; readonly close: () => void } {
+  const { queues, control: flags, rowsScored } = start;
+  const shared = { plan, reader: duckDbReader(reading, plan.model), inFlight, control: flags, rowsScored };
+  const bytes = slotBytes(plan.model, plan.slotRows);
+  const slots = Array.from({ length: plan.slotsPerThread }, (_, index): Slot =>
+    layOutSlot(plan.model, plan.slotRows, start.slots.buffer, (start.firstSlot + index) * bytes),
+  );
+  if (queues !== undefined) {
+    const sender = new SlotSender(queues, flags);
+    const lane = new DeviceLane({ ...shared, slots, firstSlot: start.firstSlot, sender });
+    return { lane, close: () => sender.end() };
+  }
+  const slot = slots[0]!;
+  const scorer = new SlotScorer(plan.model, engines.session, runOptions, slot);
+  const now = (): number => performance.now() / 1000;
+  return { lane: new InPlaceLane({ ...shared, slot, scorer, now }), close: () => scorer.close() };
 }
 
 function takeWhole(whole: readonly PlannedShard[]): PlannedShard | undefined {

@@ -5,11 +5,22 @@
  */
 import type { Pointer } from '../native.ts';
 
-/** Addresses of one model run: session, run options, IoBinding. */
+/** A stretch of device memory. */
+export interface DeviceRange {
+  readonly memory: Pointer;
+  readonly bytes: number;
+}
+
+/** One model run: its addresses in ONNX Runtime, and the device memory that is bound. */
 export interface DeviceRun {
   readonly session: Pointer;
   readonly runOptions: Pointer;
   readonly binding: Pointer;
+  readonly rowCount: number;
+  /** The run options say so: at its end the arena gives back what is not in use. */
+  readonly shrinksArena: boolean;
+  readonly reads: readonly DeviceRange[];
+  readonly writes: readonly DeviceRange[];
 }
 
 export interface GpuDriver {
@@ -47,6 +58,8 @@ export interface GpuDriver {
   elapsedMs(start: Pointer, end: Pointer): number;
   /** Adds this device to the options of a session whose runs go to `stream`. */
   configureSession(sessionOptions: Pointer, stream: Pointer): void;
+  /** As ONNX Runtime's `memory.enable_memory_arena_shrinkage` names this device: `gpu:0`. */
+  readonly arenaName: string;
   /** OrtMemoryInfo of tensors in this device's memory. Lives as long as the driver. */
   readonly memoryInfo: Pointer;
   /** Frees streams and events; device memory is freed by whoever allocated it. Waits for what is queued. */
@@ -84,12 +97,46 @@ function kindOfCode(code: number): GpuFailureKind {
   return stickyCodes.has(code) ? 'lost' : 'other';
 }
 
-const outOfMemoryTexts =
-  /Failed to allocate memory for requested buffer|smaller than requested bytes|free memory block despite|CUDA(?:RT)? (?:failure|error) 2\b|out of memory|(?:CUBLAS|CUDNN)_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_\w*ALLOC|cudaErrorMemoryAllocation/i;
+/** Of ONNX Runtime's arena, of CUDA, of cuBLAS and cuDNN. */
+const outOfMemoryTexts = [
+  /Failed to allocate memory for requested buffer|smaller than requested bytes|free memory block despite/i,
+  /CUDA(?:RT)? (?:failure|error) 2\b|out of memory|cudaErrorMemoryAllocation/i,
+  /(?:CUBLAS|CUDNN)_STATUS_ALLOC_FAILED|CUDNN_STATUS_INTERNAL_ERROR_\w*ALLOC/i,
+];
 
 /** What ONNX Runtime's error about a run on a GPU means. Its codes differ between versions; its texts are the driver's. */
 export function kindOfRunFailure(text: string): GpuFailureKind {
   const code = /CUDA(?:RT)? (?:failure|error) (\d+)\b/i.exec(text);
   if (code !== null && stickyCodes.has(Number(code[1]))) return 'lost';
-  return outOfMemoryTexts.test(text) ? 'outOfMemory' : 'other';
+  return outOfMemoryTexts.some((pattern) => pattern.test(text)) ? 'outOfMemory' : 'other';
+}
+
+/** A GPU that can be used. */
+export interface UsableDevice {
+  /** What `--device` calls it: `cuda:0`. */
+  readonly name: string;
+  /** For people: `NVIDIA H200`. */
+  readonly label: string;
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  /** For {@link DriverModule.openDriver}; plain data, since it crosses a thread. */
+  readonly options: unknown;
+}
+
+/** The GPUs of this machine, in the order of their numbers. */
+export interface UsableDevices {
+  readonly devices: readonly UsableDevice[];
+  /** The ONNX Runtime that has a provider for them; undefined: the one that Tandem brings. */
+  readonly onnxRuntimePath: string | undefined;
+}
+
+/** What a module that drives GPUs offers. */
+export interface DriverModule {
+  /**
+   * @param ortDir a folder with ONNX Runtime's CUDA provider, to be looked at first
+   * @throws ENVIRONMENT where none can be used, with the reason
+   */
+  listDevices(ortDir: string | undefined): UsableDevices;
+  /** Opens a device in the thread that will make all its calls. */
+  openDriver(options: unknown): GpuDriver;
 }

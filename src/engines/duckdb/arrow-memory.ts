@@ -53,15 +53,6 @@ export function readText(address: Pointer): string {
   return address === 0n ? '' : (koffi.decode(address, 'char', -1) as string);
 }
 
-/**
- * Where an array's memory lies. It stays there as long as the array lives: asking for `buffer` moves the values of
- * small arrays, which V8 keeps in its own moving heap at first, out of it for good.
- */
-export function addressOf(memory: Memory): Pointer {
-  void memory.buffer;
-  return memory.byteLength === 0 ? 0n : koffi.address(memory);
-}
-
 /** Throws what an Arrow function of DuckDB gave back, if anything, and frees it. @throws DuckDbError */
 export function throwErrorData(error: Pointer | null): void {
   if (error === null) return;

@@ -13,8 +13,8 @@ import {
   vectorFromArray,
 } from 'apache-arrow';
 import { TandemError } from '../../errors.ts';
-import type { Memory, Pointer } from '../native.ts';
-import { addressOf, arrayAt, arrayBytes, flagNullable, schemaAt, schemaBytes } from './arrow-memory.ts';
+import { addressOf, type Memory, type Pointer } from '../native.ts';
+import { arrayAt, arrayBytes, flagNullable, schemaAt, schemaBytes } from './arrow-memory.ts';
 
 /** A structure for C, with everything that its pointers lead to: it must be referenced as long as C reads. */
 export interface CStruct {

@@ -16,12 +16,14 @@ export const ortApiVersion = 24;
 type Status = Pointer | null;
 type Out = [Pointer | null];
 type OutSize = [number | bigint | null];
+type OutText = [string | null];
 
 /** Every function returns an OrtStatus unless it says otherwise; names and parameters are the C header's. */
 const signatures = {
   GetErrorMessage: 'const char *NAME(const void *status)',
   ReleaseStatus: 'void NAME(void *status)',
   CreateEnv: 'void *NAME(int severity, const char *id, _Out_ void **env)',
+  ReleaseEnv: 'void NAME(void *env)',
   CreateSessionOptions: 'void *NAME(_Out_ void **options)',
   ReleaseSessionOptions: 'void NAME(void *options)',
   SetIntraOpNumThreads: 'void *NAME(void *options, int threads)',
@@ -50,6 +52,8 @@ const signatures = {
   GetAllocatorWithDefaultOptions: 'void *NAME(_Out_ void **allocator)',
   AllocatorFree: 'void *NAME(void *allocator, void *memory)',
   CreateCpuMemoryInfo: 'void *NAME(int allocatorType, int memoryType, _Out_ void **info)',
+  CreateMemoryInfo: 'void *NAME(const char *name, int allocatorType, int deviceId, int memoryType, _Out_ void **info)',
+  ReleaseMemoryInfo: 'void NAME(void *info)',
   CreateTensorWithDataAsOrtValue:
     'void *NAME(void *info, void *data, size_t bytes, const int64_t *shape, size_t rank, int type, _Out_ void **value)',
   CreateTensorAsOrtValue:
@@ -62,6 +66,7 @@ const signatures = {
   CreateRunOptions: 'void *NAME(_Out_ void **options)',
   ReleaseRunOptions: 'void NAME(void *options)',
   RunOptionsSetTerminate: 'void *NAME(void *options)',
+  AddRunConfigEntry: 'void *NAME(void *options, const char *key, const char *value)',
   CreateIoBinding: 'void *NAME(void *session, _Out_ void **binding)',
   ReleaseIoBinding: 'void NAME(void *binding)',
   BindInput: 'void *NAME(void *binding, const char *name, void *value)',
@@ -69,6 +74,18 @@ const signatures = {
   BindOutputToDevice: 'void *NAME(void *binding, const char *name, void *memoryInfo)',
   GetBoundOutputValues: 'void *NAME(void *binding, void *allocator, _Out_ void **values, _Out_ size_t *count)',
   RunWithBinding: 'void *NAME(void *session, void *options, void *binding)',
+  CreateCUDAProviderOptions: 'void *NAME(_Out_ void **options)',
+  UpdateCUDAProviderOptions: 'void *NAME(void *options, const char **keys, const char **values, size_t count)',
+  UpdateCUDAProviderOptionsWithValue: 'void *NAME(void *options, const char *key, void *value)',
+  GetCUDAProviderOptionsAsString: 'void *NAME(void *options, void *allocator, _Out_ void **text)',
+  ReleaseCUDAProviderOptions: 'void NAME(void *options)',
+  SessionOptionsAppendExecutionProvider_CUDA_V2: 'void *NAME(void *sessionOptions, void *options)',
+  Session_GetEpGraphAssignmentInfo: 'void *NAME(void *session, _Out_ void **subgraphs, _Out_ size_t *count)',
+  EpAssignedSubgraph_GetEpName: 'void *NAME(void *subgraph, _Out_ const char **name)',
+  EpAssignedSubgraph_GetNodes: 'void *NAME(void *subgraph, _Out_ void **nodes, _Out_ size_t *count)',
+  EpAssignedNode_GetName: 'void *NAME(void *node, _Out_ const char **name)',
+  EpAssignedNode_GetDomain: 'void *NAME(void *node, _Out_ const char **domain)',
+  EpAssignedNode_GetOperatorType: 'void *NAME(void *node, _Out_ const char **operator)',
 } as const;
 
 /** The functions as TypeScript sees them. A Status of null means success. */
@@ -76,6 +93,7 @@ export interface OnnxRuntime {
   GetErrorMessage(status: Pointer): string;
   ReleaseStatus(status: Pointer): void;
   CreateEnv(severity: number, id: string, env: Out): Status;
+  ReleaseEnv(env: Pointer): void;
   CreateSessionOptions(options: Out): Status;
   ReleaseSessionOptions(options: Pointer): void;
   SetIntraOpNumThreads(options: Pointer, threads: number): Status;
@@ -104,9 +122,11 @@ export interface OnnxRuntime {
   GetAllocatorWithDefaultOptions(allocator: Out): Status;
   AllocatorFree(allocator: Pointer, memory: Pointer): Status;
   CreateCpuMemoryInfo(allocatorType: number, memoryType: number, info: Out): Status;
+  CreateMemoryInfo(name: string, allocatorType: number, deviceId: number, memoryType: number, info: Out): Status;
+  ReleaseMemoryInfo(info: Pointer): void;
   CreateTensorWithDataAsOrtValue(
     info: Pointer,
-    data: Memory,
+    data: Memory | Pointer,
     bytes: number,
     shape: BigInt64Array,
     rank: number,
@@ -122,6 +142,7 @@ export interface OnnxRuntime {
   CreateRunOptions(options: Out): Status;
   ReleaseRunOptions(options: Pointer): void;
   RunOptionsSetTerminate(options: Pointer): Status;
+  AddRunConfigEntry(options: Pointer, key: string, value: string): Status;
   CreateIoBinding(session: Pointer, binding: Out): Status;
   ReleaseIoBinding(binding: Pointer): void;
   BindInput(binding: Pointer, name: string, value: Pointer): Status;
@@ -129,6 +150,23 @@ export interface OnnxRuntime {
   BindOutputToDevice(binding: Pointer, name: string, memoryInfo: Pointer): Status;
   GetBoundOutputValues(binding: Pointer, allocator: Pointer, values: Out, count: OutSize): Status;
   RunWithBinding(session: Pointer, options: Pointer, binding: Pointer): Status;
+  CreateCUDAProviderOptions(options: Out): Status;
+  UpdateCUDAProviderOptions(
+    options: Pointer,
+    keys: readonly string[],
+    values: readonly string[],
+    count: number,
+  ): Status;
+  UpdateCUDAProviderOptionsWithValue(options: Pointer, key: string, value: Pointer): Status;
+  GetCUDAProviderOptionsAsString(options: Pointer, allocator: Pointer, text: Out): Status;
+  ReleaseCUDAProviderOptions(options: Pointer): void;
+  SessionOptionsAppendExecutionProvider_CUDA_V2(sessionOptions: Pointer, options: Pointer): Status;
+  Session_GetEpGraphAssignmentInfo(session: Pointer, subgraphs: Out, count: OutSize): Status;
+  EpAssignedSubgraph_GetEpName(subgraph: Pointer, name: OutText): Status;
+  EpAssignedSubgraph_GetNodes(subgraph: Pointer, nodes: Out, count: OutSize): Status;
+  EpAssignedNode_GetName(node: Pointer, name: OutText): Status;
+  EpAssignedNode_GetDomain(node: Pointer, domain: OutText): Status;
+  EpAssignedNode_GetOperatorType(node: Pointer, operator: OutText): Status;
 }
 const everyNameIsTyped: Record<keyof typeof signatures, true> extends Record<keyof OnnxRuntime, true> ? true : never =
   true;
@@ -136,8 +174,19 @@ void everyNameIsTyped;
 
 let functions: OnnxRuntime | undefined;
 
-/** Path of the library inside the `onnxruntime-node` package. @throws ENVIRONMENT */
+let otherLibraryPath: string | undefined;
+
+/**
+ * Another copy of the library, in whose folder a provider lies, for this thread; all threads of a process must agree. No
+ * effect once the library is loaded.
+ */
+export function useOnnxRuntimeAt(path: string | undefined): void {
+  otherLibraryPath = path;
+}
+
+/** Path of the library: inside the `onnxruntime-node` package, or as {@link useOnnxRuntimeAt} says. @throws ENVIRONMENT */
 export function onnxRuntimeLibraryPath(): string {
+  if (otherLibraryPath !== undefined) return otherLibraryPath;
   const files: Partial<Record<NodeJS.Platform, string>> = {
     linux: 'libonnxruntime.so.1',
     darwin: 'libonnxruntime.1.dylib',
@@ -204,12 +253,29 @@ export function count(call: (out: OutSize) => Status): number {
   return Number(out[0]);
 }
 
+/** A C string that belongs to the object it was asked of. */
+export function readString(call: (out: OutText) => Status): string {
+  const out: OutText = [null];
+  check(call(out));
+  return out[0] ?? '';
+}
+
 /** A C string that ONNX Runtime allocated, freed after reading. */
 export function takeString(call: (out: Out) => Status, allocator: Pointer): string {
   const pointer = create(call);
   const text = koffi.decode(pointer, 'char', -1) as string;
   check(loadOnnxRuntime().AllocatorFree(allocator, pointer));
   return text;
+}
+
+/** An array of pointers that belongs to the object it was asked of. */
+export function readPointers(call: (out: Out, size: OutSize) => Status): Pointer[] {
+  const out: Out = [null];
+  const size: OutSize = [null];
+  check(call(out, size));
+  const [pointer] = out;
+  if (pointer === null || Number(size[0]) === 0) return [];
+  return koffi.decode(pointer, koffi.array('void *', Number(size[0]))) as Pointer[];
 }
 
 /** An array of pointers that ONNX Runtime allocated, freed after reading. */

@@ -14,6 +14,16 @@ export interface BoundTensor {
   readonly values: TensorValues;
 }
 
+/** A tensor in a device's memory, which whoever allocated it keeps until the binding is closed. */
+export interface DeviceTensor {
+  readonly name: string;
+  readonly elementType: ElementType;
+  readonly shape: readonly number[];
+  readonly memory: Pointer;
+  /** OrtMemoryInfo of the device. */
+  readonly memoryInfo: Pointer;
+}
+
 /** An output that ONNX Runtime allocated: its own shape, and a copy of its values. */
 export interface FetchedTensor {
   readonly name: string;
@@ -22,11 +32,16 @@ export interface FetchedTensor {
   readonly values: TensorValues;
 }
 
-/** An output to bind: memory of known shape, or only a name (ONNX Runtime allocates, {@link BoundRun.fetch} reads). */
-export type BoundOutput = BoundTensor | { readonly name: string };
+export type BoundInput = BoundTensor | DeviceTensor;
 
-export function createRunOptions(): Pointer {
-  return create((out) => loadOnnxRuntime().CreateRunOptions(out));
+/** An output to bind: memory of known shape, or only a name (ONNX Runtime allocates, {@link BoundRun.fetch} reads). */
+export type BoundOutput = BoundInput | { readonly name: string };
+
+/** @param entries of onnxruntime_run_options_config_keys.h */
+export function createRunOptions(entries: Readonly<Record<string, string>> = {}): Pointer {
+  const options = create((out) => loadOnnxRuntime().CreateRunOptions(out));
+  for (const [key, value] of Object.entries(entries)) check(loadOnnxRuntime().AddRunConfigEntry(options, key, value));
+  return options;
 }
 
 export function releaseRunOptions(runOptions: Pointer): void {
@@ -48,22 +63,29 @@ export class BoundRun {
   /** What C points into. */
   readonly #memory: readonly TensorValues[];
 
-  constructor(session: Pointer, inputs: readonly BoundTensor[], outputs: readonly BoundOutput[]) {
+  constructor(session: Pointer, inputs: readonly BoundInput[], outputs: readonly BoundOutput[]) {
     const ort = loadOnnxRuntime();
     this.#session = session;
     this.#outputs = outputs;
-    this.#memory = [...inputs, ...outputs.filter((output) => 'values' in output)].map((tensor) => tensor.values);
+    this.#memory = [...inputs, ...outputs]
+      .filter((tensor): tensor is BoundTensor => 'values' in tensor)
+      .map(({ values }) => values);
     this.#binding = create((out) => ort.CreateIoBinding(session, out));
     try {
       for (const input of inputs) check(ort.BindInput(this.#binding, input.name, this.#toValue(input)));
       for (const output of outputs) {
-        if ('values' in output) check(ort.BindOutput(this.#binding, output.name, this.#toValue(output)));
+        if ('elementType' in output) check(ort.BindOutput(this.#binding, output.name, this.#toValue(output)));
         else this.#bindToAllocator(output.name);
       }
     } catch (error) {
       this.close();
       throw error;
     }
+  }
+
+  /** IoBinding, for whoever calls ONNX Runtime itself. */
+  get binding(): Pointer {
+    return this.#binding;
   }
 
   /** @throws OnnxRuntimeError */
@@ -74,7 +96,7 @@ export class BoundRun {
     }
     // Anew for each run: the binding keeps the last run's tensor, and the next would take that as memory of ours.
     for (const output of this.#outputs) {
-      if (!('values' in output)) this.#bindToAllocator(output.name);
+      if (!('elementType' in output)) this.#bindToAllocator(output.name);
     }
     check(ort.RunWithBinding(this.#session, runOptions, this.#binding));
   }
@@ -91,7 +113,7 @@ export class BoundRun {
     try {
       values.forEach((value, index) => {
         const output = this.#outputs[index]!;
-        if (!('values' in output)) fetched.push(readValue(output.name, value));
+        if (!('elementType' in output)) fetched.push(readValue(output.name, value));
       });
       return fetched;
     } finally {
@@ -111,13 +133,18 @@ export class BoundRun {
     check(loadOnnxRuntime().BindOutputToDevice(this.#binding, name, cpuMemory()));
   }
 
-  #toValue(tensor: BoundTensor): Pointer {
+  #toValue(tensor: BoundInput): Pointer {
     const ort = loadOnnxRuntime();
     const shape = BigInt64Array.from(tensor.shape, BigInt);
     const type = onnxTypeOf(tensor.elementType);
     const length = tensor.shape.reduce((product, size) => product * size, 1);
     let value: Pointer;
-    if (tensor.elementType === 'string') {
+    if ('memory' in tensor) {
+      const bytes = length * elementBytes[tensor.elementType];
+      value = create((out) =>
+        ort.CreateTensorWithDataAsOrtValue(tensor.memoryInfo, tensor.memory, bytes, shape, shape.length, type, out),
+      );
+    } else if (tensor.elementType === 'string') {
       const allocator = create((out) => ort.GetAllocatorWithDefaultOptions(out));
       value = create((out) => ort.CreateTensorAsOrtValue(allocator, shape, shape.length, type, out));
       this.#strings.push({ value, values: tensor.values as readonly string[], length });

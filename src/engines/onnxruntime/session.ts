@@ -52,6 +52,8 @@ export interface ModelDescription {
 export interface SessionSettings {
   /** Threads inside one run; 1 where each core has a run of its own. */
   readonly intraOpThreads: number;
+  /** Adds a device to the OrtSessionOptions. */
+  readonly configure?: (options: Pointer) => void;
 }
 
 /** Log severity 4: nothing is printed, errors come as messages. */
@@ -61,7 +63,7 @@ let environment: Pointer | undefined;
 /** Loads a model. The pointer may be used by all threads of the process. @throws OnnxRuntimeError */
 export function openSession(path: string, settings: SessionSettings): Pointer {
   const ort = loadOnnxRuntime();
-  // The environment is one per process and lives as long as it does.
+  // One per process; ONNX Runtime counts who uses it.
   environment ??= create((out) => ort.CreateEnv(severityFatal, 'tandem', out));
   const env = environment;
   const options = create((out) => ort.CreateSessionOptions(out));
@@ -70,6 +72,7 @@ export function openSession(path: string, settings: SessionSettings): Pointer {
     check(ort.SetInterOpNumThreads(options, 1));
     // Spinning threads would take the cores from decoding.
     check(ort.AddSessionConfigEntry(options, 'session.intra_op.allow_spinning', '0'));
+    settings.configure?.(options);
     return create((out) => ort.CreateSession(env, path, options, out));
   } finally {
     ort.ReleaseSessionOptions(options);
@@ -78,6 +81,15 @@ export function openSession(path: string, settings: SessionSettings): Pointer {
 
 export function closeSession(session: Pointer): void {
   loadOnnxRuntime().ReleaseSession(session);
+}
+
+/**
+ * Ends this thread's part of ONNX Runtime, after its last session. Where the CUDA provider was loaded, a process that has
+ * not done this crashes at its very end, and its exit code is lost.
+ */
+export function closeEnvironment(): void {
+  if (environment !== undefined) loadOnnxRuntime().ReleaseEnv(environment);
+  environment = undefined;
 }
 
 export function describeSession(session: Pointer): ModelDescription {

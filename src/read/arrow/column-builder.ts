@@ -1,7 +1,7 @@
 /** Joins pieces of at most 2,048 rows into one column of a batch's size, in buffers that JavaScript owns. */
 import { bug, TandemError } from '../../errors.ts';
 import type { ArrowField, ArrowPiece } from '../../engines/duckdb/arrow.ts';
-import { addressOf } from '../../engines/duckdb/arrow-memory.ts';
+import { addressOf } from '../../engines/native.ts';
 import { memcpy, type Pointer } from '../../engines/native.ts';
 import { areAllSet, copyBits, setBits } from './bits.ts';
 import { layoutOf, type ColumnData, type Layout } from './layout.ts';

@@ -1,0 +1,134 @@
+/** Which GPUs a run uses, and what lies on them. */
+import type { DriverModule, UsableDevice } from '../engines/cuda/driver.ts';
+import { TandemError } from '../errors.ts';
+import {
+  deviceBatchRowsMax,
+  deviceBufferShare,
+  deviceBuffersDefault,
+  deviceSlotBytes,
+  slotsPerThreadMax,
+  slotsPerThreadMin,
+} from '../limits.ts';
+import type { ModelPlan, PlannedDevice } from '../plan.ts';
+import { deviceBufferBytes } from '../score/device-scorer.ts';
+
+/** Another module in place of CUDA's; the tests' software GPU comes this way. */
+export const driverModuleVariable = 'TANDEM_GPU_DRIVER';
+
+/** GPUs that were asked for, as their driver describes them. */
+export interface ChosenDevices {
+  readonly module: string;
+  readonly found: readonly UsableDevice[];
+  readonly onnxRuntimePath: string | undefined;
+  /** Why `auto` took none. */
+  readonly note: string | undefined;
+}
+
+/**
+ * The devices that a text names: `cpu`, `auto`, `cuda`, `cuda:1`, `cuda:0,2`.
+ * @throws USAGE for another text; ENVIRONMENT when `cuda` was asked for and cannot be used: it never falls back
+ */
+export async function chooseDevices(
+  text: string,
+  ortDir: string | undefined,
+  environment: NodeJS.ProcessEnv,
+): Promise<ChosenDevices> {
+  const match = /^(?:cpu|auto|cuda(?::(\d+(?:,\d+)*))?)$/.exec(text);
+  if (match === null) {
+    throw new TandemError('USAGE', `Expected the device to be cpu, cuda, cuda:0,2 or auto, got \`${text}\`.`, {
+      remedy: '`cuda` takes all GPUs that this process sees; `cuda:0,2` the first and the third of them.',
+    });
+  }
+  const module = environment[driverModuleVariable] ?? new URL('../engines/cuda/cuda-devices.js', import.meta.url).href;
+  const none = { module, found: [], onnxRuntimePath: undefined };
+  if (text === 'cpu') return { ...none, note: undefined };
+  try {
+    const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir);
+    const found = match[1] === undefined ? devices : pick(devices, match[1]);
+    return { module, found, onnxRuntimePath, note: undefined };
+  } catch (error) {
+    if (text !== 'auto' || !(error instanceof TandemError)) throw error;
+    return { ...none, note: `Scoring on the CPU: ${error.message}` };
+  }
+}
+
+function pick(found: readonly UsableDevice[], list: string): UsableDevice[] {
+  const numbers = [...new Set(list.split(',').map(Number))];
+  return numbers.map((number) => {
+    const device = found[number];
+    if (device !== undefined) return device;
+    throw new TandemError('USAGE', `Expected GPU ${number} to be one of ${found.length}, counted from 0.`, {
+      remedy: `This process sees ${found.map(({ name, label }) => `${name} (${label})`).join(', ')}.`,
+    });
+  });
+}
+
+/**
+ * Rows of a slot that is handed to a device: of fixed bytes, so that a copy is worth its start, but no more than a batch,
+ * which would wait for the rest.
+ */
+export function deviceSlotRows(bytesPerRow: number, devices: readonly PlannedDevice[]): number {
+  const batchRows = Math.max(...devices.map((device) => device.bufferRows));
+  const rows = Math.max(1, Math.min(batchRows, Math.floor(deviceSlotBytes / Math.max(1, bytesPerRow))));
+  // Whole groups of 64 keep every tensor of the slot aligned.
+  return rows < 64 ? rows : rows - (rows % 64);
+}
+
+/** Slots of each thread: enough for two batches in all, and never so few that a thread would wait for each. */
+export function deviceSlotsPerThread(devices: readonly PlannedDevice[], slotRows: number, threads: number): number {
+  const rows = devices.reduce((sum, device) => sum + device.bufferRows, 0);
+  const wanted = 1 + Math.ceil((2 * rows) / (slotRows * threads));
+  return Math.min(slotsPerThreadMax, Math.max(slotsPerThreadMin, wanted));
+}
+
+/** Rows of a slot, and slots of each thread. */
+export function deviceSlots(
+  devices: readonly PlannedDevice[],
+  bytesPerRow: number,
+  threads: number,
+): { readonly slotRows: number; readonly slots: number } {
+  const slotRows = deviceSlotRows(bytesPerRow, devices);
+  return { slotRows, slots: deviceSlotsPerThread(devices, slotRows, threads) };
+}
+
+/**
+ * Device buffers for each GPU.
+ * @throws BAD_MODEL for tensors that cannot lie on a GPU; MEMORY when the asked batch size does not fit
+ */
+export function planDevices(chosen: ChosenDevices, model: ModelPlan, batchSize: number | undefined): PlannedDevice[] {
+  if (chosen.found.length === 0) return [];
+  expectDeviceTensors(model);
+  return chosen.found.map((device) => {
+    const bytesMax = device.freeBytes * deviceBufferShare;
+    const bytesOf = (rows: number): number => deviceBuffersDefault * deviceBufferBytes(model, rows);
+    let rows = batchSize ?? deviceBatchRowsMax;
+    while (batchSize === undefined && rows > 1 && bytesOf(rows) > bytesMax) rows = Math.floor(rows / 2);
+    if (bytesOf(rows) > bytesMax) {
+      throw new TandemError(
+        'MEMORY',
+        `Expected ${deviceBuffersDefault} buffers of ${rows} rows to fit into a quarter of the free memory of ${device.name}, ` +
+          `got a need of ${Math.ceil(bytesOf(rows) / 2 ** 20)} MiB of ${Math.floor(bytesMax / 2 ** 20)} MiB.`,
+        { remedy: 'Choose a smaller --batch-size, or leave it out.' },
+      );
+    }
+    const { name, label, options } = device;
+    const driver = { module: chosen.module, options };
+    return { name, label, driver, buffers: deviceBuffersDefault, bufferRows: rows, fixedBatchSize: batchSize };
+  });
+}
+
+function expectDeviceTensors(model: ModelPlan): void {
+  const text = [...model.inputs, ...model.outputs].find((tensor) => tensor.elementType === 'string');
+  const open = model.outputs.find((output) => output.copied === true);
+  const wrong = text ?? open;
+  if (wrong === undefined) return;
+  throw new TandemError(
+    'BAD_MODEL',
+    `Expected every tensor to have a fixed width for the GPU, got ${wrong.name}, ` +
+      `${text === undefined ? 'whose declared shape is not its real one' : 'which holds strings'}.`,
+    {
+      remedy:
+        'Score it with --device cpu, or export the model without it ("outputs" in tandem.json leaves outputs out).',
+    },
+  );
+}

@@ -1,0 +1,249 @@
+/**
+ * Device buffers of one GPU: slots are copied in, the model runs, scores are copied out, each on a stream of its own;
+ * events keep them in order, so that a copy never waits for what it does not need. Nothing here waits for the device but
+ * {@link DeviceScorer.block}.
+ */
+import { elementBytes, type NumberArray, type TensorLayout } from '../batch.ts';
+import type { DeviceRange, GpuDriver } from '../engines/cuda/driver.ts';
+import type { Pointer } from '../engines/native.ts';
+import { BoundRun, type DeviceTensor } from '../engines/onnxruntime/run.ts';
+import type { ModelPlan, OutputLayout } from '../plan.ts';
+import { constantTensor, type Slot } from './scorer.ts';
+
+/** Rows of a slot within a device buffer. */
+export interface CopiedRows {
+  readonly slot: number;
+  readonly slotRow: number;
+  readonly bufferRow: number;
+  readonly rowCount: number;
+}
+
+/** Rows of a device buffer that are run at once. */
+export interface RunRows {
+  readonly bufferRow: number;
+  readonly rowCount: number;
+}
+
+export interface DeviceScorerParts {
+  readonly driver: GpuDriver;
+  readonly model: ModelPlan;
+  /** Of the device; its runs go to `computeStream`. */
+  readonly session: Pointer;
+  readonly computeStream: Pointer;
+  readonly runOptions: Pointer;
+  /** Of runs after which the arena gives back what it does not use. */
+  readonly shrinkOptions: Pointer;
+  /** Pinned where that is possible. */
+  readonly slots: readonly Slot[];
+  readonly buffers: number;
+  readonly bufferRows: number;
+}
+
+/** cudaMalloc's own alignment, enough for any kernel. */
+const alignment = 256;
+/** Bindings that a buffer keeps: one for each batch size in use. What was used longest ago makes room. */
+const bindingsMax = 8;
+
+/** Bytes of one device buffer: inputs and outputs of so many rows. */
+export function deviceBufferBytes(model: Pick<ModelPlan, 'inputs' | 'outputs'>, rows: number): number {
+  return [...model.inputs, ...model.outputs].reduce((sum, tensor) => sum + tensorBytes(tensor, rows), 0);
+}
+
+function rowBytes(tensor: TensorLayout | OutputLayout): number {
+  return tensor.width * elementBytes[tensor.elementType];
+}
+
+function tensorBytes(tensor: TensorLayout | OutputLayout, rows: number): number {
+  return Math.ceil((rows * rowBytes(tensor)) / alignment) * alignment;
+}
+
+class DeviceBuffer {
+  readonly memory: Pointer;
+  /** First byte of each input, then of each output. */
+  readonly addresses: readonly Pointer[];
+  /** All pieces are on the device. */
+  readonly copied: Pointer;
+  /** The model begins, and has run. */
+  readonly started: Pointer;
+  readonly computed: Pointer;
+  /** All scores are in their slots. */
+  readonly delivered: Pointer;
+  /** By first row and rows. */
+  readonly bindings = new Map<string, BoundRun>();
+
+  constructor(driver: GpuDriver, model: ModelPlan, rows: number) {
+    this.memory = driver.allocate(Math.max(alignment, deviceBufferBytes(model, rows)));
+    let address = this.memory;
+    this.addresses = [...model.inputs, ...model.outputs].map((tensor) => {
+      const own = address;
+      address += BigInt(tensorBytes(tensor, rows));
+      return own;
+    });
+    this.copied = driver.createEvent();
+    this.started = driver.createEvent();
+    this.computed = driver.createEvent();
+    this.delivered = driver.createEvent();
+  }
+}
+
+export class DeviceScorer {
+  readonly #parts: DeviceScorerParts;
+  readonly #buffers: readonly DeviceBuffer[];
+  readonly #copyInStream: Pointer;
+  readonly #copyOutStream: Pointer;
+  #session: Pointer;
+
+  /** @throws GpuError `outOfMemory` when the device buffers do not fit */
+  constructor(parts: DeviceScorerParts) {
+    this.#parts = parts;
+    const { driver } = parts;
+    this.#session = parts.session;
+    this.#copyInStream = driver.createStream();
+    this.#copyOutStream = driver.createStream();
+    const buffers: DeviceBuffer[] = [];
+    try {
+      while (buffers.length < parts.buffers) buffers.push(new DeviceBuffer(driver, parts.model, parts.bufferRows));
+    } catch (error) {
+      for (const buffer of buffers) driver.free(buffer.memory);
+      throw error;
+    }
+    this.#buffers = buffers;
+  }
+
+  /** Queues the copy of a slot's rows; the slot must not change until the buffer's scores are there. */
+  copyIn(buffer: number, rows: CopiedRows): void {
+    const { driver, model, slots } = this.#parts;
+    const { addresses } = this.#buffers[buffer]!;
+    model.inputs.forEach((tensor, index) => {
+      const target = addresses[index]! + BigInt(rows.bufferRow * rowBytes(tensor));
+      driver.copyIn(target, bytesOf(slots[rows.slot]!.inputs[index] as NumberArray, tensor, rows), this.#copyInStream);
+    });
+  }
+
+  /**
+   * Queues runs and the copies of their scores into the slots.
+   * @throws GpuError; after `outOfMemory` it may be called again with smaller runs, which do the same rows over
+   */
+  score(buffer: number, runs: readonly RunRows[], pieces: readonly CopiedRows[], shrinksArena = false): void {
+    const { driver, model, slots, computeStream } = this.#parts;
+    const { copied, started, computed, delivered, addresses } = this.#buffers[buffer]!;
+    driver.record(copied, this.#copyInStream);
+    driver.waitFor(copied, computeStream);
+    driver.record(started, computeStream);
+    runs.forEach((rows, index) => this.#run(buffer, rows, shrinksArena && index === runs.length - 1));
+    driver.record(computed, computeStream);
+    driver.waitFor(computed, this.#copyOutStream);
+    for (const rows of pieces) {
+      model.outputs.forEach((tensor, index) => {
+        const source = addresses[model.inputs.length + index]! + BigInt(rows.bufferRow * rowBytes(tensor));
+        const target = bytesOf(slots[rows.slot]!.outputs[index] as NumberArray, tensor, rows);
+        driver.copyOut(target, source, this.#copyOutStream);
+      });
+    }
+    driver.record(delivered, this.#copyOutStream);
+  }
+
+  /** Whether all scores of the buffer are in their slots. @throws GpuError of what failed on the device */
+  isDone(buffer: number): boolean {
+    const isDone = this.#parts.driver.isDone(this.#buffers[buffer]!.delivered);
+    if (isDone) this.#trim(buffer);
+    return isDone;
+  }
+
+  /** Sleeps until they are. @throws GpuError of what failed on the device */
+  block(buffer: number): void {
+    this.#parts.driver.block(this.#buffers[buffer]!.delivered);
+    this.#trim(buffer);
+  }
+
+  /** Seconds that the device computed for a buffer that is done: the model's runs and the gaps between them. */
+  computeSeconds(buffer: number): number {
+    const { started, computed } = this.#buffers[buffer]!;
+    return this.#parts.driver.elapsedMs(started, computed) / 1000;
+  }
+
+  /** Another session in place of the one that there was, which is the caller's to close. Nothing may be in flight. */
+  replaceSession(session: Pointer): void {
+    this.#closeBindings();
+    this.#session = session;
+  }
+
+  /** Closes bindings and frees the device buffers. Nothing may be in flight. */
+  close(): void {
+    this.#closeBindings();
+    for (const buffer of this.#buffers) this.#parts.driver.free(buffer.memory);
+  }
+
+  #closeBindings(): void {
+    for (const { bindings } of this.#buffers) {
+      for (const bound of bindings.values()) bound.close();
+      bindings.clear();
+    }
+  }
+
+  #run(buffer: number, rows: RunRows, shrinksArena: boolean): void {
+    const { driver, model, computeStream } = this.#parts;
+    const runOptions = shrinksArena ? this.#parts.shrinkOptions : this.#parts.runOptions;
+    const runRows = model.fixedBatchRows ?? rows.rowCount;
+    const ranges = (tensors: readonly (TensorLayout | OutputLayout)[], first: number): DeviceRange[] =>
+      tensors.map((tensor, index) => ({
+        memory: this.#buffers[buffer]!.addresses[first + index]! + BigInt(rows.bufferRow * rowBytes(tensor)),
+        bytes: runRows * rowBytes(tensor),
+      }));
+    const reads = ranges(model.inputs, 0);
+    const writes = ranges(model.outputs, model.inputs.length);
+    const { binding } = this.#bindingFor(buffer, { ...rows, rowCount: runRows }, reads, writes);
+    const session = this.#session;
+    driver.run({ session, runOptions, binding, rowCount: runRows, shrinksArena, reads, writes }, computeStream);
+  }
+
+  #bindingFor(buffer: number, rows: RunRows, reads: readonly DeviceRange[], writes: readonly DeviceRange[]): BoundRun {
+    const { bindings } = this.#buffers[buffer]!;
+    const key = `${rows.bufferRow} ${rows.rowCount}`;
+    const known = bindings.get(key);
+    if (known !== undefined) {
+      // To the young end.
+      bindings.delete(key);
+      bindings.set(key, known);
+      return known;
+    }
+    const bound = this.#bind(rows.rowCount, reads, writes);
+    bindings.set(key, bound);
+    return bound;
+  }
+
+  /** Nothing of the buffer is in flight: a binding that is closed while the device runs it loses its tensors. */
+  #trim(buffer: number): void {
+    const { bindings } = this.#buffers[buffer]!;
+    for (const [key, bound] of bindings) {
+      if (bindings.size <= bindingsMax) return;
+      bindings.delete(key);
+      bound.close();
+    }
+  }
+
+  #bind(rowCount: number, reads: readonly DeviceRange[], writes: readonly DeviceRange[]): BoundRun {
+    const { model, driver } = this.#parts;
+    const onDevice = (tensor: TensorLayout | OutputLayout, { memory }: DeviceRange): DeviceTensor => ({
+      name: tensor.name,
+      elementType: tensor.elementType,
+      shape: [rowCount, ...tensor.rowShape],
+      memory,
+      memoryInfo: driver.memoryInfo,
+    });
+    return new BoundRun(
+      this.#session,
+      [
+        ...model.inputs.map((tensor, index) => onDevice(tensor, reads[index]!)),
+        ...model.constants.map((constant) => constantTensor(constant, rowCount)),
+      ],
+      model.outputs.map((tensor, index) => onDevice(tensor, writes[index]!)),
+    );
+  }
+}
+
+/** The bytes of some rows of a slot's tensor. */
+function bytesOf(values: NumberArray, tensor: TensorLayout | OutputLayout, rows: CopiedRows): Uint8Array {
+  const bytes = rowBytes(tensor);
+  return new Uint8Array(values.buffer, values.byteOffset + rows.slotRow * bytes, rows.rowCount * bytes);
+}

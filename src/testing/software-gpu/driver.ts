@@ -1,0 +1,304 @@
+/**
+ * A GPU made of threads, for tests: each stream is a thread of its own that copies and runs ONNX Runtime's CPU provider in
+ * order, so streams really overlap and really race. Memory is limited, faults come on command, and an operation that no
+ * event orders after the one it depends on is an error at once (`happens-before.ts`).
+ */
+import { Worker } from 'node:worker_threads';
+import {
+  GpuError,
+  type DeviceRange,
+  type DeviceRun,
+  type GpuDriver,
+  type UsableDevices,
+} from '../../engines/cuda/driver.ts';
+import { addressOf, openLibrary, type Pointer } from '../../engines/native.ts';
+import { create, loadOnnxRuntime } from '../../engines/onnxruntime/bindings.ts';
+import {
+  commandsMax,
+  commandWords,
+  done,
+  eventsMax,
+  failureBytes,
+  operation,
+  queued,
+  type StreamMemory,
+} from './commands.ts';
+import { HappensBefore, type MemoryRange } from './happens-before.ts';
+
+/** What a software GPU is like. */
+export interface SoftwareGpuOptions {
+  readonly memoryBytes: number;
+  /** Bytes a second of each copy stream; 0: as fast as memory. */
+  readonly copyBytesPerSecond?: number;
+  /** Pause before each run, for a model that is slow to compute. */
+  readonly runMicroseconds?: number;
+  /** Memory that a run takes for each of its rows; the arena keeps what the largest run took. */
+  readonly runBytesPerRow?: number;
+  /** Runs (counted from 0) that fail for want of memory, whatever is free. */
+  readonly outOfMemoryRuns?: readonly number[];
+  /** The run (counted from 0) after which the device answers nothing any more. */
+  readonly lostAtRun?: number;
+  readonly pinFails?: boolean;
+}
+
+const poison = 0xa5;
+
+interface Libc {
+  malloc(bytes: number): Pointer;
+  memset(memory: Pointer, value: number, bytes: number): void;
+  free(memory: Pointer): void;
+}
+let libcFunctions: Libc | undefined;
+
+function libc(): Libc {
+  if (libcFunctions === undefined) {
+    const library = openLibrary('libc.so.6', 'the C library');
+    libcFunctions = {
+      malloc: library.func('void *malloc(size_t bytes)'),
+      memset: library.func('void *memset(void *memory, int value, size_t bytes)'),
+      free: library.func('void free(void *memory)'),
+    };
+  }
+  return libcFunctions;
+}
+
+class SoftwareStream {
+  readonly index: number;
+  readonly memory: StreamMemory;
+  readonly #worker: Worker;
+
+  constructor(
+    index: number,
+    shared: Pick<StreamMemory, 'events' | 'eventTimes' | 'failure' | 'failureText'>,
+    bytesPerSecond: number,
+  ) {
+    this.index = index;
+    this.memory = {
+      ...shared,
+      commands: new BigInt64Array(new SharedArrayBuffer(commandsMax * commandWords * 8)),
+      counters: new Int32Array(new SharedArrayBuffer(8)),
+      copyBytesPerSecond: bytesPerSecond,
+    };
+    this.#worker = new Worker(new URL('./stream.js', import.meta.url), { workerData: this.memory, execArgv: [] });
+    this.#worker.unref();
+  }
+
+  queue(...words: readonly bigint[]): void {
+    const { commands, counters } = this.memory;
+    const next = Atomics.load(counters, queued);
+    while (next - Atomics.load(counters, done) >= commandsMax) Atomics.wait(counters, done, next - commandsMax);
+    commands.set(words, (next % commandsMax) * commandWords);
+    Atomics.store(counters, queued, next + 1);
+    Atomics.notify(counters, queued);
+  }
+
+  /** Waits for what is queued and for the thread, which must not be torn down while it is starting. */
+  end(): void {
+    const { counters } = this.memory;
+    this.queue(operation.end);
+    for (let ran = Atomics.load(counters, done); ran !== Atomics.load(counters, queued);) {
+      Atomics.wait(counters, done, ran);
+      ran = Atomics.load(counters, done);
+    }
+  }
+}
+
+export class SoftwareGpu implements GpuDriver {
+  readonly name = 'software GPU';
+  readonly memoryInfo: Pointer;
+  readonly arenaName = 'cpu:0';
+  readonly #options: SoftwareGpuOptions;
+  readonly #order = new HappensBefore();
+  readonly #streams: SoftwareStream[] = [];
+  readonly #shared = {
+    events: new Int32Array(new SharedArrayBuffer(eventsMax * 4)),
+    eventTimes: new Float64Array(new SharedArrayBuffer(eventsMax * 8)),
+    failure: new Int32Array(new SharedArrayBuffer(4)),
+    failureText: new Uint8Array(new SharedArrayBuffer(failureBytes)),
+  };
+  /** Versions recorded so far, by event. */
+  readonly #recorded: number[] = [];
+  readonly #allocated = new Map<Pointer, number>();
+  #arenaBytes = 0;
+  #runs = 0;
+  #lost = false;
+
+  constructor(options: SoftwareGpuOptions) {
+    this.#options = options;
+    this.memoryInfo = create((out) => loadOnnxRuntime().CreateCpuMemoryInfo(0, 0, out));
+  }
+
+  memory(): { freeBytes: number; totalBytes: number } {
+    const used = [...this.#allocated.values()].reduce((sum, bytes) => sum + bytes, this.#arenaBytes);
+    return { freeBytes: this.#options.memoryBytes - used, totalBytes: this.#options.memoryBytes };
+  }
+
+  allocate(bytes: number): Pointer {
+    this.#expectAlive();
+    if (bytes > this.memory().freeBytes) throw new GpuError(2, `cudaMalloc of ${bytes} bytes: out of memory`);
+    const memory = libc().malloc(bytes);
+    libc().memset(memory, poison, bytes);
+    this.#allocated.set(memory, bytes);
+    return memory;
+  }
+
+  free(memory: Pointer): void {
+    const bytes = this.#allocated.get(memory);
+    if (bytes === undefined) throw new Error('Expected memory that was allocated and not freed yet.');
+    this.#allocated.delete(memory);
+    this.#order.forget({ start: memory, end: memory + BigInt(bytes) });
+    libc().free(memory);
+  }
+
+  pin(): boolean {
+    return this.#options.pinFails !== true;
+  }
+
+  unpin(): void {}
+
+  createStream(): Pointer {
+    const index = this.#order.addStream();
+    this.#streams[index] = new SoftwareStream(index, this.#shared, this.#options.copyBytesPerSecond ?? 0);
+    return BigInt(index);
+  }
+
+  createEvent(): Pointer {
+    this.#recorded.push(0);
+    return BigInt(this.#recorded.length - 1);
+  }
+
+  copyIn(target: Pointer, source: Uint8Array, stream: Pointer): void {
+    this.#expectAlive();
+    const range = this.#deviceRange(target, source.byteLength);
+    this.#order.operation(Number(stream), [], [range]);
+    this.#stream(stream).queue(operation.copy, target, addressOf(source), BigInt(source.byteLength));
+  }
+
+  copyOut(target: Uint8Array, source: Pointer, stream: Pointer): void {
+    this.#expectAlive();
+    const range = this.#deviceRange(source, target.byteLength);
+    const address = addressOf(target);
+    this.#order.operation(Number(stream), [range], [{ start: address, end: address + BigInt(target.byteLength) }]);
+    // Whoever reads it too early reads this.
+    target.fill(poison);
+    this.#stream(stream).queue(operation.copy, address, source, BigInt(target.byteLength));
+  }
+
+  run(run: DeviceRun, stream: Pointer): void {
+    this.#expectAlive();
+    const runIndex = this.#runs++;
+    if (runIndex === this.#options.lostAtRun) {
+      this.#lost = true;
+      this.#expectAlive();
+    }
+    this.#takeArena(run, runIndex);
+    const ranges = (list: readonly DeviceRange[]): MemoryRange[] =>
+      list.map(({ memory, bytes }) => this.#deviceRange(memory, bytes));
+    this.#order.operation(Number(stream), ranges(run.reads), ranges(run.writes));
+    const { runMicroseconds = 0 } = this.#options;
+    if (runMicroseconds > 0) this.#stream(stream).queue(operation.pause, BigInt(runMicroseconds));
+    this.#stream(stream).queue(operation.run, run.session, run.runOptions, run.binding);
+  }
+
+  record(event: Pointer, stream: Pointer): void {
+    const version = ++this.#recorded[Number(event)]!;
+    this.#order.record(Number(event), Number(stream));
+    this.#stream(stream).queue(operation.record, event, BigInt(version));
+  }
+
+  waitFor(event: Pointer, stream: Pointer): void {
+    this.#order.waitFor(Number(event), Number(stream));
+    this.#stream(stream).queue(operation.wait, event, BigInt(this.#recorded[Number(event)]!));
+  }
+
+  isDone(event: Pointer): boolean {
+    this.#expectAlive();
+    const index = Number(event);
+    if (Atomics.load(this.#shared.events, index) < this.#recorded[index]!) return false;
+    this.#passed(index);
+    return true;
+  }
+
+  block(event: Pointer): void {
+    const index = Number(event);
+    const { events } = this.#shared;
+    for (let passed = Atomics.load(events, index); passed < this.#recorded[index]!;) {
+      Atomics.wait(events, index, passed);
+      passed = Atomics.load(events, index);
+    }
+    this.#passed(index);
+  }
+
+  elapsedMs(start: Pointer, end: Pointer): number {
+    const { eventTimes } = this.#shared;
+    return eventTimes[Number(end)]! - eventTimes[Number(start)]!;
+  }
+
+  /** A new session begins with an empty arena. */
+  configureSession(): void {
+    this.#arenaBytes = 0;
+  }
+
+  close(): void {
+    for (const stream of this.#streams.filter((each) => each !== undefined)) stream.end();
+  }
+
+  #passed(event: number): void {
+    this.#order.passed(event);
+    this.#expectAlive();
+  }
+
+  /** Throws what failed on a stream, once and for ever. */
+  #expectAlive(): void {
+    if (this.#lost) throw new GpuError(700, 'cudaEventQuery: an illegal memory access was encountered');
+    const length = Atomics.load(this.#shared.failure, 0);
+    if (length === 0) return;
+    throw new GpuError(0, Buffer.from(this.#shared.failureText.slice(0, length)).toString(), 'other');
+  }
+
+  #takeArena({ rowCount, shrinksArena }: DeviceRun, runIndex: number): void {
+    const own = rowCount * (this.#options.runBytesPerRow ?? 0);
+    const needed = Math.max(this.#arenaBytes, own);
+    const tooLarge = needed - this.#arenaBytes > this.memory().freeBytes;
+    if (!tooLarge && this.#options.outOfMemoryRuns?.includes(runIndex) !== true) {
+      this.#arenaBytes = shrinksArena ? own : needed;
+      return;
+    }
+    throw new GpuError(
+      1,
+      `BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size ${needed}`,
+      'outOfMemory',
+    );
+  }
+
+  #deviceRange(memory: Pointer, bytes: number): MemoryRange {
+    const range = { start: memory, end: memory + BigInt(bytes) };
+    for (const [start, size] of this.#allocated) {
+      if (range.start >= start && range.end <= start + BigInt(size)) return range;
+    }
+    throw new Error(`Expected ${bytes} bytes at ${memory} to be the device's memory.`);
+  }
+
+  #stream(stream: Pointer): SoftwareStream {
+    return this.#streams[Number(stream)]!;
+  }
+}
+
+/** The devices of this module, as JSON in the environment: an array of {@link SoftwareGpuOptions}. */
+export const softwareGpusVariable = 'TANDEM_SOFTWARE_GPUS';
+
+export function listDevices(): UsableDevices {
+  const gpus = JSON.parse(process.env[softwareGpusVariable] ?? '[]') as SoftwareGpuOptions[];
+  const devices = gpus.map((options, index) => ({
+    name: `software:${index}`,
+    label: 'software GPU',
+    freeBytes: options.memoryBytes,
+    totalBytes: options.memoryBytes,
+    options,
+  }));
+  return { devices, onnxRuntimePath: undefined };
+}
+
+export function openDriver(options: unknown): GpuDriver {
+  return new SoftwareGpu(options as SoftwareGpuOptions);
+}

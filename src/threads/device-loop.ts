@@ -1,0 +1,221 @@
+/**
+ * The loop of a GPU's thread: carries out what `device-flow.ts` decides, and does to session and batch size what the
+ * controller of `device-batch-size.ts` asks for.
+ */
+import { GpuError } from '../engines/cuda/driver.ts';
+import { devicePollMs, deviceStarvedMs } from '../limits.ts';
+import { TandemError } from '../errors.ts';
+import { nextStep, observe, type ControllerState, type Sample } from '../score/device-batch-size.ts';
+import type { DeviceScorer } from '../score/device-scorer.ts';
+import {
+  isFinished,
+  isPartlyFilled,
+  startFlow,
+  step,
+  type FlowAction,
+  type FlowEvent,
+  type FlowState,
+} from '../transfer/device-flow.ts';
+import type { SlotReceiver } from '../transfer/slot-queue.ts';
+
+export interface DeviceLoopParts {
+  readonly scorer: DeviceScorer;
+  readonly receiver: SlotReceiver;
+  readonly buffers: number;
+  readonly bufferRows: number;
+  /** A number: the caller's batch size, which stays. */
+  readonly batchSize: ControllerState | number;
+  /** Bytes that are free on the device. */
+  readonly freeBytes: () => number;
+  /** A new session for the scorer, the old one closed; nothing is in flight. @throws GpuError `outOfMemory` */
+  readonly renewSession: () => void;
+  /** Told each size that is tried. */
+  readonly onBatchSize: (rowCount: number) => void;
+}
+
+interface BufferInFlight {
+  readonly buffer: number;
+  readonly rowCount: number;
+  /** The sizes of its runs are not the batch's. */
+  readonly isSplit: boolean;
+  readonly shrinksArena: boolean;
+}
+
+type ScoreAction = Extract<FlowAction, { kind: 'score' }>;
+
+/** Idle without end, but for the stop flag. */
+const idleMs = 1_000;
+
+export class DeviceLoop {
+  readonly #parts: DeviceLoopParts;
+  #flow: FlowState;
+  /** Undefined: the batch size stays. */
+  #controller: ControllerState | undefined;
+  /** Decided, and not yet carried out: what a later decision asks for comes after it. */
+  readonly #actions: FlowAction[] = [];
+  #isActing = false;
+  /** Oldest first: they arrive in this order. */
+  readonly #inFlight: BufferInFlight[] = [];
+
+  constructor(parts: DeviceLoopParts) {
+    this.#parts = parts;
+    const isFixed = typeof parts.batchSize === 'number';
+    this.#controller = isFixed ? undefined : (parts.batchSize as ControllerState);
+    this.#flow = startFlow(parts.buffers, parts.bufferRows, isFixed ? (parts.batchSize as number) : 1);
+  }
+
+  /** What the controller has found out; undefined where the batch size was given. */
+  get controller(): ControllerState | undefined {
+    return this.#controller;
+  }
+
+  /** Slots that are here and have not gone back. */
+  get heldSlots(): number[] {
+    return [...this.#flow.owed.keys()];
+  }
+
+  /** Until every producer has ended and every slot is back. @throws GpuError, STOPPED, MEMORY */
+  run(): void {
+    this.#follow();
+    while (!isFinished(this.#flow)) {
+      const progress = [this.#receive(), this.#collect()];
+      if (!progress.includes(true)) this.#rest();
+    }
+  }
+
+  #receive(): boolean {
+    let some = false;
+    for (let received = this.#parts.receiver.receive(); received !== undefined; some = true) {
+      if (received === 'ended') this.#dispatch({ kind: 'slotsEnded' });
+      else this.#dispatch({ kind: 'slotFilled', slot: received.slot, rowCount: received.address.rowCount });
+      received = this.#parts.receiver.receive();
+    }
+    return some;
+  }
+
+  #collect(): boolean {
+    let some = false;
+    while (this.#inFlight.length > 0 && this.#parts.scorer.isDone(this.#inFlight[0]!.buffer)) {
+      const done = this.#inFlight.shift()!;
+      this.#learn(done);
+      this.#dispatch({ kind: 'scored', buffer: done.buffer });
+      some = true;
+    }
+    return some;
+  }
+
+  /** Sleeps as long as nothing can be done, and no longer. */
+  #rest(): void {
+    const { scorer, receiver, buffers } = this.#parts;
+    if (this.#inFlight.length === buffers) scorer.block(this.#inFlight[0]!.buffer);
+    else if (this.#inFlight.length > 0) receiver.wait(devicePollMs);
+    else if (!isPartlyFilled(this.#flow)) receiver.wait(idleMs);
+    else if (!receiver.wait(deviceStarvedMs)) this.#dispatch({ kind: 'starved' });
+  }
+
+  #dispatch(event: FlowEvent): void {
+    const { state, actions } = step(this.#flow, event);
+    this.#flow = state;
+    this.#actions.push(...actions);
+    if (this.#isActing) return;
+    this.#isActing = true;
+    for (let action = this.#actions.shift(); action !== undefined; action = this.#actions.shift()) {
+      this.#carryOut(action);
+    }
+    this.#isActing = false;
+  }
+
+  #carryOut(action: FlowAction): void {
+    switch (action.kind) {
+      case 'copyIn':
+        return this.#parts.scorer.copyIn(action.buffer, action.piece);
+      case 'release':
+        return this.#parts.receiver.giveBack(action.slot);
+      case 'score':
+        return this.#score(action);
+    }
+  }
+
+  #score({ buffer, parts, pieces }: ScoreAction): void {
+    const wanted = this.#controller === undefined ? undefined : nextStep(this.#controller);
+    const shrinksArena = wanted?.kind === 'shrink' && !this.#inFlight.some((other) => other.shrinksArena);
+    try {
+      this.#parts.scorer.score(buffer, parts, pieces, shrinksArena);
+    } catch (error) {
+      if (!(error instanceof GpuError) || error.kind !== 'outOfMemory') throw error;
+      return this.#split(buffer, Math.max(...parts.map((part) => part.rowCount)), shrinksArena, error);
+    }
+    const rowCount = parts.reduce((sum, part) => sum + part.rowCount, 0);
+    this.#inFlight.push({ buffer, rowCount, isSplit: parts.length > 1, shrinksArena });
+  }
+
+  /** The rows are on the device: the same again in smaller runs, as small as the controller says. */
+  #split(buffer: number, rows: number, shrinks: boolean, error: GpuError): void {
+    if (this.#controller === undefined && rows === 1) throw memoryError(error);
+    // What else is under way may be what holds the memory.
+    for (const other of this.#inFlight) this.#parts.scorer.block(other.buffer);
+    this.#collect();
+    const during = shrinks ? 'shrink' : 'run';
+    this.#observe({ kind: 'outOfMemory', rows, during, where: error.message, freeBytes: this.#parts.freeBytes() });
+    const next = this.#controller === undefined ? undefined : nextStep(this.#controller);
+    const wanted = next?.kind === 'run' || next?.kind === 'shrink' ? next.rows : rows;
+    const smaller = Math.min(wanted, Math.ceil(rows / 2));
+    this.#dispatch({ kind: 'outOfMemory', buffer, partRowsMax: Math.max(1, smaller) });
+  }
+
+  #learn({ buffer, rowCount, isSplit, shrinksArena }: BufferInFlight): void {
+    if (this.#controller === undefined) return;
+    const freeBytes = this.#parts.freeBytes();
+    if (shrinksArena) return this.#observe({ kind: 'shrink', freeBytes });
+    if (isSplit) return this.#observe({ kind: 'memory', freeBytes });
+    const seconds = this.#parts.scorer.computeSeconds(buffer);
+    const memoryPeakBytes = Math.max(0, this.#controller.limits.freeBytes - freeBytes);
+    this.#observe({ kind: 'ran', rows: rowCount, seconds, memoryPeakBytes, freeBytes });
+  }
+
+  #observe(sample: Sample): void {
+    if (this.#controller === undefined) return;
+    this.#controller = observe(this.#controller, sample);
+    this.#follow();
+  }
+
+  /** What the controller asks for besides the next run. */
+  #follow(): void {
+    if (this.#controller === undefined) return this.#parts.onBatchSize(this.#flow.batchSize);
+    const next = nextStep(this.#controller);
+    switch (next.kind) {
+      case 'run':
+      case 'shrink':
+        if (next.rows === this.#flow.batchSize) return;
+        if (next.kind === 'run') this.#parts.onBatchSize(next.rows);
+        return this.#dispatch({ kind: 'batchSize', rowCount: next.rows });
+      case 'newSession':
+        return this.#renewSession();
+      case 'fail':
+        throw new TandemError('MEMORY', next.reason, { remedy: 'Free memory on the device, or use --device cpu.' });
+    }
+  }
+
+  #renewSession(): void {
+    const { scorer, renewSession, freeBytes } = this.#parts;
+    for (const { buffer } of this.#inFlight) scorer.block(buffer);
+    try {
+      renewSession();
+    } catch (error) {
+      if (!(error instanceof GpuError) || error.kind !== 'outOfMemory') throw error;
+      return this.#observe({ kind: 'outOfMemory', rows: 0, during: 'newSession', where: error.message });
+    }
+    this.#observe({ kind: 'newSession', freeBytes: freeBytes() });
+  }
+}
+
+function memoryError(cause: GpuError): TandemError {
+  return new TandemError(
+    'MEMORY',
+    `Expected a batch of one row to fit into the device's memory, got: ${cause.message}`,
+    {
+      remedy: 'Free memory on the device (other processes use it too), or use --device cpu.',
+      cause,
+    },
+  );
+}

@@ -1,0 +1,168 @@
+/**
+ * One thread's way from a shard's rows to full slots: read, featurize, in row order. What fails is named by its place in
+ * the shard.
+ */
+import type { Chunk, ColumnRequest, Span, SpanAddress } from '../batch.ts';
+import { TandemError } from '../errors.ts';
+import { BadRowError } from '../featurize/bad-row.ts';
+import { createFeaturizer, requestsOf, type Featurizer } from '../featurize/featurizer.ts';
+import { control } from '../messages.ts';
+import type { ModelPlan, PlannedShard, RunPlan } from '../plan.ts';
+import { numberedRows, readParquet } from '../read/footers.ts';
+import { placeOfRow, type NamedRows } from '../read/row-failure.ts';
+import type { ChunkSource } from '../read/shard-reader.ts';
+import type { Slot } from '../score/scorer.ts';
+
+/** Rows to score: where SQL finds them, and how errors name them. */
+export interface LaneRows extends SpanAddress, NamedRows {
+  /** One result column for each request of the model's features. */
+  readonly sql: string;
+}
+
+/** Where a lane's rows come from. */
+export interface LaneReader {
+  open(rows: LaneRows, requests: readonly ColumnRequest[]): ChunkSource;
+  /** What a failure of the library means; undefined: it is none. */
+  explain(error: unknown, rows: LaneRows): TandemError | undefined;
+}
+
+export class SlotFiller {
+  readonly #model: Pick<ModelPlan, 'inputs'>;
+  readonly #reader: LaneReader;
+  readonly #control: Int32Array;
+  readonly #featurizers: readonly Featurizer[];
+  #rows: LaneRows | undefined;
+  #source: ChunkSource | undefined;
+  #chunk: Chunk | undefined;
+  #chunkRow = 0;
+  #nextRow = 0;
+  #endRow = 0;
+
+  /** @param control the run's flags, see `messages.ts` */
+  constructor(model: Pick<ModelPlan, 'inputs'>, reader: LaneReader, control: Int32Array) {
+    this.#model = model;
+    this.#reader = reader;
+    this.#control = control;
+    let firstVector = 0;
+    this.#featurizers = model.inputs.map((tensor) => {
+      const featurizer = createFeaturizer(tensor, firstVector);
+      firstVector += tensor.features.length;
+      return featurizer;
+    });
+  }
+
+  /** Starts on rows; what was open before is closed. @throws BAD_ROW, BAD_SHARD, STOPPED */
+  open(rows: LaneRows): void {
+    this.close();
+    this.#rows = rows;
+    this.#nextRow = rows.firstRow;
+    this.#endRow = rows.firstRow + rows.rowCount;
+    this.#chunk = undefined;
+    const requests = this.#model.inputs.flatMap(requestsOf);
+    this.#source = this.explain(rows.firstRow, () => this.#reader.open(rows, requests));
+  }
+
+  /** Featurizes the next rows, at most `rowsMax`, into the slot; undefined at the end. @throws BAD_ROW, BAD_SHARD, STOPPED */
+  fill(slot: Slot, rowsMax: number): SpanAddress | undefined {
+    return this.explain(this.#nextRow, () => {
+      if (Atomics.load(this.#control, control.stop) !== 0) throw stopped();
+      const rowCount = this.#featurizeRows(slot, rowsMax);
+      if (rowCount === 0) {
+        this.#expectAllRows();
+        return undefined;
+      }
+      const address = { shardIndex: this.#rows!.shardIndex, firstRow: this.#nextRow, rowCount };
+      this.#nextRow += rowCount;
+      return address;
+    });
+  }
+
+  /** Names what `work` throws by its place: the shard, and of what the model refused the batch's first row. */
+  explain<T>(firstRow: number, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      const rows = this.#rows!;
+      if (Atomics.load(this.#control, control.stop) !== 0) throw stopped(error);
+      if (!(error instanceof TandemError)) throw this.#reader.explain(error, rows) ?? error;
+      throw error.at(error.code === 'BAD_MODEL' ? placeOfRow(rows, firstRow) : { shard: rows.name });
+    }
+  }
+
+  close(): void {
+    this.#source?.close();
+    this.#source = undefined;
+  }
+
+  #featurizeRows(slot: Slot, rowsMax: number): number {
+    let filled = 0;
+    while (filled < rowsMax) {
+      if (this.#chunk === undefined || this.#chunkRow === this.#chunk.rowCount) {
+        this.#chunk = this.#source!.next();
+        this.#chunkRow = 0;
+        if (this.#chunk === undefined) break;
+      }
+      const take = Math.min(rowsMax - filled, this.#chunk.rowCount - this.#chunkRow);
+      this.#featurize(this.#chunk, take, filled, slot);
+      this.#chunkRow += take;
+      filled += take;
+    }
+    return filled;
+  }
+
+  #featurize(chunk: Chunk, take: number, filled: number, slot: Slot): void {
+    try {
+      this.#featurizers.forEach((featurizer, index) =>
+        featurizer.fill(chunk, this.#chunkRow, take, slot.inputs[index]!, filled),
+      );
+    } catch (error) {
+      if (!(error instanceof BadRowError)) throw error;
+      const row = this.#nextRow + filled + (error.rowInChunk - this.#chunkRow);
+      throw new TandemError('BAD_ROW', error.message, {
+        place: { ...placeOfRow(this.#rows!, row), column: error.featureLabel },
+        remedy: error.remedy,
+        cause: error,
+      });
+    }
+  }
+
+  /** A stream that ends early without an error would lose rows. */
+  #expectAllRows(): void {
+    if (this.#nextRow === this.#endRow) return;
+    throw new TandemError(
+      'TRANSIENT',
+      `Expected row ${this.#endRow - 1} to be the last one read, as the footer says, got ${this.#nextRow - 1}.`,
+      {
+        remedy: 'The file changed while it was read: run the same command again.',
+      },
+    );
+  }
+}
+
+function stopped(cause?: unknown): TandemError {
+  return new TandemError('STOPPED', 'The run was stopped.', { cause });
+}
+
+/** Rows of a planned shard; all of them when no span is given. */
+export function shardRows(
+  plan: RunPlan,
+  shard: PlannedShard,
+  span: Span = { firstRow: 0, rowCount: shard.rowCount },
+): LaneRows {
+  const { projection } = plan.schemas[shard.schema]!;
+  const numberedFrom = numberedRows(shard.path);
+  const { firstRow, rowCount } = span;
+  const sql =
+    rowCount === shard.rowCount
+      ? `SELECT ${projection} FROM ${readParquet(shard.path)} AS shard`
+      : `SELECT ${projection} FROM ${numberedFrom} WHERE shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
+  return {
+    shardIndex: shard.index,
+    firstRow,
+    rowCount,
+    name: shard.name,
+    rowGroupRows: shard.rowGroupRows,
+    sql,
+    numberedFrom,
+  };
+}
