@@ -1,13 +1,25 @@
 /** `tandem check`: golden.parquet through the whole path. */
 import { formatError, TandemError } from '../errors.ts';
 import type { CheckReport } from '../options.ts';
-import { batchSizeFlag, jsonFlag, printResult, runOptions, threadsFlag, warner, type Command } from './command.ts';
+import {
+  batchSizeFlag,
+  deviceFlag,
+  jsonFlag,
+  ortDirFlag,
+  printResult,
+  runOptions,
+  threadsFlag,
+  warner,
+  type Command,
+} from './command.ts';
 import type { Flag } from './flags.ts';
 import { counted } from './format.ts';
 import { watchSignals } from './signals.ts';
 
 export const checkFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder with a golden.parquet' },
+  deviceFlag,
+  ortDirFlag,
   threadsFlag,
   batchSizeFlag,
   jsonFlag,
@@ -21,6 +33,7 @@ export const checkCommand: Command = {
     examples: [
       ['tandem check --model models/flights', 'Rows, largest difference, worst rows'],
       ['tandem check --model models/flights --batch-size 7 --threads 3', 'The scores must not depend on either'],
+      ['tandem check --model models/flights --device cuda', 'What a GPU makes of the same rows'],
       ['tandem check --model models/flights --json', 'The same for a script'],
     ],
   },

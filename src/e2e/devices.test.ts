@@ -157,3 +157,15 @@ test('a model that needs more memory for each row than the device has for many: 
   assert.ok(result.batchSize !== undefined && result.batchSize * 10_000 < gpu.memoryBytes, `${result.batchSize}`);
   assert.deepEqual(misplaced(join(place.output, '0.parquet')), { rowCount: 400_000, wrong: 0 });
 });
+
+test('a model of fixed batch size is padded on the device too', async (t) => {
+  const place = new Workplace(t);
+  place.writeModel(rowSumModel(1, 32), { inputs: { x: [{ column: 'x' }] }, keep: ['x'] });
+  place.shard('0.parquet', countShard(10_001));
+  await scoreOn(place, [gpu], { threads: 2 });
+  assert.deepEqual(misplaced(join(place.output, '0.parquet')), { rowCount: 10_001, wrong: 0 });
+  process.env[softwareGpusVariable] = JSON.stringify([{ ...gpu, outOfMemoryRuns: [3] }]);
+  const again = { output: join(place.folder, 'again'), device: 'cuda' };
+  const memory = /Expected a batch of 32 rows to fit into the device's memory/;
+  await place.fails({ code: 'MEMORY', place: {}, message: memory }, again);
+});

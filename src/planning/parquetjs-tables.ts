@@ -16,7 +16,13 @@ export const parquetJsWarning =
   '(leave out --reader parquetjs), a whole row group in memory at a time.';
 
 /** @throws USAGE */
-export function checkParquetJsOptions(options: Pick<PlainScoreOptions, 'compression'>): void {
+export function checkParquetJsOptions(options: Pick<PlainScoreOptions, 'compression' | 'device'>): void {
+  const { device = 'cpu' } = options;
+  if (device !== 'cpu' && device !== 'auto') {
+    throw new TandemError('USAGE', `Expected --device cpu with --reader parquetjs, got \`${device}\`.`, {
+      remedy: 'Leave out one of the two: a GPU would wait for this reader.',
+    });
+  }
   if (options.compression !== 'zstd') return;
   throw new TandemError('USAGE', 'Expected --compression snappy or none with --reader parquetjs, got zstd.', {
     remedy: 'Leave out one of the two: the native reader (DuckDB) writes zstd.',

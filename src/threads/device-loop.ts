@@ -25,6 +25,8 @@ export interface DeviceLoopParts {
   readonly bufferRows: number;
   /** A number: the caller's batch size, which stays. */
   readonly batchSize: ControllerState | number;
+  /** False for a model that takes one batch size only. */
+  readonly canSplit: boolean;
   /** Bytes that are free on the device. */
   readonly freeBytes: () => number;
   /** A new session for the scorer, the old one closed; nothing is in flight. @throws GpuError `outOfMemory` */
@@ -151,7 +153,7 @@ export class DeviceLoop {
 
   /** The rows are on the device: the same again in smaller runs, as small as the controller says. */
   #split(buffer: number, rows: number, shrinks: boolean, error: GpuError): void {
-    if (this.#controller === undefined && rows === 1) throw memoryError(error);
+    if (!this.#parts.canSplit || (this.#controller === undefined && rows === 1)) throw memoryError(rows, error);
     // What else is under way may be what holds the memory.
     for (const other of this.#inFlight) this.#parts.scorer.block(other.buffer);
     this.#collect();
@@ -209,10 +211,10 @@ export class DeviceLoop {
   }
 }
 
-function memoryError(cause: GpuError): TandemError {
+function memoryError(rows: number, cause: GpuError): TandemError {
   return new TandemError(
     'MEMORY',
-    `Expected a batch of one row to fit into the device's memory, got: ${cause.message}`,
+    `Expected a batch of ${rows === 1 ? 'one row' : `${rows} rows`} to fit into the device's memory, got: ${cause.message}`,
     {
       remedy: 'Free memory on the device (other processes use it too), or use --device cpu.',
       cause,

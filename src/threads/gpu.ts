@@ -43,6 +43,7 @@ function run(driver: GpuDriver): void {
     receiver,
     buffers,
     bufferRows,
+    canSplit: model.fixedBatchRows === undefined,
     batchSize:
       device.fixedBatchSize ??
       startController({
@@ -62,18 +63,24 @@ function run(driver: GpuDriver): void {
     },
     onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
   });
+  let lost: GpuError | undefined;
   try {
     loop.run();
   } catch (error) {
     if (!(error instanceof GpuError) || error.kind !== 'lost') throw error;
-    passOn(loop, receiver, error);
+    lost = error;
   } finally {
+    // Waits for what is queued: nothing writes into a slot that another device may have.
     driver.close();
-    scorer.close();
-    closeSession(session);
-    closeEnvironment();
-    if (pinned !== undefined) driver.unpin(pinned);
+    // Of a lost device nothing can be freed, and trying may end the process.
+    if (lost === undefined) {
+      scorer.close();
+      closeSession(session);
+      closeEnvironment();
+      if (pinned !== undefined) driver.unpin(pinned);
+    }
   }
+  if (lost !== undefined) passOn(loop, receiver, lost);
 }
 
 function layOutSlots(): Slot[] {

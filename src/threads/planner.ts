@@ -73,7 +73,9 @@ async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
     options.memoryBytes,
     resolve(options.output),
   );
-  const devices = await chooseDevices(options.device ?? 'cpu', options.ortDir, process.env);
+  // `auto` with the slow reader is the CPU: see checkParquetJsOptions.
+  const device = options.reader === 'parquetjs' ? 'cpu' : (options.device ?? 'cpu');
+  const devices = await chooseDevices(device, options.ortDir, process.env);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = load(options.model);
   return buildPlan({ reader, session }, footers, options, devices);
