@@ -98,6 +98,8 @@ export interface SlotQueueMemory {
   readonly queues: readonly Int32Array[];
   /** Threads that hand over slots. */
   readonly producers: number;
+  /** Of these, the ones that sleep until a slot comes back, or have ended. */
+  readonly producersIdle: Int32Array;
 }
 
 /** Indices of the shared control array. */

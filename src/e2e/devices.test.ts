@@ -169,3 +169,30 @@ test('a model of fixed batch size is padded on the device too', async (t) => {
   const memory = /Expected a batch of 32 rows to fit into the device's memory/;
   await place.fails({ code: 'MEMORY', place: {}, message: memory }, again);
 });
+
+test('many small shards: slots are filled from the next ones while the last ones are scored', async (t) => {
+  const rows = Array.from({ length: 40 }, (_, index) => 37 * (index % 7));
+  const place = counting(t, ...rows);
+  const result = await scoreOn(place, [{ ...gpu, runMicroseconds: 2_000 }], { threads: 2, batchSize: 256 });
+  assert.equal(result.shards, 40);
+  rows.forEach((rowCount, index) =>
+    assert.deepEqual(misplaced(join(place.output, `${index}.parquet`)), { rowCount, wrong: 0 }),
+  );
+});
+
+test('a bad row in a shard that is read ahead is named there, and the shards before it are whole', async (t) => {
+  const place = counting(t, 500, 400);
+  place.shard('2.parquet', 'SELECT CASE WHEN i = 7 THEN NULL ELSE i END::FLOAT AS x FROM range(300) t(i)');
+  process.env[softwareGpusVariable] = JSON.stringify([gpu]);
+  const bad = {
+    code: 'BAD_ROW',
+    place: { shard: '2.parquet', row: 7, rowGroup: 0, column: 'x' },
+    message: /null/,
+  } as const;
+  await place.fails(bad, { device: 'cuda', threads: 1 });
+  const again = await scoreOn(place, [gpu], {
+    threads: 1,
+    shards: [join(place.data, '0.parquet'), join(place.data, '1.parquet')],
+  });
+  assert.deepEqual([again.shards, again.shardsSkipped], [0, 2]);
+});

@@ -128,7 +128,7 @@ for (const delayMs of [0, 20, 100, 200]) {
     const here = place(t);
     const startedMs = performance.now();
     await here.fails(stopped, { signal: AbortSignal.timeout(delayMs), batchSize: 1 });
-    assert.ok(performance.now() - startedMs - delayMs < 2000);
+    assert.ok(performance.now() - startedMs - delayMs < 10_000);
   });
 }
 

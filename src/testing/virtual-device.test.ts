@@ -98,7 +98,7 @@ test('a slow GPU of two holds the other one up when slots go to both in turn', (
   assert.ok(gpus[0]!.compute.busy < 0.3);
 });
 
-test('the end of a batch that is not full is found out by waiting', () => {
+test('a batch that is not full is scored at once when every thread waits for its slots', () => {
   const prep = { ...fastPrep, threads: 1, spanRows: [1_250] };
   const { gpus, makespanSeconds } = runVirtually({ prep, gpus: [evenGpu] });
   assert.deepEqual(
@@ -106,7 +106,26 @@ test('the end of a batch that is not full is found out by waiting', () => {
     [1_000, 250],
   );
   assert.equal(gpus[0]!.starvedCount, 1);
-  assert.ok(makespanSeconds > 0.005);
+  assert.ok(makespanSeconds < 0.005);
+});
+
+test('a batch that is not full waits a moment while a thread is still at work', () => {
+  const prep = { ...fastPrep, threads: 2, slotRows: 250, fillSecondsPerRow: 0.1 / 250, spanRows: [250, 250, 250] };
+  const { gpus } = runVirtually({ prep, gpus: [evenGpu] });
+  assert.deepEqual(
+    gpus[0]!.batches.map((batch) => batch.rowCount),
+    [500, 250],
+  );
+  const [first] = gpus[0]!.batches;
+  assert.ok(first!.startSeconds > 0.105 && first!.startSeconds < 0.11, `${first!.startSeconds} s`);
+});
+
+test('many small shards keep the threads as busy as a large one', () => {
+  const seconds = [1_000, 250].map((rowCount) => {
+    const spanRows = Array.from({ length: 40_000 / rowCount }, () => rowCount);
+    return runVirtually({ prep: { ...fastPrep, spanRows }, gpus: [evenGpu] }).makespanSeconds;
+  });
+  assert.ok(seconds[1]! < 1.05 * seconds[0]!, `${seconds.join(' and ')} s`);
 });
 
 test('memory that does not suffice: parts of half the rows, and all scores in their places', () => {

@@ -15,7 +15,7 @@ export interface VirtualPrepOptions {
   readonly fillSecondsPerRow: number;
   /** Writing the scores that have come back; the thread does it itself. */
   readonly writeSecondsPerRow: number;
-  /** Rows of shards or spans, in the order in which threads take them; a thread ends one before it takes the next. */
+  /** Rows of shards or spans, in the order in which threads take them; no slot holds rows of two. */
   readonly spanRows: readonly number[];
 }
 
@@ -79,6 +79,9 @@ class Prep {
   readonly #spans: Span[] = [];
   readonly #scored: boolean[];
   readonly #returned: readonly Signal[];
+  /** Slots for which their thread waits. */
+  readonly #awaited = new Set<number>();
+  #idle = 0;
   readonly rowsDone: number[];
   slotsHandedOver = 0;
   slotsReturned = 0;
@@ -99,36 +102,52 @@ class Prep {
     this.#gpus.push(gpu);
   }
 
+  get producersAreIdle(): boolean {
+    return this.#idle === this.#options.prep.threads;
+  }
+
+  #becomeIdle(): void {
+    this.#idle++;
+    if (this.producersAreIdle) for (const gpu of this.#gpus) gpu.look();
+  }
+
   giveBack(slot: number): void {
+    if (this.#awaited.delete(slot)) this.#idle--;
     this.#scored[slot] = true;
     this.slotsReturned++;
     this.#returned[slot]!.fire();
   }
 
+  /** As DeviceLane: reads on in the next span while the scores of the last one are still to come. */
   *thread(index: number): Program {
     const { slotsPerThread } = this.#options.prep;
     const free = Array.from({ length: slotsPerThread }, (_, slot) => index * slotsPerThread + slot);
+    const sent: { readonly slot: number; readonly firstRow: number; readonly rowCount: number }[] = [];
     let turn = index;
-    for (let span = this.#spans.shift(); span !== undefined; span = this.#spans.shift()) {
-      const sent: { readonly slot: number; readonly firstRow: number; readonly rowCount: number }[] = [];
-      for (let { firstRow } = span; ;) {
-        while (firstRow < span.endRow && free.length > 0) {
-          const rowCount = Math.min(this.#options.prep.slotRows, span.endRow - firstRow);
+    let span = this.#spans.shift();
+    for (let firstRow = span?.firstRow ?? 0; ;) {
+      while (span !== undefined && free.length > 0) {
+        const rowCount = Math.min(this.#options.prep.slotRows, span.endRow - firstRow);
+        if (rowCount > 0) {
           const slot = free.pop()!;
           yield* this.#fill(index, slot, firstRow, rowCount);
           this.#send(slot, rowCount, turn++);
           sent.push({ slot, firstRow, rowCount });
           firstRow += rowCount;
         }
-        const oldest = sent.shift();
-        if (oldest === undefined) break;
-        yield* this.#take(index, oldest.slot);
-        this.#options.rows?.taken(oldest.slot, oldest.firstRow, oldest.rowCount);
-        yield* this.#work(index, 'write', oldest.rowCount, this.#options.prep.writeSecondsPerRow);
-        this.rowsDone[index]! += oldest.rowCount;
-        free.push(oldest.slot);
+        if (firstRow < span.endRow) continue;
+        span = this.#spans.shift();
+        firstRow = span?.firstRow ?? 0;
       }
+      const oldest = sent.shift();
+      if (oldest === undefined) break;
+      yield* this.#take(index, oldest.slot);
+      this.#options.rows?.taken(oldest.slot, oldest.firstRow, oldest.rowCount);
+      yield* this.#work(index, 'write', oldest.rowCount, this.#options.prep.writeSecondsPerRow);
+      this.rowsDone[index]! += oldest.rowCount;
+      free.push(oldest.slot);
     }
+    this.#becomeIdle();
     for (const gpu of this.#gpus) gpu.handOver('ended');
   }
 
@@ -149,6 +168,10 @@ class Prep {
 
   *#take(thread: number, slot: number): Program {
     const start = this.#clock.nowSeconds;
+    if (!this.#scored[slot]!) {
+      this.#awaited.add(slot);
+      this.#becomeIdle();
+    }
     while (!this.#scored[slot]!) yield { signal: this.#returned[slot]! };
     this.#record(thread, 'waitForScores', start, 0);
   }
@@ -177,8 +200,9 @@ export function runVirtually(options: VirtualOptions): VirtualRun {
   const gpus = options.gpus.map((gpuOptions, index) => {
     const producers = prepOptions.threads;
     const giveBack = (slot: number): void => prep.giveBack(slot);
-    const parts = { options: gpuOptions, index, clock, timeline, rows: options.rows, producers, giveBack, jitter };
-    return new VirtualGpu(parts);
+    const producersAreIdle = (): boolean => prep.producersAreIdle;
+    const calls = { giveBack, producersAreIdle, jitter };
+    return new VirtualGpu({ options: gpuOptions, index, clock, timeline, rows: options.rows, producers, ...calls });
   });
   gpus.forEach((gpu, index) => {
     prep.connect(gpu);

@@ -55,6 +55,8 @@ export interface VirtualGpuParts {
   /** Threads that hand over slots. */
   readonly producers: number;
   readonly giveBack: (slot: number) => void;
+  /** Nothing more comes before a slot goes back. */
+  readonly producersAreIdle: () => boolean;
   /** Factor on a piece of work's seconds. */
   readonly jitter: () => number;
 }
@@ -89,6 +91,11 @@ export class VirtualGpu {
   handOver(entry: Entry): void {
     this.#queue.push(entry);
     if (entry !== 'ended') this.rowsOwed += entry.rowCount;
+    this.#handedOver.fire();
+  }
+
+  /** Wakes the thread: something has changed. */
+  look(): void {
     this.#handedOver.fire();
   }
 
@@ -132,7 +139,7 @@ export class VirtualGpu {
       // Polls that find nothing done change nothing: only the one that finds it is made.
       else yield { signal, seconds: Math.max(1, Math.ceil(seconds / pollSeconds)) * pollSeconds };
     } else if (!isPartlyFilled(this.#state)) yield { signal };
-    else if (!(yield { signal, seconds: deviceStarvedMs / 1000 })) {
+    else if (this.#parts.producersAreIdle() || !(yield { signal, seconds: deviceStarvedMs / 1000 })) {
       this.starvedCount++;
       this.#dispatch({ kind: 'starved' });
     }

@@ -1,6 +1,7 @@
 /**
  * Scores on GPUs: the thread fills its slots one after the other and hands them over; while the first ones are scored it
- * fills the others. Scores come back in the slots, so that nothing needs to be put in order again.
+ * fills the others, with rows of the next shard where one ends. Scores come back in the slots, so that nothing needs to
+ * be put in order again.
  */
 import type { SpanAddress } from '../batch.ts';
 import type { RunPlan } from '../plan.ts';
@@ -21,11 +22,14 @@ export interface DeviceLaneParts {
   readonly inFlight: Pick<InFlight, 'enter'>;
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
+  /** The rows that will be opened after those that are known, so that a GPU need not wait at the end of a shard. */
+  readonly readAhead: () => LaneRows | undefined;
 }
 
 interface SentSlot {
   readonly index: number;
   readonly address: SpanAddress;
+  readonly rows: LaneRows;
 }
 
 export class DeviceLane implements Lane {
@@ -35,7 +39,14 @@ export class DeviceLane implements Lane {
   /** Oldest first. */
   readonly #sent: SentSlot[] = [];
   #given: number | undefined;
-  #ended = true;
+  /** What {@link next} gives the scores of. */
+  #rows: LaneRows | undefined;
+  /** What slots are filled from; undefined: there is nothing left. */
+  #reading: LaneRows | undefined;
+  /** Read ahead and not yet opened. */
+  readonly #ahead = new Set<LaneRows>();
+  /** Of rows that were read ahead: it is theirs, so it waits until they are opened. */
+  #failure: { readonly rows: LaneRows; readonly error: unknown } | undefined;
 
   constructor(parts: DeviceLaneParts) {
     this.#parts = parts;
@@ -44,17 +55,23 @@ export class DeviceLane implements Lane {
   }
 
   open(rows: LaneRows): void {
+    this.#rows = rows;
+    if (this.#ahead.delete(rows)) return;
+    this.#reading = rows;
     this.#filler.open(rows);
-    this.#ended = false;
   }
 
   next(): ScoredBatch | undefined {
     const { slots, firstSlot, sender, rowsScored } = this.#parts;
     if (this.#given !== undefined) this.#free.push(this.#given);
     this.#given = undefined;
-    while (!this.#ended && this.#free.length > 0) this.#send(this.#free.pop()!);
-    const oldest = this.#sent.shift();
-    if (oldest === undefined) return undefined;
+    while (this.#reading !== undefined && this.#free.length > 0) this.#fillNext(this.#reading);
+    const oldest = this.#sent[0];
+    if (oldest === undefined || oldest.rows !== this.#rows) {
+      if (this.#failure !== undefined && this.#failure.rows === this.#rows) throw this.#failure.error;
+      return undefined;
+    }
+    this.#sent.shift();
     sender.take(firstSlot + oldest.index);
     this.#given = oldest.index;
     Atomics.add(rowsScored, 0, BigInt(oldest.address.rowCount));
@@ -65,16 +82,44 @@ export class DeviceLane implements Lane {
     this.#filler.close();
   }
 
-  #send(index: number): void {
+  /** Fills a slot from these rows and hands it over; goes on to the next rows where they end. */
+  #fillNext(rows: LaneRows): void {
+    const index = this.#free.pop()!;
+    try {
+      if (this.#send(index, rows)) return;
+    } catch (error) {
+      return this.#fail(rows, error);
+    }
+    this.#free.push(index);
+    this.#readOn();
+  }
+
+  /** @returns false at the end of the rows */
+  #send(index: number, rows: LaneRows): boolean {
     const { plan, slots, firstSlot, sender, inFlight } = this.#parts;
     const address = this.#filler.fill(slots[index]!, plan.slotRows);
-    if (address === undefined) {
-      this.#ended = true;
-      this.#free.push(index);
-      return;
-    }
+    if (address === undefined) return false;
     inFlight.enter(address);
     sender.send(firstSlot + index, address);
-    this.#sent.push({ index, address });
+    this.#sent.push({ index, address, rows });
+    return true;
+  }
+
+  #readOn(): void {
+    const rows = this.#parts.readAhead();
+    this.#reading = rows;
+    if (rows === undefined) return;
+    this.#ahead.add(rows);
+    try {
+      this.#filler.open(rows);
+    } catch (error) {
+      this.#fail(rows, error);
+    }
+  }
+
+  #fail(rows: LaneRows, error: unknown): void {
+    this.#reading = undefined;
+    if (rows === this.#rows) throw error;
+    this.#failure = { rows, error };
   }
 }

@@ -112,7 +112,7 @@ export class DeviceLoop {
     if (this.#inFlight.length === buffers) scorer.block(this.#inFlight[0]!.buffer);
     else if (this.#inFlight.length > 0) receiver.wait(devicePollMs);
     else if (!isPartlyFilled(this.#flow)) receiver.wait(idleMs);
-    else if (!receiver.wait(deviceStarvedMs)) this.#dispatch({ kind: 'starved' });
+    else if (receiver.producersAreIdle || !receiver.wait(deviceStarvedMs)) this.#dispatch({ kind: 'starved' });
   }
 
   #dispatch(event: FlowEvent): void {

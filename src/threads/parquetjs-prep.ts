@@ -3,8 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { NumberArray, TensorValues } from '../batch.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { asTandemError } from '../errors.ts';
-import { control, type WorkerMessage, type WorkerStart } from '../messages.ts';
-import type { PlannedShard } from '../plan.ts';
+import type { WorkerMessage, WorkerStart } from '../messages.ts';
 import { openParquetJs } from '../read/parquetjs/footers.ts';
 import { openParquetJsChunks } from '../read/parquetjs/open-chunks.ts';
 import { explainParquetJs, keptColumn } from '../read/parquetjs/refusals.ts';
@@ -13,8 +12,9 @@ import { InFlight } from '../write/in-flight.ts';
 import { inFlightPath } from '../write/output-folder.ts';
 import { ParquetJsShardWriter, type TakeScores } from '../write/parquetjs/shard-writer.ts';
 import { sliceColumns } from '../write/score-columns.ts';
+import { Claims, type Claim } from './claims.ts';
 import { InPlaceLane, type Lane, type ScoredBatch } from './lane.ts';
-import { shardRows, type LaneReader } from './slot-filler.ts';
+import type { LaneReader } from './slot-filler.ts';
 
 const start = workerData as WorkerStart;
 const { plan, engines } = start;
@@ -28,12 +28,12 @@ const reader: LaneReader = {
   explain: (error, rows) => explainParquetJs(error, rows.name),
 };
 
-function scoreWhole(lane: Lane, writer: ParquetJsShardWriter, shard: PlannedShard): void {
+function scoreWhole(lane: Lane, writer: ParquetJsShardWriter, { shard, rows }: Claim): void {
   try {
     const file = openParquetJs(shard);
     const names = plan.keepsAll ? plan.schemas[shard.schema]!.columns.map((column) => column.name) : plan.keep;
     const kept = names.map((name) => keptColumn(file, name));
-    lane.open(shardRows(plan, shard));
+    lane.open(rows);
     const bytes = writer.write(shard, file, kept, takeFrom(lane));
     post({ kind: 'shardDone', shardIndex: shard.index, rowCount: shard.rowCount, bytes });
   } catch (error) {
@@ -83,12 +83,8 @@ function run(): void {
     now: () => performance.now() / 1000,
   });
   try {
-    const pending = plan.shards.filter((shard) => !shard.done).sort((a, b) => b.rowCount - a.rowCount);
-    for (;;) {
-      const shard = pending[Atomics.add(start.control, control.nextWhole, 1)];
-      if (shard === undefined) return;
-      scoreWhole(lane, writer, shard);
-    }
+    const claims = new Claims(start);
+    for (let claim = claims.take(); claim !== undefined; claim = claims.take()) scoreWhole(lane, writer, claim);
   } finally {
     lane.close();
     scorer.close();

@@ -7,19 +7,18 @@ import type { Pointer } from '../engines/native.ts';
 import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { asTandemError } from '../errors.ts';
-import { control, type WorkerMessage, type WorkerStart } from '../messages.ts';
-import type { PlannedShard } from '../plan.ts';
+import type { WorkerMessage, WorkerStart } from '../messages.ts';
 import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
-import { RingFiller } from '../transfer/ring.ts';
 import { SlotSender } from '../transfer/slot-queue.ts';
 import { InFlight } from '../write/in-flight.ts';
 import { inFlightPath } from '../write/output-folder.ts';
 import { sliceColumns } from '../write/score-columns.ts';
 import { ShardWriter } from '../write/shard-writer.ts';
+import { Claims, type Claim } from './claims.ts';
 import { DeviceLane } from './device-lane.ts';
 import { duckDbReader } from './duckdb-reader.ts';
 import { InPlaceLane, type Lane, type ScoredBatch } from './lane.ts';
-import { shardRows } from './slot-filler.ts';
+import type { LaneRows } from './slot-filler.ts';
 
 const start = workerData as WorkerStart;
 const { plan, engines } = start;
@@ -29,7 +28,7 @@ function post(message: WorkerMessage): void {
 }
 
 /** This thread reads, scores and writes the shard: DuckDB's COPY asks for scores, and they are made there and then. */
-function scoreWhole(lane: Lane, writer: ShardWriter, shard: PlannedShard): void {
+function scoreWhole(lane: Lane, writer: ShardWriter, { shard, rows }: Claim): void {
   let batch: ScoredBatch | undefined;
   let taken = 0;
   const next = (): TableRows => {
@@ -43,18 +42,16 @@ function scoreWhole(lane: Lane, writer: ShardWriter, shard: PlannedShard): void 
     taken += rowCount;
     return { rowCount, columns };
   };
-  lane.open(shardRows(plan, shard));
+  lane.open(rows);
   const bytes = writer.write(shard, next);
   post({ kind: 'shardDone', shardIndex: shard.index, rowCount: shard.rowCount, bytes });
 }
 
-/** Scores the spans that are left of a split shard; the writer's thread takes them from the ring. */
-function scoreSpans(lane: Lane, ring: RingFiller, shard: PlannedShard): void {
-  for (let span = ring.takeSpan(); span !== undefined; span = ring.takeSpan()) {
-    lane.open(shardRows(plan, shard, span));
-    for (let batch = lane.next(); batch !== undefined; batch = lane.next()) {
-      ring.put(span.index, batch.firstRow, batch.rowCount, batch.outputs);
-    }
+/** Scores a span of a split shard; the writer's thread takes them from the ring. */
+function scoreSpan(lane: Lane, rows: LaneRows, { ring, span }: NonNullable<Claim['part']>): void {
+  lane.open(rows);
+  for (let batch = lane.next(); batch !== undefined; batch = lane.next()) {
+    ring.put(span.index, batch.firstRow, batch.rowCount, batch.outputs);
   }
 }
 
@@ -66,13 +63,12 @@ function run(): void {
   post({ kind: 'connected', connections: [reading.pointer, writing.pointer], runOptions: [runOptions] });
   const inFlight = new InFlight(inFlightPath(plan.output), start.threadIndex);
   const writer = new ShardWriter(writing, plan, start.attempt, `prep_${start.threadIndex}`);
-  const { lane, close } = openLane(reading, runOptions, inFlight);
+  const claims = new Claims(start);
+  const { lane, close } = openLane(reading, runOptions, inFlight, claims);
   try {
-    const pending = plan.shards.filter((shard) => !shard.done).sort((a, b) => b.rowCount - a.rowCount);
-    const whole = pending.filter((shard) => shard.mode === 'whole');
-    for (let shard = takeWhole(whole); shard !== undefined; shard = takeWhole(whole)) scoreWhole(lane, writer, shard);
-    for (const memory of start.rings) {
-      scoreSpans(lane, new RingFiller(memory, plan.model.outputs, start.control), plan.shards[memory.shardIndex]!);
+    for (let claim = claims.take(); claim !== undefined; claim = claims.take()) {
+      if (claim.part === undefined) scoreWhole(lane, writer, claim);
+      else scoreSpan(lane, claim.rows, claim.part);
     }
   } finally {
     lane.close();
@@ -87,6 +83,7 @@ function openLane(
   reading: Connection,
   runOptions: Pointer,
   inFlight: InFlight,
+  claims: Claims,
 ): { readonly lane: Lane; readonly close: () => void } {
   const { queues, control: flags, rowsScored } = start;
   const shared = { plan, reader: duckDbReader(reading, plan.model), inFlight, control: flags, rowsScored };
@@ -96,17 +93,14 @@ function openLane(
   );
   if (queues !== undefined) {
     const sender = new SlotSender(queues, flags);
-    const lane = new DeviceLane({ ...shared, slots, firstSlot: start.firstSlot, sender });
+    const readAhead = (): LaneRows | undefined => claims.readAhead();
+    const lane = new DeviceLane({ ...shared, slots, firstSlot: start.firstSlot, sender, readAhead });
     return { lane, close: () => sender.end() };
   }
   const slot = slots[0]!;
   const scorer = new SlotScorer(plan.model, engines.session, runOptions, slot);
   const now = (): number => performance.now() / 1000;
   return { lane: new InPlaceLane({ ...shared, slot, scorer, now }), close: () => scorer.close() };
-}
-
-function takeWhole(whole: readonly PlannedShard[]): PlannedShard | undefined {
-  return whole[Atomics.add(start.control, control.nextWhole, 1)];
 }
 
 try {

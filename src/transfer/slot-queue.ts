@@ -6,8 +6,8 @@
 import { TandemError } from '../errors.ts';
 import { control, type SlotQueueMemory } from '../messages.ts';
 
-/** Whose a slot is. */
-const phase = { owners: 0, devices: 1, scored: 2 } as const;
+/** Whose a slot is; `awaited` is a device's while its owner sleeps for want of it. */
+const phase = { owners: 0, devices: 1, awaited: 2, scored: 3 } as const;
 /** Int32 of a slot: phase, rows, shard, first row. */
 const slotInts = 4;
 
@@ -34,6 +34,7 @@ export function createSlotQueues(slots: number, producers: number, devices: numb
     slots: shared(slots * slotInts),
     queues: Array.from({ length: devices }, () => shared(firstEntry + slots + producers)),
     producers,
+    producersIdle: shared(1),
   };
 }
 
@@ -95,8 +96,11 @@ export class SlotSender {
   take(slot: number): void {
     const { slots } = this.#memory;
     const at = slot * slotInts;
+    this.#becomeIdle();
+    // Whoever gives an awaited slot back counts its owner as busy again, so that no device sees it idle with a slot.
+    if (Atomics.compareExchange(slots, at, phase.devices, phase.awaited) !== phase.devices) this.#becomeBusy();
     while (Atomics.load(slots, at) !== phase.scored) {
-      Atomics.wait(slots, at, phase.devices, wakeMs);
+      Atomics.wait(slots, at, phase.awaited, wakeMs);
       expectRunning(this.#flags);
     }
     Atomics.store(slots, at, phase.owners);
@@ -104,7 +108,19 @@ export class SlotSender {
 
   /** Nothing more comes from this thread. */
   end(): void {
+    this.#becomeIdle();
     for (const queue of this.#memory.queues) handOver(queue, producerEnded);
+  }
+
+  #becomeIdle(): void {
+    const { producersIdle, producers, queues } = this.#memory;
+    if (Atomics.add(producersIdle, 0, 1) + 1 < producers) return;
+    // The last one: devices that wait for more rows need not.
+    for (const queue of queues) Atomics.notify(queue, handedOver);
+  }
+
+  #becomeBusy(): void {
+    Atomics.sub(this.#memory.producersIdle, 0, 1);
   }
 }
 
@@ -145,11 +161,20 @@ export class SlotReceiver {
     return Atomics.wait(this.#queue, handedOver, this.#received, Math.min(milliseconds, wakeMs)) !== 'timed-out';
   }
 
+  /** Every thread that hands over slots sleeps until one comes back, or has ended: nothing more comes by itself. */
+  get producersAreIdle(): boolean {
+    // In this order: what a thread hands over before it falls asleep is seen.
+    const areIdle = Atomics.load(this.#memory.producersIdle, 0) >= this.#memory.producers;
+    return areIdle && Atomics.load(this.#queue, handedOver) === this.#received;
+  }
+
   /** Gives a slot with scores for all its rows back to its owner. */
   giveBack(slot: number): void {
+    const { slots, producersIdle } = this.#memory;
     Atomics.sub(this.#queue, slotsHeld, 1);
-    Atomics.store(this.#memory.slots, slot * slotInts, phase.scored);
-    Atomics.notify(this.#memory.slots, slot * slotInts);
+    const before = Atomics.exchange(slots, slot * slotInts, phase.scored);
+    if (before === phase.awaited) Atomics.sub(producersIdle, 0, 1);
+    Atomics.notify(slots, slot * slotInts);
   }
 
   /** This device answers no more: other threads should not send to it. */
