@@ -92,6 +92,8 @@ export interface PlannedDevice {
   readonly bufferRows: number;
   /** By the caller or the model; undefined: found during the run. */
   readonly fixedBatchSize: number | undefined;
+  /** The most that this process may hold there, all included; undefined: nothing is promised. */
+  readonly memoryBudgetBytes: number | undefined;
 }
 
 export interface RunPlan {

@@ -4,6 +4,7 @@ import type { CheckReport } from '../options.ts';
 import {
   batchSizeFlag,
   deviceFlag,
+  gpuMemoryFlag,
   jsonFlag,
   ortDirFlag,
   printResult,
@@ -20,6 +21,7 @@ export const checkFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder with a golden.parquet' },
   deviceFlag,
   ortDirFlag,
+  gpuMemoryFlag,
   threadsFlag,
   batchSizeFlag,
   jsonFlag,

@@ -20,6 +20,8 @@ const scored: ScoreResult = {
   batchSize: undefined,
   threads: 1,
   device: 'cpu',
+  devices: [],
+  decisions: [],
   output: 'out/',
   outputBytes: 500,
   warnings: [],

@@ -8,6 +8,7 @@ import type { DeviceRange, GpuDriver } from '../engines/cuda/driver.ts';
 import type { Pointer } from '../engines/native.ts';
 import { BoundRun, type DeviceTensor } from '../engines/onnxruntime/run.ts';
 import type { ModelPlan, OutputLayout } from '../plan.ts';
+import { bug } from '../errors.ts';
 import { constantTensor, type Slot } from './scorer.ts';
 
 /** Rows of a slot within a device buffer. */
@@ -27,8 +28,6 @@ export interface RunRows {
 export interface DeviceScorerParts {
   readonly driver: GpuDriver;
   readonly model: ModelPlan;
-  /** Of the device; its runs go to `computeStream`. */
-  readonly session: Pointer;
   readonly computeStream: Pointer;
   readonly runOptions: Pointer;
   /** Of runs after which the arena gives back what it does not use. */
@@ -91,13 +90,12 @@ export class DeviceScorer {
   readonly #buffers: readonly DeviceBuffer[];
   readonly #copyInStream: Pointer;
   readonly #copyOutStream: Pointer;
-  #session: Pointer;
+  #session: Pointer | undefined;
 
   /** @throws GpuError `outOfMemory` when the device buffers do not fit */
   constructor(parts: DeviceScorerParts) {
     this.#parts = parts;
     const { driver } = parts;
-    this.#session = parts.session;
     this.#copyInStream = driver.createStream();
     this.#copyOutStream = driver.createStream();
     const buffers: DeviceBuffer[] = [];
@@ -162,9 +160,14 @@ export class DeviceScorer {
     return this.#parts.driver.elapsedMs(started, computed) / 1000;
   }
 
-  /** Another session in place of the one that there was, which is the caller's to close. Nothing may be in flight. */
-  replaceSession(session: Pointer): void {
+  /** Lets go of the session, so that its owner may close it. Nothing may be in flight. */
+  leaveSession(): void {
     this.#closeBindings();
+    this.#session = undefined;
+  }
+
+  /** A session of the device, whose runs go to `computeStream`: that of all runs from now on. */
+  useSession(session: Pointer): void {
     this.#session = session;
   }
 
@@ -181,6 +184,11 @@ export class DeviceScorer {
     }
   }
 
+  #expectSession(): Pointer {
+    if (this.#session === undefined) throw bug('Rows came before a session');
+    return this.#session;
+  }
+
   #run(buffer: number, rows: RunRows, shrinksArena: boolean): void {
     const { driver, model, computeStream } = this.#parts;
     const runOptions = shrinksArena ? this.#parts.shrinkOptions : this.#parts.runOptions;
@@ -193,7 +201,7 @@ export class DeviceScorer {
     const reads = ranges(model.inputs, 0);
     const writes = ranges(model.outputs, model.inputs.length);
     const { binding } = this.#bindingFor(buffer, { ...rows, rowCount: runRows }, reads, writes);
-    const session = this.#session;
+    const session = this.#expectSession();
     driver.run({ session, runOptions, binding, rowCount: runRows, shrinksArena, reads, writes }, computeStream);
   }
 
@@ -232,7 +240,7 @@ export class DeviceScorer {
       memoryInfo: driver.memoryInfo,
     });
     return new BoundRun(
-      this.#session,
+      this.#expectSession(),
       [
         ...model.inputs.map((tensor, index) => onDevice(tensor, reads[index]!)),
         ...model.constants.map((constant) => constantTensor(constant, rowCount)),

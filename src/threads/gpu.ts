@@ -1,14 +1,17 @@
 /** Entry of a GPU's thread: it makes every call of its device, feeds it from the slots, and ends when all are scored. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { GpuError, type DriverModule, type GpuDriver } from '../engines/cuda/driver.ts';
-import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
+import { GpuError, kindOfRunFailure, type DriverModule, type GpuDriver } from '../engines/cuda/driver.ts';
+import type { Pointer } from '../engines/native.ts';
+import { OnnxRuntimeError, useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
 import { startController } from '../score/device-batch-size.ts';
+import { DeviceMemory, type MemoryLook } from '../score/device-memory.ts';
 import { deviceBufferBytes, DeviceScorer } from '../score/device-scorer.ts';
+import { bytesText } from '../score/memory-model.ts';
 import { layOutSlot, slotBytes, type Slot } from '../score/scorer.ts';
 import { SlotReceiver } from '../transfer/slot-queue.ts';
 import { DeviceLoop } from './device-loop.ts';
@@ -24,7 +27,6 @@ function post(message: WorkerMessage): void {
 function run(driver: GpuDriver): void {
   const { model } = plan;
   const { buffers, bufferRows } = device;
-  const { freeBytes, totalBytes } = driver.memory();
   const runConfig = { disable_synchronize_execution_providers: '1' };
   const runOptions = createRunOptions(runConfig);
   const shrinkOptions = createRunOptions({
@@ -33,38 +35,17 @@ function run(driver: GpuDriver): void {
   });
   post({ kind: 'connected', connections: [], runOptions: [runOptions, shrinkOptions] });
   const pinned = pinSlots(driver);
+  const limits = driver.memory();
   const computeStream = driver.createStream();
-  let session = openOn(driver, computeStream);
-  const parts = { driver, model, session, computeStream, runOptions, shrinkOptions, buffers, bufferRows };
+  const parts = { driver, model, computeStream, runOptions, shrinkOptions, buffers, bufferRows };
   const scorer = new DeviceScorer({ ...parts, slots: layOutSlots() });
+  const memory = new DeviceMemory(driver, buffers * deviceBufferBytes(model, bufferRows), device.memoryBudgetBytes);
+  const sessions = new DeviceSessions(driver, computeStream, scorer, memory);
   const receiver = new SlotReceiver(start.queues, start.deviceIndex, start.control);
-  const loop = new DeviceLoop({
-    scorer,
-    receiver,
-    buffers,
-    bufferRows,
-    canSplit: model.fixedBatchRows === undefined,
-    batchSize:
-      device.fixedBatchSize ??
-      startController({
-        totalBytes,
-        freeBytes,
-        bytesPerRow: deviceBufferBytes(model, bufferRows) / bufferRows,
-        deviceBuffers: buffers,
-        hostBytesMax: Infinity,
-        rowsMax: bufferRows,
-      }),
-    freeBytes: () => driver.memory().freeBytes,
-    renewSession() {
-      const old = session;
-      session = openOn(driver, computeStream);
-      scorer.replaceSession(session);
-      closeSession(old);
-    },
-    onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
-  });
+  const loop = createLoop(scorer, receiver, sessions, limits);
   let lost: GpuError | undefined;
   try {
+    sessions.open();
     loop.run();
   } catch (error) {
     if (!(error instanceof GpuError) || error.kind !== 'lost') throw error;
@@ -75,12 +56,107 @@ function run(driver: GpuDriver): void {
     // Of a lost device nothing can be freed, and trying may end the process.
     if (lost === undefined) {
       scorer.close();
-      closeSession(session);
+      sessions.close();
       closeEnvironment();
       if (pinned !== undefined) driver.unpin(pinned);
     }
+    report(loop, memory);
   }
   if (lost !== undefined) passOn(loop, receiver, lost);
+}
+
+function createLoop(
+  scorer: DeviceScorer,
+  receiver: SlotReceiver,
+  sessions: DeviceSessions,
+  { freeBytes, totalBytes }: { readonly freeBytes: number; readonly totalBytes: number },
+): DeviceLoop {
+  const { model } = plan;
+  const { buffers, bufferRows, fixedBatchSize, memoryBudgetBytes } = device;
+  const limits = {
+    totalBytes,
+    freeBytes,
+    memoryBudgetBytes,
+    bytesPerRow: deviceBufferBytes(model, bufferRows) / bufferRows,
+    deviceBuffers: buffers,
+    hostBytesMax: Infinity,
+    rowsMax: bufferRows,
+  };
+  return new DeviceLoop({
+    scorer,
+    receiver,
+    buffers,
+    bufferRows,
+    canSplit: model.fixedBatchRows === undefined,
+    batchSize: fixedBatchSize ?? startController(limits),
+    look: () => sessions.look(),
+    warmedUp: () => sessions.warmedUp(),
+    renewSession: () => sessions.renew(),
+    onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
+    onDecision: (decision) => post({ kind: 'decided', decision: { device: device.name, ...decision } }),
+    nowMs: () => performance.now(),
+  });
+}
+
+/** The session in use, one at a time: two would not fit where one fills the memory that it may have. */
+class DeviceSessions {
+  readonly #driver: GpuDriver;
+  readonly #stream: Pointer;
+  readonly #scorer: DeviceScorer;
+  readonly #memory: DeviceMemory;
+  #session: Pointer | undefined;
+
+  constructor(driver: GpuDriver, stream: Pointer, scorer: DeviceScorer, memory: DeviceMemory) {
+    this.#driver = driver;
+    this.#stream = stream;
+    this.#scorer = scorer;
+    this.#memory = memory;
+  }
+
+  open(): void {
+    const arenaBytesMax = this.#memory.arenaBytesMax;
+    if (arenaBytesMax !== undefined && arenaBytesMax <= 0) throw promiseTooSmall(this.#memory);
+    this.#session = openOn(this.#driver, this.#stream, arenaBytesMax);
+    this.#scorer.useSession(this.#session);
+  }
+
+  renew(): void {
+    this.close();
+    this.open();
+  }
+
+  /** Nothing may be in flight. */
+  close(): void {
+    this.#scorer.leaveSession();
+    if (this.#session !== undefined) closeSession(this.#session);
+    this.#session = undefined;
+  }
+
+  look(): MemoryLook {
+    return this.#memory.look(this.#session!);
+  }
+
+  warmedUp(): boolean {
+    return this.#memory.measureLibraries(this.#session!);
+  }
+}
+
+function report(loop: DeviceLoop, { peakBytes, budgetBytes }: DeviceMemory): void {
+  const { batchCount, rowCount } = loop.scored;
+  const { name, label } = device;
+  const memory = { memoryPeakBytes: peakBytes, memoryBudgetBytes: budgetBytes };
+  post({ kind: 'deviceDone', report: { name, label, rowCount, batchCount, batchSize: loop.batchSize, ...memory } });
+  if (budgetBytes === undefined || peakBytes <= budgetBytes) return;
+  const held = `${bytesText(peakBytes)} of ${name} were held for a moment, more than the promised ${bytesText(budgetBytes)}`;
+  post({ kind: 'warning', text: `${held}.` });
+}
+
+function promiseTooSmall(memory: DeviceMemory): TandemError {
+  return new TandemError(
+    'MEMORY',
+    `Expected the promised memory of ${device.name} to hold more than what a session needs besides itself, got: ${memory.describe()}.`,
+    { remedy: 'Promise more (--gpu-memory), or choose a smaller --batch-size, whose device buffers are smaller.' },
+  );
 }
 
 function layOutSlots(): Slot[] {
@@ -116,14 +192,18 @@ function passOn(loop: DeviceLoop, receiver: SlotReceiver, error: GpuError): void
 /** Idle without end, but for the stop flag. */
 const idleMs = 1_000;
 
-function openOn(driver: GpuDriver, stream: bigint): bigint {
+/** @throws GpuError `outOfMemory`; TandemError of a model that cannot be loaded */
+function openOn(driver: GpuDriver, stream: Pointer, arenaBytesMax: number | undefined): Pointer {
   try {
     return openSession(plan.model.path, {
       intraOpThreads: 1,
-      configure: (options) => driver.configureSession(options, stream),
+      configure: (options) => driver.configureSession(options, stream, arenaBytesMax),
     });
   } catch (error) {
-    if (error instanceof TandemError) throw error;
+    if (error instanceof OnnxRuntimeError && kindOfRunFailure(error.message) === 'outOfMemory') {
+      throw new GpuError(0, error.message, 'outOfMemory');
+    }
+    if (error instanceof TandemError || error instanceof GpuError) throw error;
     throw explainLoadFailure(error, plan.model.path);
   }
 }
@@ -141,7 +221,10 @@ function explain(error: unknown): TandemError {
       });
     case 'outOfMemory':
       return new TandemError('MEMORY', `Expected ${device.name} to have the memory that was planned, got: ${message}`, {
-        remedy: 'Another process uses it: free memory there, or choose a smaller --batch-size.',
+        remedy:
+          device.memoryBudgetBytes === undefined
+            ? 'Another process uses it: free memory there, or choose a smaller --batch-size.'
+            : 'Promise more (--gpu-memory), or choose a smaller --batch-size.',
         cause: error,
       });
     case 'other':

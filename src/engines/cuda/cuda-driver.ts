@@ -1,6 +1,8 @@
 /** The driver over CUDA: its runtime for memory, copies and events, ONNX Runtime's CUDA provider for model runs. */
 import { TandemError } from '../../errors.ts';
 import { addressOf, type Pointer } from '../native.ts';
+import { openProcessMemory, type ProcessMemory } from '../nvml/process-memory.ts';
+import { arenaHeldBytes } from '../onnxruntime/arena.ts';
 import { check, create, loadOnnxRuntime, OnnxRuntimeError } from '../onnxruntime/bindings.ts';
 import { adviceFor } from './advice.ts';
 import { cudaErrorNotReady, cudaSuccess, loadCuda, type Cuda } from './bindings.ts';
@@ -8,8 +10,6 @@ import { GpuError, kindOfRunFailure, type DeviceRun, type GpuDriver } from './dr
 
 /** Choices among the CUDA provider's options; all others are the same for every session. */
 export interface CudaProviderOptions {
-  /** Memory that ONNX Runtime may take for weights and intermediate values; undefined: all there is. */
-  readonly arenaBytesMax?: number;
   /** Lets float32 products round their factors to 10 bits of mantissa (TensorFloat-32): faster, and other scores. */
   readonly tf32: boolean;
 }
@@ -52,6 +52,7 @@ class CudaDriver implements GpuDriver {
   readonly #providerOptions: CudaProviderOptions;
   readonly #streams: Pointer[] = [];
   readonly #events: Pointer[] = [];
+  readonly #processMemory: ProcessMemory;
 
   constructor(cuda: Cuda, deviceIndex: number, providerOptions: CudaProviderOptions) {
     this.#cuda = cuda;
@@ -59,6 +60,7 @@ class CudaDriver implements GpuDriver {
     this.#providerOptions = providerOptions;
     this.arenaName = `gpu:${deviceIndex}`;
     this.name = nameOf(cuda, deviceIndex);
+    this.#processMemory = openProcessMemory(pciBusIdOf(cuda, deviceIndex));
     const deviceAllocator = 0;
     const memoryTypeDefault = 0;
     this.memoryInfo = create((out) =>
@@ -145,15 +147,25 @@ class CudaDriver implements GpuDriver {
     return numberFrom((out) => this.#cuda.call('cudaEventElapsedTime', out, start, end));
   }
 
-  configureSession(sessionOptions: Pointer, stream: Pointer): void {
+  configureSession(sessionOptions: Pointer, stream: Pointer, arenaBytesMax?: number): void {
     try {
-      appendProvider(sessionOptions, stream, providerEntries(this.#deviceIndex, this.#providerOptions));
+      const entries = providerEntries(this.#deviceIndex, this.#providerOptions, arenaBytesMax);
+      appendProvider(sessionOptions, stream, entries);
     } catch (error) {
       throw error instanceof OnnxRuntimeError ? unusableProvider(error) : error;
     }
   }
 
+  arenaBytes(session: Pointer): number | undefined {
+    return arenaHeldBytes(session, this.memoryInfo);
+  }
+
+  heldBytes(): number | undefined {
+    return this.#processMemory.heldBytes();
+  }
+
   close(): void {
+    this.#processMemory.close();
     // What fails here has failed before: whoever wants to know blocks on an event, and a lost device must not hide the
     // error that ended the work.
     for (const stream of this.#streams) {
@@ -168,7 +180,11 @@ class CudaDriver implements GpuDriver {
 }
 
 /** Options of the provider as ONNX Runtime names them. */
-function providerEntries(deviceIndex: number, { arenaBytesMax, tf32 }: CudaProviderOptions): Record<string, string> {
+function providerEntries(
+  deviceIndex: number,
+  { tf32 }: CudaProviderOptions,
+  arenaBytesMax: number | undefined,
+): Record<string, string> {
   return {
     device_id: String(deviceIndex),
     // Powers of two would take up to twice what is needed.
@@ -232,9 +248,9 @@ function nameOf(cuda: Cuda, deviceIndex: number): string {
  * `0000:1A:00.0`: the name by which NVML finds the same device, whatever CUDA_VISIBLE_DEVICES hides.
  * @throws GpuError
  */
-export function pciBusIdOf(cudartPath: string, deviceIndex: number): string {
+export function pciBusIdOf(cuda: Cuda, deviceIndex: number): string {
   const text = Buffer.alloc(32);
-  loadCuda(cudartPath).call('cudaDeviceGetPCIBusId', text, text.length, deviceIndex);
+  cuda.call('cudaDeviceGetPCIBusId', text, text.length, deviceIndex);
   return textIn(text);
 }
 

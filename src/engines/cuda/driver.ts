@@ -56,8 +56,18 @@ export interface GpuDriver {
   block(event: Pointer): void;
   /** Time between two events that have both passed, by the device's clock. */
   elapsedMs(start: Pointer, end: Pointer): number;
-  /** Adds this device to the options of a session whose runs go to `stream`. */
-  configureSession(sessionOptions: Pointer, stream: Pointer): void;
+  /**
+   * Adds this device to the options of a session whose runs go to `stream`.
+   * @param arenaBytesMax memory that the session may take for weights and intermediate values; undefined: all there is
+   */
+  configureSession(sessionOptions: Pointer, stream: Pointer, arenaBytesMax?: number): void;
+  /** Memory that the session has taken from the device and keeps; undefined where it does not tell. */
+  arenaBytes(session: Pointer): number | undefined;
+  /**
+   * All that this process holds on the device, its context and libraries too, as the device's own software counts it;
+   * undefined where that does not tell. May take a millisecond.
+   */
+  heldBytes(): number | undefined;
   /** As ONNX Runtime's `memory.enable_memory_arena_shrinkage` names this device: `gpu:0`. */
   readonly arenaName: string;
   /** OrtMemoryInfo of tensors in this device's memory. Lives as long as the driver. */

@@ -32,6 +32,14 @@ export interface SoftwareGpuOptions {
   readonly copyBytesPerSecond?: number;
   /** Pause before each run, for a model that is slow to compute. */
   readonly runMicroseconds?: number;
+  /** Memory that the process holds before it does anything. */
+  readonly contextBytes?: number;
+  /** Memory that libraries take for themselves at the first run. */
+  readonly workspaceBytes?: number;
+  /** Memory that each session's arena takes for its weights. */
+  readonly sessionBytes?: number;
+  /** Nobody tells how much of the device's memory this process holds. */
+  readonly hidesMemory?: boolean;
   /** Memory that a run takes for each of its rows; the arena keeps what the largest run took. */
   readonly runBytesPerRow?: number;
   /** Runs (counted from 0) that fail for want of memory, whatever is free. */
@@ -120,6 +128,7 @@ export class SoftwareGpu implements GpuDriver {
   readonly #recorded: number[] = [];
   readonly #allocated = new Map<Pointer, number>();
   #arenaBytes = 0;
+  #arenaBytesMax = Infinity;
   #runs = 0;
   #lost = false;
 
@@ -129,8 +138,21 @@ export class SoftwareGpu implements GpuDriver {
   }
 
   memory(): { freeBytes: number; totalBytes: number } {
-    const used = [...this.#allocated.values()].reduce((sum, bytes) => sum + bytes, this.#arenaBytes);
-    return { freeBytes: this.#options.memoryBytes - used, totalBytes: this.#options.memoryBytes };
+    return { freeBytes: this.#options.memoryBytes - this.#usedBytes(), totalBytes: this.#options.memoryBytes };
+  }
+
+  arenaBytes(): number {
+    return this.#arenaBytes;
+  }
+
+  heldBytes(): number | undefined {
+    return this.#options.hidesMemory === true ? undefined : this.#usedBytes();
+  }
+
+  #usedBytes(): number {
+    const { contextBytes = 0, workspaceBytes = 0 } = this.#options;
+    const libraries = contextBytes + (this.#runs > 0 ? workspaceBytes : 0);
+    return [...this.#allocated.values()].reduce((sum, bytes) => sum + bytes, this.#arenaBytes + libraries);
   }
 
   allocate(bytes: number): Pointer {
@@ -234,9 +256,11 @@ export class SoftwareGpu implements GpuDriver {
     return eventTimes[Number(end)]! - eventTimes[Number(start)]!;
   }
 
-  /** A new session begins with an empty arena. */
-  configureSession(): void {
+  /** A new session begins with an arena that holds its weights. */
+  configureSession(_sessionOptions: Pointer, _stream: Pointer, arenaBytesMax = Infinity): void {
     this.#arenaBytes = 0;
+    this.#arenaBytesMax = arenaBytesMax;
+    this.#extendArena(this.#options.sessionBytes ?? 0);
   }
 
   close(): void {
@@ -257,18 +281,20 @@ export class SoftwareGpu implements GpuDriver {
   }
 
   #takeArena({ rowCount, shrinksArena }: DeviceRun, runIndex: number): void {
-    const own = rowCount * (this.#options.runBytesPerRow ?? 0);
-    const needed = Math.max(this.#arenaBytes, own);
-    const tooLarge = needed - this.#arenaBytes > this.memory().freeBytes;
-    if (!tooLarge && this.#options.outOfMemoryRuns?.includes(runIndex) !== true) {
-      this.#arenaBytes = shrinksArena ? own : needed;
-      return;
-    }
-    throw new GpuError(
-      1,
-      `BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size ${needed}`,
-      'outOfMemory',
-    );
+    const { runBytesPerRow = 0, sessionBytes = 0, outOfMemoryRuns } = this.#options;
+    const own = sessionBytes + rowCount * runBytesPerRow;
+    if (outOfMemoryRuns?.includes(runIndex) === true) throw arenaError(`for requested buffer of size ${own}`);
+    this.#extendArena(own);
+    if (shrinksArena) this.#arenaBytes = own;
+  }
+
+  #extendArena(bytes: number): void {
+    const more = bytes - this.#arenaBytes;
+    if (more <= 0) return;
+    const left = this.#arenaBytesMax - this.#arenaBytes;
+    if (more > left) throw arenaError(`Available memory of ${left} is smaller than requested bytes of ${more}`);
+    if (more > this.memory().freeBytes) throw arenaError(`for requested buffer of size ${more}`);
+    this.#arenaBytes = bytes;
   }
 
   #deviceRange(memory: Pointer, bytes: number): MemoryRange {
@@ -282,6 +308,11 @@ export class SoftwareGpu implements GpuDriver {
   #stream(stream: Pointer): SoftwareStream {
     return this.#streams[Number(stream)]!;
   }
+}
+
+/** In ONNX Runtime's words. */
+function arenaError(what: string): GpuError {
+  return new GpuError(1, `BFCArena::AllocateRawInternal Failed to allocate memory ${what}`, 'outOfMemory');
 }
 
 /** The devices of this module, as JSON in the environment: an array of {@link SoftwareGpuOptions}. */
