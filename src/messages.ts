@@ -44,6 +44,8 @@ export type WorkerMessage =
   /** Addresses for stopping what runs. They stay valid until the planner closes them. */
   | { readonly kind: 'connected'; readonly connections: readonly Pointer[]; readonly runOptions: readonly Pointer[] }
   | { readonly kind: 'warning'; readonly text: string }
+  /** Nodes of the model that the CPU runs for a GPU: on shapes only, and on what the batch holds. */
+  | { readonly kind: 'cpuNodes'; readonly shape: number; readonly data: number }
   | { readonly kind: 'shardDone'; readonly shardIndex: number; readonly rowCount: number; readonly bytes: number }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'finished' };

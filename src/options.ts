@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly device?: string;
   /** Folder with ONNX Runtime's CUDA provider. Default: where `tandem setup cuda` or pip put it. */
   readonly ortDir?: string;
+  /** Scores on a GPU although the batch passes nodes that ONNX Runtime leaves to the CPU. Default: that is an error. */
+  readonly allowCpuNodes?: boolean;
   /** Stops the run; what is whole stays. The promise is rejected with STOPPED. */
   readonly signal?: AbortSignal;
   /** Told about what is odd but no error. */
@@ -74,6 +76,11 @@ export interface ScoreResult {
   readonly batchSize: number | undefined;
   readonly threads: number;
   readonly device: string;
+  /**
+   * Nodes of the model that ran on the CPU while GPUs scored: those that work on shapes, which ONNX Runtime keeps there,
+   * and those that the batch passes, which are none unless `allowCpuNodes` was given. Missing where no GPU scored.
+   */
+  readonly cpuNodes?: { readonly shape: number; readonly data: number };
   readonly output: string;
   readonly outputBytes: number;
   readonly warnings: readonly string[];

@@ -128,6 +128,7 @@ function summarize(
     batchSize: tally?.batchSize,
     threads: plan.threads,
     device: plan.device,
+    ...(tally?.cpuNodes === undefined ? {} : { cpuNodes: tally.cpuNodes }),
     output: plan.output,
     outputBytes: tally?.bytesWritten ?? 0,
     warnings,

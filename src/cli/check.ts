@@ -2,6 +2,7 @@
 import { formatError, TandemError } from '../errors.ts';
 import type { CheckReport } from '../options.ts';
 import {
+  allowCpuNodesFlag,
   batchSizeFlag,
   deviceFlag,
   jsonFlag,
@@ -20,6 +21,7 @@ export const checkFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder with a golden.parquet' },
   deviceFlag,
   ortDirFlag,
+  allowCpuNodesFlag,
   threadsFlag,
   batchSizeFlag,
   jsonFlag,

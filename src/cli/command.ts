@@ -38,6 +38,11 @@ export const ortDirFlag: Flag = {
   describe: "Folder with ONNX Runtime's CUDA provider",
   otherwise: 'where `tandem setup cuda` or pip put it',
 };
+export const allowCpuNodesFlag: Flag = {
+  name: 'allow-cpu-nodes',
+  describe:
+    'Score on a GPU although the model has nodes that only the CPU can run: each copies the batch there and back',
+};
 export const readerFlag: Flag = {
   name: 'reader',
   value: 'name',
@@ -49,8 +54,10 @@ export const readerFlag: Flag = {
 /** Rows of the longest batch that can be asked for; ONNX Runtime's kernels count in 32 bits. */
 const batchSizeMax = 2 ** 31 - 1;
 
-/** `--threads`, `--batch-size`, `--device` and `--ort-dir`. @throws USAGE */
-export function runOptions(given: Arguments): Pick<RunOptions, 'threads' | 'batchSize' | 'device' | 'ortDir'> {
+/** `--threads`, `--batch-size`, `--device`, `--ort-dir` and `--allow-cpu-nodes`. @throws USAGE */
+export function runOptions(
+  given: Arguments,
+): Pick<RunOptions, 'threads' | 'batchSize' | 'device' | 'ortDir' | 'allowCpuNodes'> {
   const threads = given.count('threads', threadsMax);
   const batchSize = given.count('batch-size', batchSizeMax);
   const device = given.text('device');
@@ -60,6 +67,7 @@ export function runOptions(given: Arguments): Pick<RunOptions, 'threads' | 'batc
     ...(batchSize === undefined ? {} : { batchSize }),
     ...(device === undefined ? {} : { device }),
     ...(ortDir === undefined ? {} : { ortDir }),
+    ...(given.isOn('allow-cpu-nodes') ? { allowCpuNodes: true } : {}),
   };
 }
 

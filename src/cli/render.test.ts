@@ -129,6 +129,7 @@ const plan: RunPlan = {
   version: 1,
   device: 'cpu',
   devices: [],
+  allowCpuNodes: false,
   onnxRuntimePath: undefined,
   model: {
     path: 'models/m/model.onnx',

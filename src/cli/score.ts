@@ -2,6 +2,7 @@
 import { TandemError } from '../errors.ts';
 import type { Compression, Progress, ReaderName, ScoreOptions } from '../options.ts';
 import {
+  allowCpuNodesFlag,
   batchSizeFlag,
   deviceFlag,
   jsonFlag,
@@ -42,6 +43,7 @@ export const scoreFlags: readonly Flag[] = [
   { name: 'overwrite', describe: 'Remove what Tandem wrote under the output folder, then start' },
   deviceFlag,
   ortDirFlag,
+  allowCpuNodesFlag,
   threadsFlag,
   batchSizeFlag,
   {

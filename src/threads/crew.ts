@@ -15,7 +15,7 @@ import {
   type WorkerStart,
 } from '../messages.ts';
 import { cutSpans, scoreBytesPerRow } from '../planning/allocate.ts';
-import type { ReaderName } from '../options.ts';
+import type { ReaderName, ScoreResult } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { createRing } from '../transfer/ring.ts';
@@ -29,6 +29,8 @@ export interface Tally {
   readonly bytesWritten: number;
   /** Undefined while it is being chosen. */
   readonly batchSize: number | undefined;
+  /** See `ScoreResult`. */
+  readonly cpuNodes: ScoreResult['cpuNodes'];
 }
 
 const prepEntries: Readonly<Record<ReaderName, string>> = {
@@ -49,6 +51,7 @@ export class Crew {
   readonly #ended: Promise<void>[] = [];
   #shardsDone = 0;
   #bytesWritten = 0;
+  #cpuNodes: ScoreResult['cpuNodes'];
   #failure: TandemError | undefined;
 
   constructor(plan: RunPlan, engines: Engines, reader: ReaderName = 'duckdb', warn: (text: string) => void = () => {}) {
@@ -86,6 +89,7 @@ export class Crew {
       shardsDone: this.#shardsDone,
       bytesWritten: this.#bytesWritten,
       batchSize: this.#plan.batchSize ?? (chosen === 0 ? undefined : chosen),
+      cpuNodes: this.#cpuNodes,
     };
   }
 
@@ -133,6 +137,10 @@ export class Crew {
         this.#runOptions.push(...message.runOptions);
         // A thread that connects after the stop has not been interrupted yet.
         if (this.#failure !== undefined) this.stop(this.#failure);
+        return;
+      case 'cpuNodes':
+        // The same for each GPU.
+        this.#cpuNodes = { shape: message.shape, data: message.data };
         return;
       case 'shardDone':
         this.#shardsDone++;

@@ -2,10 +2,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { GpuError, type DriverModule, type GpuDriver } from '../engines/cuda/driver.ts';
 import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
+import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
+import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
 import { startController } from '../score/device-batch-size.ts';
 import { deviceBufferBytes, DeviceScorer } from '../score/device-scorer.ts';
@@ -65,6 +67,7 @@ function run(driver: GpuDriver): void {
   });
   let lost: GpuError | undefined;
   try {
+    checkNodes(driver, session);
     loop.run();
   } catch (error) {
     if (!(error instanceof GpuError) || error.kind !== 'lost') throw error;
@@ -126,6 +129,18 @@ function openOn(driver: GpuDriver, stream: bigint): bigint {
     if (error instanceof TandemError) throw error;
     throw explainLoadFailure(error, plan.model.path);
   }
+}
+
+/** Tells which nodes the CPU runs. @throws BAD_MODEL where the batch passes one of them and nobody allowed it */
+function checkNodes(driver: GpuDriver, session: bigint): void {
+  const { model } = plan;
+  const batchInputs = [...model.inputs, ...model.constants.filter(({ shape }) => shape.includes('N'))];
+  const names = batchInputs.map(({ name }) => name);
+  const cpuNodes = sortCpuNodes(readModelGraph(model.path), names, driver.cpuNodes(session));
+  post({ kind: 'cpuNodes', shape: cpuNodes.shapeCount, data: cpuNodes.data.length });
+  if (cpuNodes.data.length === 0) return;
+  if (!plan.allowCpuNodes) throw refuseCpuNodes(device.name, cpuNodes);
+  post({ kind: 'warning', text: warnOfCpuNodes(device.name, cpuNodes) });
 }
 
 /** What a failure of the device means to whoever runs Tandem. */

@@ -1,6 +1,7 @@
 /** The driver over CUDA: its runtime for memory, copies and events, ONNX Runtime's CUDA provider for model runs. */
 import { TandemError } from '../../errors.ts';
 import { addressOf, type Pointer } from '../native.ts';
+import { nodesByProvider, recordAssignment, type AssignedNode } from '../onnxruntime/assignment.ts';
 import { check, create, loadOnnxRuntime, OnnxRuntimeError } from '../onnxruntime/bindings.ts';
 import { adviceFor } from './advice.ts';
 import { cudaErrorNotReady, cudaSuccess, loadCuda, type Cuda } from './bindings.ts';
@@ -148,9 +149,14 @@ class CudaDriver implements GpuDriver {
   configureSession(sessionOptions: Pointer, stream: Pointer): void {
     try {
       appendProvider(sessionOptions, stream, providerEntries(this.#deviceIndex, this.#providerOptions));
+      recordAssignment(sessionOptions);
     } catch (error) {
       throw error instanceof OnnxRuntimeError ? unusableProvider(error) : error;
     }
+  }
+
+  cpuNodes(session: Pointer): readonly AssignedNode[] {
+    return [...nodesByProvider(session)].flatMap(([provider, nodes]) => (provider === cudaProvider ? [] : nodes));
   }
 
   close(): void {
@@ -166,6 +172,9 @@ class CudaDriver implements GpuDriver {
     loadOnnxRuntime().ReleaseMemoryInfo(this.memoryInfo);
   }
 }
+
+/** As ONNX Runtime calls it in an assignment. */
+const cudaProvider = 'CUDAExecutionProvider';
 
 /** Options of the provider as ONNX Runtime names them. */
 function providerEntries(deviceIndex: number, { arenaBytesMax, tf32 }: CudaProviderOptions): Record<string, string> {

@@ -4,6 +4,7 @@
  * behind it: CUDA (`cuda-driver.ts`), the software GPU of the tests, and nothing, where no GPU is asked for.
  */
 import type { Pointer } from '../native.ts';
+import type { AssignedNode } from '../onnxruntime/assignment.ts';
 
 /** A stretch of device memory. */
 export interface DeviceRange {
@@ -58,6 +59,8 @@ export interface GpuDriver {
   elapsedMs(start: Pointer, end: Pointer): number;
   /** Adds this device to the options of a session whose runs go to `stream`. */
   configureSession(sessionOptions: Pointer, stream: Pointer): void;
+  /** Nodes of a session with these options that another than this device runs: the CPU. */
+  cpuNodes(session: Pointer): readonly AssignedNode[];
   /** As ONNX Runtime's `memory.enable_memory_arena_shrinkage` names this device: `gpu:0`. */
   readonly arenaName: string;
   /** OrtMemoryInfo of tensors in this device's memory. Lives as long as the driver. */
