@@ -44,6 +44,8 @@ export const slotsPerThreadMin = 3;
 export const slotsPerThreadMax = 16;
 /** Device memory that the buffers of one GPU may take, of what is free. */
 export const deviceBufferShare = 0.25;
+/** Nodes that an error names; the rest is counted. */
+export const cpuNodesShownMax = 5;
 /** How often the main thread looks at the counters. */
 export const progressIntervalMs = 200;
 /** Window of the rate "now". */

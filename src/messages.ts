@@ -51,6 +51,7 @@ export type WorkerMessage =
   /** Addresses for stopping what runs. They stay valid until the planner closes them. */
   | { readonly kind: 'connected'; readonly connections: readonly Pointer[]; readonly runOptions: readonly Pointer[] }
   | { readonly kind: 'warning'; readonly text: string }
+  /** Nodes of the model that the CPU runs for a GPU: on shapes only, and on what the batch holds. */
   | { readonly kind: 'shardDone'; readonly shardIndex: number; readonly rowCount: number; readonly bytes: number }
   | { readonly kind: 'decided'; readonly decision: BatchSizeDecision }
   | { readonly kind: 'deviceDone'; readonly report: DeviceReport }

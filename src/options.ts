@@ -30,6 +30,8 @@ export interface RunOptions {
    * free.
    */
   readonly gpuMemory?: GpuMemory;
+  /** Scores on a GPU although the batch passes nodes that ONNX Runtime leaves to the CPU. Default: that is an error. */
+  readonly allowCpuNodes?: boolean;
   /** Stops the run; what is whole stays. The promise is rejected with STOPPED. */
   readonly signal?: AbortSignal;
   /** Told about what is odd but no error. */
@@ -75,6 +77,11 @@ export interface DeviceReport {
   readonly memoryPeakBytes: number;
   /** As promised; undefined: nothing was. */
   readonly memoryBudgetBytes: number | undefined;
+  /**
+   * Nodes of the model that ran on the CPU: those that work on shapes, which ONNX Runtime keeps there, and those that the
+   * batch passes, which are none unless `allowCpuNodes` was given.
+   */
+  readonly cpuNodes: { readonly shape: number; readonly data: number };
 }
 
 /** Where a run stands. Totals are exact: they come from the shards' footers. */

@@ -102,6 +102,8 @@ export interface RunPlan {
   readonly device: string;
   /** Empty: every thread scores in place. */
   readonly devices: readonly PlannedDevice[];
+  /** Whether a batch on a GPU may pass nodes that run on the CPU. */
+  readonly allowCpuNodes: boolean;
   /** The ONNX Runtime of all threads; undefined: the one that Tandem brings. */
   readonly onnxRuntimePath: string | undefined;
   readonly model: ModelPlan;

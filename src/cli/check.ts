@@ -2,6 +2,7 @@
 import { formatError, TandemError } from '../errors.ts';
 import type { CheckReport } from '../options.ts';
 import {
+  allowCpuNodesFlag,
   batchSizeFlag,
   deviceFlag,
   gpuMemoryFlag,
@@ -22,6 +23,7 @@ export const checkFlags: readonly Flag[] = [
   deviceFlag,
   ortDirFlag,
   gpuMemoryFlag,
+  allowCpuNodesFlag,
   threadsFlag,
   batchSizeFlag,
   jsonFlag,

@@ -45,6 +45,11 @@ export const gpuMemoryFlag: Flag = {
   describe: 'Memory of each GPU that the run may hold, all included: 40GiB or 60%',
   otherwise: '90 % of what is free',
 };
+export const allowCpuNodesFlag: Flag = {
+  name: 'allow-cpu-nodes',
+  describe:
+    'Score on a GPU although the model has nodes that only the CPU can run: each copies the batch there and back',
+};
 export const readerFlag: Flag = {
   name: 'reader',
   value: 'name',
@@ -56,9 +61,9 @@ export const readerFlag: Flag = {
 /** Rows of the longest batch that can be asked for; ONNX Runtime's kernels count in 32 bits. */
 const batchSizeMax = 2 ** 31 - 1;
 
-type CommonOptions = Pick<RunOptions, 'threads' | 'batchSize' | 'device' | 'ortDir' | 'gpuMemory'>;
+type CommonOptions = Pick<RunOptions, 'threads' | 'batchSize' | 'device' | 'ortDir' | 'gpuMemory' | 'allowCpuNodes'>;
 
-/** `--threads`, `--batch-size`, `--device`, `--ort-dir` and `--gpu-memory`. @throws USAGE */
+/** What several commands take and hand to a run. @throws USAGE */
 export function runOptions(given: Arguments): CommonOptions {
   const threads = given.count('threads', threadsMax);
   const batchSize = given.count('batch-size', batchSizeMax);
@@ -71,6 +76,7 @@ export function runOptions(given: Arguments): CommonOptions {
     ...(device === undefined ? {} : { device }),
     ...(ortDir === undefined ? {} : { ortDir }),
     ...(gpuMemory === undefined ? {} : { gpuMemory: parseSize('--gpu-memory', gpuMemory) }),
+    ...(given.isOn('allow-cpu-nodes') ? { allowCpuNodes: true } : {}),
   };
 }
 

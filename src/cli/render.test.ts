@@ -131,6 +131,7 @@ const plan: RunPlan = {
   version: 1,
   device: 'cpu',
   devices: [],
+  allowCpuNodes: false,
   onnxRuntimePath: undefined,
   model: {
     path: 'models/m/model.onnx',

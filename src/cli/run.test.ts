@@ -104,7 +104,7 @@ test('score: flags become options, the result goes to stdout, all else to stderr
   };
   const line =
     'score a.parquet 007 --model m --output o --threads 2 --batch-size 64 --memory 1GiB --gpu-memory 20% --keep id --keep date ' +
-    '--compression zstd --reader parquetjs --overwrite';
+    '--compression zstd --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes';
   const { exitCode, stdout, stderr } = await run(line.split(' '), api);
   assert.equal(exitCode, 0);
   const { signal, onWarning, onProgress, onDecision, ...plain } = got!;
@@ -115,6 +115,8 @@ test('score: flags become options, the result goes to stdout, all else to stderr
     output: 'o',
     threads: 2,
     batchSize: 64,
+    device: 'cuda:0',
+    allowCpuNodes: true,
     memoryBytes: 2 ** 30,
     gpuMemory: { share: 0.2 },
     keep: ['id', 'date'],

@@ -2,6 +2,7 @@
 import { TandemError } from '../errors.ts';
 import type { BatchSizeDecision, Compression, Progress, ReaderName, ScoreOptions } from '../options.ts';
 import {
+  allowCpuNodesFlag,
   batchSizeFlag,
   deviceFlag,
   gpuMemoryFlag,
@@ -45,6 +46,7 @@ export const scoreFlags: readonly Flag[] = [
   deviceFlag,
   ortDirFlag,
   gpuMemoryFlag,
+  allowCpuNodesFlag,
   threadsFlag,
   batchSizeFlag,
   {

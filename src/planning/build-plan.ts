@@ -58,6 +58,7 @@ export function buildPlan(
     version: 1,
     device: devices.length === 0 ? 'cpu' : devices.map((device) => device.name).join(', '),
     devices,
+    allowCpuNodes: options.allowCpuNodes ?? false,
     onnxRuntimePath: chosen?.onnxRuntimePath,
     model,
     shards: planShards(footers, shardSizes, schemas, allocation.split, whole),

@@ -3,10 +3,14 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { GpuError, kindOfRunFailure, type DriverModule, type GpuDriver } from '../engines/cuda/driver.ts';
 import type { Pointer } from '../engines/native.ts';
 import { OnnxRuntimeError, useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
+import type { AssignedNode } from '../engines/onnxruntime/assignment.ts';
+import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
+import type { DeviceReport } from '../options.ts';
+import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
 import { startController } from '../score/device-batch-size.ts';
 import { DeviceMemory, type MemoryLook } from '../score/device-memory.ts';
@@ -44,8 +48,10 @@ function run(driver: GpuDriver): void {
   const receiver = new SlotReceiver(start.queues, start.deviceIndex, start.control);
   const loop = createLoop(scorer, receiver, sessions, limits);
   let lost: GpuError | undefined;
+  let cpuNodes: DeviceReport['cpuNodes'] = { shape: 0, data: 0 };
   try {
     sessions.open();
+    cpuNodes = checkNodes(sessions.cpuNodes());
     loop.run();
   } catch (error) {
     if (!(error instanceof GpuError) || error.kind !== 'lost') throw error;
@@ -60,7 +66,7 @@ function run(driver: GpuDriver): void {
       closeEnvironment();
       if (pinned !== undefined) driver.unpin(pinned);
     }
-    report(loop, memory);
+    report(loop, memory, cpuNodes);
   }
   if (lost !== undefined) passOn(loop, receiver, lost);
 }
@@ -136,16 +142,21 @@ class DeviceSessions {
     return this.#memory.look(this.#session!);
   }
 
+  cpuNodes(): readonly AssignedNode[] {
+    return this.#driver.cpuNodes(this.#session!);
+  }
+
   warmedUp(): boolean {
     return this.#memory.measureLibraries(this.#session!);
   }
 }
 
-function report(loop: DeviceLoop, { peakBytes, budgetBytes }: DeviceMemory): void {
+function report(loop: DeviceLoop, { peakBytes, budgetBytes }: DeviceMemory, cpuNodes: DeviceReport['cpuNodes']): void {
   const { batchCount, rowCount } = loop.scored;
   const { name, label } = device;
+  const scored = { name, label, rowCount, batchCount, batchSize: loop.batchSize };
   const memory = { memoryPeakBytes: peakBytes, memoryBudgetBytes: budgetBytes };
-  post({ kind: 'deviceDone', report: { name, label, rowCount, batchCount, batchSize: loop.batchSize, ...memory } });
+  post({ kind: 'deviceDone', report: { ...scored, ...memory, cpuNodes } });
   if (budgetBytes === undefined || peakBytes <= budgetBytes) return;
   const held = `${bytesText(peakBytes)} of ${name} were held for a moment, more than the promised ${bytesText(budgetBytes)}`;
   post({ kind: 'warning', text: `${held}.` });
@@ -206,6 +217,19 @@ function openOn(driver: GpuDriver, stream: Pointer, arenaBytesMax: number | unde
     if (error instanceof TandemError || error instanceof GpuError) throw error;
     throw explainLoadFailure(error, plan.model.path);
   }
+}
+
+/** Tells which nodes the CPU runs. @throws BAD_MODEL where the batch passes one of them and nobody allowed it */
+function checkNodes(nodes: readonly AssignedNode[]): DeviceReport['cpuNodes'] {
+  const { model } = plan;
+  const batchInputs = [...model.inputs, ...model.constants.filter(({ shape }) => shape.includes('N'))];
+  const names = batchInputs.map(({ name }) => name);
+  const cpuNodes = sortCpuNodes(readModelGraph(model.path), names, nodes);
+  const counts = { shape: cpuNodes.shapeCount, data: cpuNodes.data.length };
+  if (counts.data === 0) return counts;
+  if (!plan.allowCpuNodes) throw refuseCpuNodes(device.name, cpuNodes);
+  post({ kind: 'warning', text: warnOfCpuNodes(device.name, cpuNodes) });
+  return counts;
 }
 
 /** What a failure of the device means to whoever runs Tandem. */

@@ -3,6 +3,7 @@ import { TandemError } from '../../errors.ts';
 import { addressOf, type Pointer } from '../native.ts';
 import { openProcessMemory, type ProcessMemory } from '../nvml/process-memory.ts';
 import { arenaHeldBytes } from '../onnxruntime/arena.ts';
+import { nodesByProvider, recordAssignment, type AssignedNode } from '../onnxruntime/assignment.ts';
 import { check, create, loadOnnxRuntime, OnnxRuntimeError } from '../onnxruntime/bindings.ts';
 import { adviceFor } from './advice.ts';
 import { cudaErrorNotReady, cudaSuccess, loadCuda, type Cuda } from './bindings.ts';
@@ -151,6 +152,7 @@ class CudaDriver implements GpuDriver {
     try {
       const entries = providerEntries(this.#deviceIndex, this.#providerOptions, arenaBytesMax);
       appendProvider(sessionOptions, stream, entries);
+      recordAssignment(sessionOptions);
     } catch (error) {
       throw error instanceof OnnxRuntimeError ? unusableProvider(error) : error;
     }
@@ -162,6 +164,10 @@ class CudaDriver implements GpuDriver {
 
   heldBytes(): number | undefined {
     return this.#processMemory.heldBytes();
+  }
+
+  cpuNodes(session: Pointer): readonly AssignedNode[] {
+    return [...nodesByProvider(session)].flatMap(([provider, nodes]) => (provider === cudaProvider ? [] : nodes));
   }
 
   close(): void {
@@ -178,6 +184,9 @@ class CudaDriver implements GpuDriver {
     loadOnnxRuntime().ReleaseMemoryInfo(this.memoryInfo);
   }
 }
+
+/** As ONNX Runtime calls it in an assignment. */
+const cudaProvider = 'CUDAExecutionProvider';
 
 /** Options of the provider as ONNX Runtime names them. */
 function providerEntries(

@@ -4,6 +4,7 @@
  * behind it: CUDA (`cuda-driver.ts`), the software GPU of the tests, and nothing, where no GPU is asked for.
  */
 import type { Pointer } from '../native.ts';
+import type { AssignedNode } from '../onnxruntime/assignment.ts';
 
 /** A stretch of device memory. */
 export interface DeviceRange {
@@ -68,6 +69,8 @@ export interface GpuDriver {
    * undefined where that does not tell. May take a millisecond.
    */
   heldBytes(): number | undefined;
+  /** Nodes of a session with these options that another than this device runs: the CPU. */
+  cpuNodes(session: Pointer): readonly AssignedNode[];
   /** As ONNX Runtime's `memory.enable_memory_arena_shrinkage` names this device: `gpu:0`. */
   readonly arenaName: string;
   /** OrtMemoryInfo of tensors in this device's memory. Lives as long as the driver. */

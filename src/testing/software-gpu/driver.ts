@@ -12,6 +12,7 @@ import {
   type UsableDevices,
 } from '../../engines/cuda/driver.ts';
 import { addressOf, openLibrary, type Pointer } from '../../engines/native.ts';
+import { nodesByProvider, recordAssignment, type AssignedNode } from '../../engines/onnxruntime/assignment.ts';
 import { create, loadOnnxRuntime } from '../../engines/onnxruntime/bindings.ts';
 import {
   commandsMax,
@@ -47,6 +48,8 @@ export interface SoftwareGpuOptions {
   /** The run (counted from 0) after which the device answers nothing any more. */
   readonly lostAtRun?: number;
   readonly pinFails?: boolean;
+  /** Operators that it counts as the CPU's; it runs all nodes alike. */
+  readonly cpuOperators?: readonly string[];
 }
 
 const poison = 0xa5;
@@ -257,10 +260,16 @@ export class SoftwareGpu implements GpuDriver {
   }
 
   /** A new session begins with an arena that holds its weights. */
-  configureSession(_sessionOptions: Pointer, _stream: Pointer, arenaBytesMax = Infinity): void {
+  configureSession(sessionOptions: Pointer, _stream: Pointer, arenaBytesMax = Infinity): void {
+    recordAssignment(sessionOptions);
     this.#arenaBytes = 0;
     this.#arenaBytesMax = arenaBytesMax;
     this.#extendArena(this.#options.sessionBytes ?? 0);
+  }
+
+  cpuNodes(session: Pointer): readonly AssignedNode[] {
+    const { cpuOperators = [] } = this.#options;
+    return [...nodesByProvider(session).values()].flat().filter(({ operator }) => cpuOperators.includes(operator));
   }
 
   close(): void {
