@@ -94,15 +94,21 @@ export interface PlannedDevice {
   readonly fixedBatchSize: number | undefined;
 }
 
-export interface RunPlan {
-  readonly version: 1;
-  /** Words: `cpu`, `cuda:0`, `cuda:0, cuda:1`. */
-  readonly device: string;
+/** What a GPU's thread has to know of a plan, wherever its rows come from. */
+export interface DevicePlan {
+  readonly model: ModelPlan;
   /** Empty: every thread scores in place. */
   readonly devices: readonly PlannedDevice[];
   /** The ONNX Runtime of all threads; undefined: the one that Tandem brings. */
   readonly onnxRuntimePath: string | undefined;
-  readonly model: ModelPlan;
+  /** Rows that a slot holds. */
+  readonly slotRows: number;
+}
+
+export interface RunPlan extends DevicePlan {
+  readonly version: 1;
+  /** Words: `cpu`, `cuda:0`, `cuda:0, cuda:1`. */
+  readonly device: string;
   readonly shards: readonly PlannedShard[];
   readonly schemas: readonly PlannedSchema[];
   readonly rowsTotal: number;
@@ -119,8 +125,6 @@ export interface RunPlan {
   readonly threadsBound: string;
   /** Fixed by the caller or the model; undefined: measured at the start. */
   readonly batchSize: number | undefined;
-  /** Rows that a slot holds. */
-  readonly slotRows: number;
   /** Slots of each thread: 1 where it scores in place. */
   readonly slotsPerThread: number;
   readonly memory: readonly MemoryLine[];

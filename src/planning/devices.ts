@@ -33,18 +33,13 @@ export async function chooseDevices(
   ortDir: string | undefined,
   environment: NodeJS.ProcessEnv,
 ): Promise<ChosenDevices> {
-  const match = /^(?:cpu|auto|cuda(?::(\d+(?:,\d+)*))?)$/.exec(text);
-  if (match === null) {
-    throw new TandemError('USAGE', `Expected the device to be cpu, cuda, cuda:0,2 or auto, got \`${text}\`.`, {
-      remedy: '`cuda` takes all GPUs that this process sees; `cuda:0,2` the first and the third of them.',
-    });
-  }
+  const numbers = deviceNumbers(text);
   const module = environment[driverModuleVariable] ?? new URL('../engines/cuda/cuda-devices.js', import.meta.url).href;
   const none = { module, found: [], onnxRuntimePath: undefined };
   if (text === 'cpu') return { ...none, note: undefined };
   try {
     const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir);
-    const found = match[1] === undefined ? devices : pick(devices, match[1]);
+    const found = numbers === undefined ? devices : pick(devices, numbers);
     return { module, found, onnxRuntimePath, note: undefined };
   } catch (error) {
     if (text !== 'auto' || !(error instanceof TandemError)) throw error;
@@ -52,8 +47,18 @@ export async function chooseDevices(
   }
 }
 
-function pick(found: readonly UsableDevice[], list: string): UsableDevice[] {
-  const numbers = [...new Set(list.split(',').map(Number))];
+/** The GPUs that a text counts up; undefined where it does not. @throws USAGE for a text that means no device */
+export function deviceNumbers(text: string): readonly number[] | undefined {
+  const match = /^(?:cpu|auto|cuda(?::(\d+(?:,\d+)*))?)$/.exec(text);
+  if (match === null) {
+    throw new TandemError('USAGE', `Expected the device to be cpu, cuda, cuda:0,2 or auto, got \`${text}\`.`, {
+      remedy: '`cuda` takes all GPUs that this process sees; `cuda:0,2` the first and the third of them.',
+    });
+  }
+  return match[1] === undefined ? undefined : [...new Set(match[1].split(',').map(Number))];
+}
+
+function pick(found: readonly UsableDevice[], numbers: readonly number[]): UsableDevice[] {
   return numbers.map((number) => {
     const device = found[number];
     if (device !== undefined) return device;

@@ -48,11 +48,20 @@ export class DeviceLane implements Lane {
     this.#ended = false;
   }
 
-  next(): ScoredBatch | undefined {
-    const { slots, firstSlot, sender, rowsScored } = this.#parts;
+  /**
+   * Hands over as many rows as there are free slots for; the last scores given are taken back. False: rows are left.
+   * @throws BAD_ROW, BAD_SHARD, STOPPED
+   */
+  fill(): boolean {
     if (this.#given !== undefined) this.#free.push(this.#given);
     this.#given = undefined;
-    while (!this.#ended && this.#free.length > 0) this.#send(this.#free.pop()!);
+    while (!this.#ended && this.#free.length > 0) this.#send(this.#free.at(-1)!);
+    return this.#ended;
+  }
+
+  next(): ScoredBatch | undefined {
+    const { slots, firstSlot, sender, rowsScored } = this.#parts;
+    this.fill();
     const oldest = this.#sent.shift();
     if (oldest === undefined) return undefined;
     sender.take(firstSlot + oldest.index);
@@ -61,8 +70,10 @@ export class DeviceLane implements Lane {
     return { ...oldest.address, outputs: slots[oldest.index]!.outputs };
   }
 
+  /** Slots that are out still come back by {@link next}. */
   close(): void {
     this.#filler.close();
+    this.#ended = true;
   }
 
   #send(index: number): void {
@@ -70,9 +81,9 @@ export class DeviceLane implements Lane {
     const address = this.#filler.fill(slots[index]!, plan.slotRows);
     if (address === undefined) {
       this.#ended = true;
-      this.#free.push(index);
       return;
     }
+    this.#free.pop();
     inFlight.enter(address);
     sender.send(firstSlot + index, address);
     this.#sent.push({ index, address });
