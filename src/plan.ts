@@ -75,6 +75,8 @@ export interface ModelPlan {
 
 export interface MemoryLine {
   readonly what: string;
+  /** Page-locked memory is the host's too; a device's is its own, whatever the host's limit. */
+  readonly where: 'host' | 'pinned' | 'device';
   readonly count: number;
   readonly bytesEach: number;
 }

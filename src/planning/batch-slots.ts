@@ -1,13 +1,13 @@
 /** Slots of the threads of `scoreBatches` where devices score them. */
 import { createSharedMemory, pageBytes } from '../engines/wasm.ts';
 import { TandemError } from '../errors.ts';
-import { memoryShare, slotsPerThreadMin, wasmPagesMax } from '../limits.ts';
+import { memoryShare, wasmPagesMax } from '../limits.ts';
 import { memoryBound } from '../machine.ts';
 import type { BatchHandOver } from '../messages.ts';
 import type { ModelPlan, PlannedDevice } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { createSlotQueues } from '../transfer/slot-queue.ts';
-import { deviceSlots } from './devices.ts';
+import { fitDeviceSlots } from './devices.ts';
 
 /**
  * Slots and queues for so many threads, and the rows of a slot.
@@ -26,22 +26,15 @@ export function planBatchSlots(
   return { slotRows, handOver: { slots, slotsPerThread, queues } };
 }
 
-/**
- * As a run over shards has them. Here the number of threads is given, so what does not fit gets fewer slots, then smaller
- * ones, and at last one for each thread, which then waits for each.
- */
+/** Within so many bytes for all threads, whose number is given. @throws MEMORY when slots of a single row do not fit */
 export function fitBatchSlots(
   devices: readonly PlannedDevice[],
   model: Pick<ModelPlan, 'inputs' | 'outputs'>,
   threads: number,
   bytesMax: number,
 ): { readonly slotRows: number; readonly slots: number } {
-  let { slotRows, slots } = deviceSlots(devices, slotBytes(model, 64) / 64, threads);
-  const isTooMuch = (): boolean => threads * slots * slotBytes(model, slotRows) > bytesMax;
-  while (isTooMuch() && slots > slotsPerThreadMin) slots--;
-  while (isTooMuch() && slotRows > 1) slotRows = Math.floor(slotRows / 2);
-  while (isTooMuch() && slots > 1) slots--;
-  if (!isTooMuch()) return { slotRows, slots };
+  const fitted = fitDeviceSlots(devices, model, threads, bytesMax / threads);
+  if (threads * fitted.slots * slotBytes(model, fitted.slotRows) <= bytesMax) return fitted;
   const [need, may] = [threads * slotBytes(model, 1), bytesMax].map((bytes) => Math.floor(bytes / 2 ** 20));
   throw new TandemError(
     'MEMORY',

@@ -9,8 +9,9 @@ import {
   slotsPerThreadMax,
   slotsPerThreadMin,
 } from '../limits.ts';
-import type { ModelPlan, PlannedDevice } from '../plan.ts';
+import type { MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
 import { deviceBufferBytes } from '../score/device-scorer.ts';
+import { slotBytes } from '../score/scorer.ts';
 
 /** Another module in place of CUDA's; the tests' software GPU comes this way. */
 export const driverModuleVariable = 'TANDEM_GPU_DRIVER';
@@ -79,11 +80,20 @@ export function deviceSlotRows(bytesPerRow: number, devices: readonly PlannedDev
   return rows < 64 ? rows : rows - (rows % 64);
 }
 
-/** Slots of each thread: enough for two batches in all, and never so few that a thread would wait for each. */
-export function deviceSlotsPerThread(devices: readonly PlannedDevice[], slotRows: number, threads: number): number {
+/**
+ * Slots of each thread: enough for two batches in all, no more bytes than the most slots of narrow rows take, and never
+ * so few that a thread would wait for each.
+ */
+export function deviceSlotsPerThread(
+  devices: readonly PlannedDevice[],
+  slotRows: number,
+  bytesPerRow: number,
+  threads: number,
+): number {
   const rows = devices.reduce((sum, device) => sum + device.bufferRows, 0);
   const wanted = 1 + Math.ceil((2 * rows) / (slotRows * threads));
-  return Math.min(slotsPerThreadMax, Math.max(slotsPerThreadMin, wanted));
+  const byBytes = Math.floor((slotsPerThreadMax * deviceSlotBytes) / Math.max(1, slotRows * bytesPerRow));
+  return Math.max(slotsPerThreadMin, Math.min(slotsPerThreadMax, byBytes, wanted));
 }
 
 /** Rows of a slot, and slots of each thread. */
@@ -93,7 +103,39 @@ export function deviceSlots(
   threads: number,
 ): { readonly slotRows: number; readonly slots: number } {
   const slotRows = deviceSlotRows(bytesPerRow, devices);
-  return { slotRows, slots: deviceSlotsPerThread(devices, slotRows, threads) };
+  return { slotRows, slots: deviceSlotsPerThread(devices, slotRows, bytesPerRow, threads) };
+}
+
+/**
+ * Slots as {@link deviceSlots} has them for a thread whose slots may take so many bytes. What does not fit gets fewer
+ * slots, then smaller ones, and at last a single one, of a single row, for which the thread then waits: whether that fits
+ * is for the caller to see.
+ */
+export function fitDeviceSlots(
+  devices: readonly PlannedDevice[],
+  model: Pick<ModelPlan, 'inputs' | 'outputs'>,
+  threads: number,
+  bytesMax: number,
+): { readonly slotRows: number; readonly slots: number } {
+  let { slotRows, slots } = deviceSlots(devices, slotBytes(model, 64) / 64, threads);
+  const isTooMuch = (): boolean => slots * slotBytes(model, slotRows) > bytesMax;
+  while (isTooMuch() && slots > slotsPerThreadMin) slots--;
+  while (isTooMuch() && slotRows > 1) slotRows = Math.floor(slotRows / 2);
+  while (isTooMuch() && slots > 1) slots--;
+  return { slotRows, slots };
+}
+
+/** What lies on the devices. */
+export function deviceMemory(
+  devices: readonly PlannedDevice[],
+  model: Pick<ModelPlan, 'inputs' | 'outputs'>,
+): MemoryLine[] {
+  return devices.map(({ name, buffers, bufferRows }) => ({
+    what: `${name}: buffers of input and output tensors`,
+    where: 'device',
+    count: buffers,
+    bytesEach: deviceBufferBytes(model, bufferRows),
+  }));
 }
 
 /**
@@ -111,9 +153,9 @@ export function planDevices(chosen: ChosenDevices, model: ModelPlan, batchSize: 
     if (bytesOf(rows) > bytesMax) {
       throw new TandemError(
         'MEMORY',
-        `Expected ${deviceBuffersDefault} buffers of ${rows} rows to fit into a quarter of the free memory of ${device.name}, ` +
+        `Expected ${deviceBuffersDefault} buffers of ${rows === 1 ? 'one row' : `${rows} rows`} to fit into a quarter of the free memory of ${device.name}, ` +
           `got a need of ${Math.ceil(bytesOf(rows) / 2 ** 20)} MiB of ${Math.floor(bytesMax / 2 ** 20)} MiB.`,
-        { remedy: 'Choose a smaller --batch-size, or leave it out.' },
+        { remedy: rows > 1 && model.fixedBatchRows === undefined ? smallerBatch : smallerModel },
       );
     }
     const { name, label, options } = device;
@@ -121,6 +163,10 @@ export function planDevices(chosen: ChosenDevices, model: ModelPlan, batchSize: 
     return { name, label, driver, buffers: deviceBuffersDefault, bufferRows: rows, fixedBatchSize: batchSize };
   });
 }
+
+const smallerBatch = 'Choose a smaller --batch-size, or leave it out.';
+const smallerModel =
+  'Free memory on the device (other processes use it too), score with --device cpu, or export the model with smaller inputs and outputs.';
 
 function expectDeviceTensors(model: ModelPlan): void {
   const text = [...model.inputs, ...model.outputs].find((tensor) => tensor.elementType === 'string');
