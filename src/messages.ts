@@ -6,12 +6,13 @@ import type { ErrorRecord } from './errors.ts';
 import type {
   BatchSizeDecision,
   CheckReport,
+  DeviceOptions,
   DeviceReport,
   InspectReport,
   ReaderName,
   ScoreOptions,
 } from './options.ts';
-import type { ModelPlan, RunPlan } from './plan.ts';
+import type { DevicePlan, RunPlan } from './plan.ts';
 
 /** Options without the functions that cannot cross a thread. */
 export type PlainScoreOptions = Omit<ScoreOptions, 'signal' | 'onProgress' | 'onWarning' | 'onDecision'>;
@@ -82,7 +83,7 @@ export interface WorkerStart {
 export interface DeviceStart {
   /** Position in the plan's devices, and in the queues. */
   readonly deviceIndex: number;
-  readonly plan: RunPlan;
+  readonly plan: DevicePlan;
   readonly control: Int32Array;
   readonly slots: SharedMemory;
   readonly queues: SlotQueueMemory;
@@ -123,20 +124,32 @@ export const control = {
   length: 3,
 } as const;
 
+/** The way from the threads of `scoreBatches` to the devices. */
+export interface BatchHandOver {
+  /** Slots of all threads, those of a thread side by side. */
+  readonly slots: SharedMemory;
+  readonly slotsPerThread: number;
+  readonly queues: SlotQueueMemory;
+}
+
 /** What the first thread of `scoreBatches` finds out for the others. */
-export interface BatchPlan {
+export interface BatchPlan extends DevicePlan {
   readonly engines: Engines;
-  readonly model: ModelPlan;
   readonly batchSize: number | undefined;
-  readonly slotRows: number;
   /** SELECT list over a batch, which is called `shard` in it. */
   readonly projection: string;
+  /** Undefined where the threads score in place. */
+  readonly handOver: BatchHandOver | undefined;
+  readonly warnings: readonly string[];
 }
 
 export interface BatchWorkerStart {
   readonly threadIndex: number;
+  /** How many there may be; all hand over slots where devices score. */
+  readonly threads: number;
   readonly model: string;
   readonly batchSize: number | undefined;
+  readonly deviceOptions: DeviceOptions;
   readonly control: Int32Array;
   /** Undefined for the first thread, which makes it. */
   readonly plan: BatchPlan | undefined;
@@ -145,8 +158,8 @@ export interface BatchWorkerStart {
 export type BatchRequest =
   /** One batch to score, as an Arrow IPC stream. */
   | { readonly kind: 'score'; readonly index: number; readonly ipc: Uint8Array }
-  /** Free everything and end. The first thread, which opened the engines, is asked last. */
-  | { readonly kind: 'close' };
+  /** Free everything and end. The first thread, which opened the engines, is asked last and frees `runOptions` too. */
+  | { readonly kind: 'close'; readonly runOptions: readonly Pointer[] };
 
 /** Values of one output tensor for all rows of a batch. */
 export type ScoredValues = NumberArray | string[];

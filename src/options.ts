@@ -84,6 +84,9 @@ export interface DeviceReport {
   readonly cpuNodes: { readonly shape: number; readonly data: number };
 }
 
+/** What says where a run scores, and how. */
+export type DeviceOptions = Pick<RunOptions, 'device' | 'ortDir' | 'gpuMemory' | 'allowCpuNodes'>;
+
 /** Where a run stands. Totals are exact: they come from the shards' footers. */
 export interface Progress {
   readonly phase: 'planning' | 'scoring' | 'done';

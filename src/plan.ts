@@ -75,6 +75,8 @@ export interface ModelPlan {
 
 export interface MemoryLine {
   readonly what: string;
+  /** Page-locked memory is the host's too; a device's is its own, whatever the host's limit. */
+  readonly where: 'host' | 'pinned' | 'device';
   readonly count: number;
   readonly bytesEach: number;
 }
@@ -96,17 +98,23 @@ export interface PlannedDevice {
   readonly memoryBudgetBytes: number | undefined;
 }
 
-export interface RunPlan {
-  readonly version: 1;
-  /** Words: `cpu`, `cuda:0`, `cuda:0, cuda:1`. */
-  readonly device: string;
+/** What a GPU's thread has to know of a plan, wherever its rows come from. */
+export interface DevicePlan {
+  readonly model: ModelPlan;
   /** Empty: every thread scores in place. */
   readonly devices: readonly PlannedDevice[];
   /** Whether a batch on a GPU may pass nodes that run on the CPU. */
   readonly allowCpuNodes: boolean;
   /** The ONNX Runtime of all threads; undefined: the one that Tandem brings. */
   readonly onnxRuntimePath: string | undefined;
-  readonly model: ModelPlan;
+  /** Rows that a slot holds. */
+  readonly slotRows: number;
+}
+
+export interface RunPlan extends DevicePlan {
+  readonly version: 1;
+  /** Words: `cpu`, `cuda:0`, `cuda:0, cuda:1`. */
+  readonly device: string;
   readonly shards: readonly PlannedShard[];
   readonly schemas: readonly PlannedSchema[];
   readonly rowsTotal: number;
@@ -123,8 +131,6 @@ export interface RunPlan {
   readonly threadsBound: string;
   /** Fixed by the caller or the model; undefined: measured at the start. */
   readonly batchSize: number | undefined;
-  /** Rows that a slot holds. */
-  readonly slotRows: number;
   /** Slots of each thread: 1 where it scores in place. */
   readonly slotsPerThread: number;
   readonly memory: readonly MemoryLine[];

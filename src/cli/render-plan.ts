@@ -129,14 +129,20 @@ function runLines(plan: RunPlan): string {
 
 function memoryTable(plan: RunPlan): string {
   const rows = plan.memory.map((line) => [
-    line.what,
+    printable(line.what),
+    line.where,
     formatCount(line.count),
     formatBytes(line.bytesEach),
     formatBytes(line.count * line.bytesEach),
   ]);
-  const sum = plan.memory.reduce((bytes, line) => bytes + line.count * line.bytesEach, 0);
-  rows.push(['sum', '', '', formatBytes(sum)], ['limit', '', '', formatBytes(plan.memoryLimitBytes)]);
-  const table = formatTable([{ title: 'what' }, right('count'), right('each'), right('bytes')], rows);
+  const ofHost = plan.memory.filter((line) => line.where !== 'device');
+  const sum = ofHost.reduce((bytes, line) => bytes + line.count * line.bytesEach, 0);
+  const sumOf = ofHost.length === plan.memory.length ? 'sum' : 'sum without device';
+  rows.push([sumOf, '', '', '', formatBytes(sum)], ['limit', '', '', '', formatBytes(plan.memoryLimitBytes)]);
+  const table = formatTable(
+    [{ title: 'what' }, { title: 'where' }, right('count'), right('each'), right('bytes')],
+    rows,
+  );
   return `${table}\n  limit set by: ${plan.memoryBound}`;
 }
 

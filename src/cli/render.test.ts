@@ -170,8 +170,8 @@ const plan: RunPlan = {
   slotRows: 8192,
   slotsPerThread: 1,
   memory: [
-    { what: 'slots', count: 2, bytesEach: 2 ** 20 },
-    { what: 'model', count: 1, bytesEach: 2048 },
+    { what: 'slots', where: 'host', count: 2, bytesEach: 2 ** 20 },
+    { what: 'model', where: 'host', count: 1, bytesEach: 2048 },
   ],
   memoryLimitBytes: 2 ** 31,
   memoryBound: '--memory',
@@ -196,7 +196,8 @@ test('plan', () => {
     '  3.0 MiB compressed to copy; the features read 1.0 MiB',
     "  threads      2: the machine's 2 cores",
     '  batch size   measured at the start',
-    '  slots      2  1.0 MiB  2.0 MiB',
+    '  slots  host      2  1.0 MiB  2.0 MiB',
+    '  sum                  2.0 MiB',
     '  limit                  2.00 GiB',
     '  limit set by: --memory',
   ];
@@ -220,6 +221,20 @@ test('plan: hints, and lists that are at their bound', () => {
   assert.match(all, /batch size {3}1 row \(fixed by the model\)/);
   assert.ok(!all.includes(' more\n'));
   assert.match(renderPlan({ ...plan, keep: [], keepBytes: 0 }), /keep\n {2}no columns\n/);
+});
+
+test('plan of a run on a device: its memory is shown, and counts for no limit of the host', () => {
+  const text = renderPlan({
+    ...plan,
+    memory: [
+      ...plan.memory,
+      { what: 'slots', where: 'pinned', count: 3, bytesEach: 2 ** 20 },
+      { what: 'cuda:0: buffers', where: 'device', count: 3, bytesEach: 2 ** 30 },
+    ],
+  });
+  assert.match(text, /\n {2}slots +pinned +3 +1\.0 MiB +3\.0 MiB\n/);
+  assert.match(text, /\n {2}cuda:0: buffers +device +3 +1\.00 GiB +3\.00 GiB\n/);
+  assert.match(text, /\n {2}sum without device +5\.0 MiB\n/);
 });
 
 const inspected: InspectReport = {

@@ -10,8 +10,9 @@ import {
   slotsPerThreadMin,
 } from '../limits.ts';
 import type { GpuMemory } from '../options.ts';
-import type { ModelPlan, PlannedDevice } from '../plan.ts';
+import type { MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
 import { deviceBufferBytes } from '../score/device-scorer.ts';
+import { slotBytes } from '../score/scorer.ts';
 
 /** Another module in place of CUDA's; the tests' software GPU comes this way. */
 export const driverModuleVariable = 'TANDEM_GPU_DRIVER';
@@ -34,18 +35,13 @@ export async function chooseDevices(
   ortDir: string | undefined,
   environment: NodeJS.ProcessEnv,
 ): Promise<ChosenDevices> {
-  const match = /^(?:cpu|auto|cuda(?::(\d+(?:,\d+)*))?)$/.exec(text);
-  if (match === null) {
-    throw new TandemError('USAGE', `Expected the device to be cpu, cuda, cuda:0,2 or auto, got \`${text}\`.`, {
-      remedy: '`cuda` takes all GPUs that this process sees; `cuda:0,2` the first and the third of them.',
-    });
-  }
+  const numbers = deviceNumbers(text);
   const module = environment[driverModuleVariable] ?? new URL('../engines/cuda/cuda-devices.js', import.meta.url).href;
   const none = { module, found: [], onnxRuntimePath: undefined };
   if (text === 'cpu') return { ...none, note: undefined };
   try {
     const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir);
-    const found = match[1] === undefined ? devices : pick(devices, match[1]);
+    const found = numbers === undefined ? devices : pick(devices, numbers);
     return { module, found, onnxRuntimePath, note: undefined };
   } catch (error) {
     if (text !== 'auto' || !(error instanceof TandemError)) throw error;
@@ -53,8 +49,18 @@ export async function chooseDevices(
   }
 }
 
-function pick(found: readonly UsableDevice[], list: string): UsableDevice[] {
-  const numbers = [...new Set(list.split(',').map(Number))];
+/** The GPUs that a text counts up; undefined where it does not. @throws USAGE for a text that means no device */
+export function deviceNumbers(text: string): readonly number[] | undefined {
+  const match = /^(?:cpu|auto|cuda(?::(\d+(?:,\d+)*))?)$/.exec(text);
+  if (match === null) {
+    throw new TandemError('USAGE', `Expected the device to be cpu, cuda, cuda:0,2 or auto, got \`${text}\`.`, {
+      remedy: '`cuda` takes all GPUs that this process sees; `cuda:0,2` the first and the third of them.',
+    });
+  }
+  return match[1] === undefined ? undefined : [...new Set(match[1].split(',').map(Number))];
+}
+
+function pick(found: readonly UsableDevice[], numbers: readonly number[]): UsableDevice[] {
   return numbers.map((number) => {
     const device = found[number];
     if (device !== undefined) return device;
@@ -75,15 +81,20 @@ export function deviceSlotRows(bytesPerRow: number, devices: readonly Pick<Plann
   return rows < 64 ? rows : rows - (rows % 64);
 }
 
-/** Slots of each thread: enough for two batches in all, and never so few that a thread would wait for each. */
+/**
+ * Slots of each thread: enough for two batches in all, no more bytes than the most slots of narrow rows take, and never
+ * so few that a thread would wait for each.
+ */
 export function deviceSlotsPerThread(
   devices: readonly Pick<PlannedDevice, 'bufferRows'>[],
   slotRows: number,
+  bytesPerRow: number,
   threads: number,
 ): number {
   const rows = devices.reduce((sum, device) => sum + device.bufferRows, 0);
   const wanted = 1 + Math.ceil((2 * rows) / (slotRows * threads));
-  return Math.min(slotsPerThreadMax, Math.max(slotsPerThreadMin, wanted));
+  const byBytes = Math.floor((slotsPerThreadMax * deviceSlotBytes) / Math.max(1, slotRows * bytesPerRow));
+  return Math.max(slotsPerThreadMin, Math.min(slotsPerThreadMax, byBytes, wanted));
 }
 
 /** Rows of a slot, and slots of each thread. */
@@ -93,7 +104,39 @@ export function deviceSlots(
   threads: number,
 ): { readonly slotRows: number; readonly slots: number } {
   const slotRows = deviceSlotRows(bytesPerRow, devices);
-  return { slotRows, slots: deviceSlotsPerThread(devices, slotRows, threads) };
+  return { slotRows, slots: deviceSlotsPerThread(devices, slotRows, bytesPerRow, threads) };
+}
+
+/**
+ * Slots as {@link deviceSlots} has them for a thread whose slots may take so many bytes. What does not fit gets fewer
+ * slots, then smaller ones, and at last a single one, of a single row, for which the thread then waits: whether that fits
+ * is for the caller to see.
+ */
+export function fitDeviceSlots(
+  devices: readonly PlannedDevice[],
+  model: Pick<ModelPlan, 'inputs' | 'outputs'>,
+  threads: number,
+  bytesMax: number,
+): { readonly slotRows: number; readonly slots: number } {
+  let { slotRows, slots } = deviceSlots(devices, slotBytes(model, 64) / 64, threads);
+  const isTooMuch = (): boolean => slots * slotBytes(model, slotRows) > bytesMax;
+  while (isTooMuch() && slots > slotsPerThreadMin) slots--;
+  while (isTooMuch() && slotRows > 1) slotRows = Math.floor(slotRows / 2);
+  while (isTooMuch() && slots > 1) slots--;
+  return { slotRows, slots };
+}
+
+/** What lies on the devices. */
+export function deviceMemory(
+  devices: readonly PlannedDevice[],
+  model: Pick<ModelPlan, 'inputs' | 'outputs'>,
+): MemoryLine[] {
+  return devices.map(({ name, buffers, bufferRows }) => ({
+    what: `${name}: buffers of input and output tensors`,
+    where: 'device',
+    count: buffers,
+    bytesEach: deviceBufferBytes(model, bufferRows),
+  }));
 }
 
 /**
@@ -117,9 +160,9 @@ export function planDevices(
     if (bytesOf(rows) > bytesMax) {
       throw new TandemError(
         'MEMORY',
-        `Expected ${deviceBuffersDefault} buffers of ${rows} rows to fit into a quarter of what may be used of ${device.name}, ` +
+        `Expected ${deviceBuffersDefault} buffers of ${rows === 1 ? 'one row' : `${rows} rows`} to fit into a quarter of what may be used of ${device.name}, ` +
           `got a need of ${Math.ceil(bytesOf(rows) / 2 ** 20)} MiB of ${Math.floor(bytesMax / 2 ** 20)} MiB.`,
-        { remedy: 'Choose a smaller --batch-size, or leave it out.' },
+        { remedy: rows > 1 && model.fixedBatchRows === undefined ? smallerBatch : smallerModel },
       );
     }
     const { name, label, options } = device;
@@ -144,6 +187,10 @@ function budgetOf({ name, totalBytes, freeBytes }: UsableDevice, gpuMemory: GpuM
     remedy: 'Promise less (--gpu-memory), or free memory there: other processes hold it.',
   });
 }
+
+const smallerBatch = 'Choose a smaller --batch-size, or leave it out.';
+const smallerModel =
+  'Free memory on the device (other processes use it too), score with --device cpu, or export the model with smaller inputs and outputs.';
 
 function expectDeviceTensors(model: ModelPlan): void {
   const text = [...model.inputs, ...model.outputs].find((tensor) => tensor.elementType === 'string');
