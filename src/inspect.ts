@@ -46,7 +46,7 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
   }
   const folder = mkdtempSync(join(tmpdir(), 'tandem-check-'));
   try {
-    await score({ ...options, shards: golden.path, output: folder, keep: [] });
+    await score({ ...options, shards: golden.path, output: folder, keep: [], useProfile: false });
     const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
     try {
       const request = {

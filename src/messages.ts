@@ -4,7 +4,7 @@ import type { Pointer } from './engines/native.ts';
 import type { SharedMemory } from './engines/wasm.ts';
 import type { ErrorRecord } from './errors.ts';
 import type { CheckReport, InspectReport, ReaderName, ScoreOptions } from './options.ts';
-import type { ModelPlan, RunPlan } from './plan.ts';
+import type { DeviceProfile, ModelPlan, RunPlan } from './plan.ts';
 
 /** Options without the functions that cannot cross a thread. */
 export type PlainScoreOptions = Omit<ScoreOptions, 'signal' | 'onProgress' | 'onWarning'>;
@@ -45,8 +45,27 @@ export type WorkerMessage =
   | { readonly kind: 'connected'; readonly connections: readonly Pointer[]; readonly runOptions: readonly Pointer[] }
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'shardDone'; readonly shardIndex: number; readonly rowCount: number; readonly bytes: number }
+  /** A GPU's thread, at its end. */
+  | { readonly kind: 'batchSizeSearched'; readonly finding: BatchSizeFinding }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'finished' };
+
+/** What the search for a GPU's batch size has found out. */
+export interface BatchSizeFinding {
+  /** Position in the plan's devices. */
+  readonly deviceIndex: number;
+  /** Undefined: the run ended before the search did. */
+  readonly chosen: DeviceProfile | undefined;
+  /** Sizes that were timed, ascending, with the rate of the model alone. */
+  readonly sizes: readonly { readonly rows: number; readonly rowsPerSecond: number }[];
+  readonly memory: { readonly fixedBytes: number; readonly perRowBytes: number } | undefined;
+  /** Model runs that the search took. */
+  readonly searchRuns: number;
+  /** The run's profile has proved right, and nothing new was found. */
+  readonly provesProfile: boolean;
+  /** Of the latest decision. */
+  readonly reason: string;
+}
 
 /** What a prep or writer thread starts with. */
 export interface WorkerStart {

@@ -2,6 +2,11 @@
 
 export type Compression = 'snappy' | 'zstd' | 'none';
 export type ReaderName = 'duckdb' | 'parquetjs';
+/**
+ * How a GPU multiplies float32: in full, or with factors rounded to 10 bits of mantissa (TensorFloat-32), which is faster
+ * and gives other scores.
+ */
+export type Precision = 'float32' | 'tf32';
 
 export interface InputOptions {
   /** Paths, folders or glob patterns of Parquet files. */
@@ -22,6 +27,12 @@ export interface RunOptions {
   readonly device?: string;
   /** Folder with ONNX Runtime's CUDA provider. Default: where `tandem setup cuda` or pip put it. */
   readonly ortDir?: string;
+  /** Of float32 models on a GPU. Default: float32. */
+  readonly precision?: Precision;
+  /** Slots of each thread that hands them to a GPU. Default: enough for two batches in all. */
+  readonly slotsPerThread?: number;
+  /** False: starts with no profile of an earlier run or of `tune`, and leaves none. What is given here always wins over one. */
+  readonly useProfile?: boolean;
   /** Stops the run; what is whole stays. The promise is rejected with STOPPED. */
   readonly signal?: AbortSignal;
   /** Told about what is odd but no error. */
@@ -74,9 +85,23 @@ export interface ScoreResult {
   readonly batchSize: number | undefined;
   readonly threads: number;
   readonly device: string;
+  readonly precision: Precision;
+  /** How each GPU's batch size came about; empty on a CPU, and where it was given. */
+  readonly batchSizeSearches: readonly BatchSizeSearch[];
   readonly output: string;
   readonly outputBytes: number;
   readonly warnings: readonly string[];
+}
+
+/** The search for a GPU's batch size in one run. */
+export interface BatchSizeSearch {
+  readonly device: string;
+  /** Undefined: the run ended before the search did. */
+  readonly batchSize: number | undefined;
+  /** Model runs that the search took; they scored rows like any other. */
+  readonly runs: number;
+  /** Why it is this size, in words. */
+  readonly reason: string;
 }
 
 /** One column as the shards have it and what becomes of it. */

@@ -5,6 +5,7 @@ import { TandemError } from './errors.ts';
 import type { PlainScoreOptions } from './messages.ts';
 import type { Progress, ScoreOptions, ScoreResult } from './options.ts';
 import type { RunPlan } from './plan.ts';
+import { rememberFindings } from './planning/profile.ts';
 import { Crew } from './threads/crew.ts';
 import { PlannerClient } from './threads/planner-client.ts';
 import { cleanOutput, finishOutput } from './write/output-folder.ts';
@@ -31,7 +32,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     plan.warnings.forEach(warn);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
       crew = new Crew(plan, engines, options.reader, warn);
-      await work(plan, crew, options);
+      await work(plan, crew, options).finally(() => rememberFindings(plan.profiles, crew!.findings));
     }
     const result = summarize(plan, crew, (performance.now() - startedMs) / 1000, warnings);
     finishOutput(plan.output, result);
@@ -128,6 +129,10 @@ function summarize(
     batchSize: tally?.batchSize,
     threads: plan.threads,
     device: plan.device,
+    precision: plan.precision,
+    batchSizeSearches: (crew?.findings ?? []).map(({ deviceIndex, chosen, searchRuns: runs, reason }) => {
+      return { device: plan.devices[deviceIndex]!.name, batchSize: chosen?.rows, runs, reason };
+    }),
     output: plan.output,
     outputBytes: tally?.bytesWritten ?? 0,
     warnings,

@@ -1,6 +1,7 @@
 /** The plan: what a run will read, score and write, in what order and under which bounds. Plain data. */
 import type { TensorLayout } from './batch.ts';
-import type { Compression } from './options.ts';
+import type { Compression, Precision } from './options.ts';
+import type { ProfileKey, UsedProfile } from './planning/profile.ts';
 
 export interface PlannedShard {
   readonly index: number;
@@ -92,6 +93,16 @@ export interface PlannedDevice {
   readonly bufferRows: number;
   /** By the caller or the model; undefined: found during the run. */
   readonly fixedBatchSize: number | undefined;
+  /** Where the search for it starts, and what it should find there. */
+  readonly profile?: DeviceProfile | undefined;
+}
+
+/** A batch size with the rate at which the model alone runs at it; bytes on the device = fixed + perRow x rows. */
+export interface DeviceProfile {
+  readonly rows: number;
+  readonly rowsPerSecond: number;
+  readonly fixedBytes: number;
+  readonly perRowBytes: number;
 }
 
 export interface RunPlan {
@@ -102,6 +113,14 @@ export interface RunPlan {
   readonly devices: readonly PlannedDevice[];
   /** The ONNX Runtime of all threads; undefined: the one that Tandem brings. */
   readonly onnxRuntimePath: string | undefined;
+  readonly precision: Precision;
+  /** What earlier runs left for this one; keys and used ones in the order of the devices, or of the CPU alone. */
+  readonly profiles: {
+    /** Undefined: none is wanted, and none is left. */
+    readonly folder: string | undefined;
+    readonly keys: readonly ProfileKey[];
+    readonly used: readonly (UsedProfile | undefined)[];
+  };
   readonly model: ModelPlan;
   readonly shards: readonly PlannedShard[];
   readonly schemas: readonly PlannedSchema[];

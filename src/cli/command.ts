@@ -38,6 +38,10 @@ export const ortDirFlag: Flag = {
   describe: "Folder with ONNX Runtime's CUDA provider",
   otherwise: 'where `tandem setup cuda` or pip put it',
 };
+export const noProfileFlag: Flag = {
+  name: 'no-profile',
+  describe: 'Start with no profile that `tandem tune` or an earlier run has left, and leave none',
+};
 export const readerFlag: Flag = {
   name: 'reader',
   value: 'name',

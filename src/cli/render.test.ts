@@ -20,6 +20,8 @@ const scored: ScoreResult = {
   batchSize: undefined,
   threads: 1,
   device: 'cpu',
+  precision: 'float32',
+  batchSizeSearches: [],
   output: 'out/',
   outputBytes: 500,
   warnings: [],
@@ -130,6 +132,8 @@ const plan: RunPlan = {
   device: 'cpu',
   devices: [],
   onnxRuntimePath: undefined,
+  precision: 'float32',
+  profiles: { folder: undefined, keys: [], used: [] },
   model: {
     path: 'models/m/model.onnx',
     bytes: 2048,
@@ -217,6 +221,34 @@ test('plan: hints, and lists that are at their bound', () => {
   assert.match(all, /batch size {3}1 row \(fixed by the model\)/);
   assert.ok(!all.includes(' more\n'));
   assert.match(renderPlan({ ...plan, keep: [], keepBytes: 0 }), /keep\n {2}no columns\n/);
+});
+
+test('plan: a profile is one line that says from where, what it decides and how to do without', () => {
+  const key = {
+    modelSha256: '',
+    contractSha256: '',
+    device: 'cpu',
+    onnxRuntimeVersion: '1',
+    precision: 'float32',
+  } as const;
+  const profile = {
+    version: 1,
+    key,
+    batchSize: 64,
+    rowsPerSecond: 9,
+    writtenBy: 'tune',
+    writtenAt: '2026-05-04T10:00:00.000Z',
+  } as const;
+  const show = (sets: readonly string[]) =>
+    renderPlan({
+      ...plan,
+      profiles: { folder: '/c', keys: [key, key], used: [undefined, { path: '/c/a.json', profile, sets }] },
+    });
+  assert.match(
+    show(['batch size 64', 'threads 2']),
+    /\n {2}profile {6}batch size 64, threads 2: \/c\/a\.json \(tune, 2026-05-04\); --no-profile ignores it\n/,
+  );
+  assert.match(show([]), /\n {2}profile {6}overridden: \/c\/a\.json \(tune, 2026-05-04\)\n/);
 });
 
 const inspected: InspectReport = {

@@ -18,6 +18,8 @@ const result: ScoreResult = {
   batchSize: 1024,
   threads: 2,
   device: 'cpu',
+  precision: 'float32',
+  batchSizeSearches: [],
   output: 'scores',
   outputBytes: 2 ** 20,
   warnings: ['late warning'],

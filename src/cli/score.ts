@@ -5,6 +5,7 @@ import {
   batchSizeFlag,
   deviceFlag,
   jsonFlag,
+  noProfileFlag,
   ortDirFlag,
   printResult,
   readerFlag,
@@ -44,6 +45,7 @@ export const scoreFlags: readonly Flag[] = [
   ortDirFlag,
   threadsFlag,
   batchSizeFlag,
+  noProfileFlag,
   {
     name: 'memory',
     value: 'size',
@@ -99,6 +101,7 @@ export function scoreOptions(given: Arguments): ScoreOptions {
     compression: (given.text('compression') ?? 'snappy') as Compression,
     reader: (given.text('reader') ?? 'duckdb') as ReaderName,
     overwrite: given.isOn('overwrite'),
+    ...(given.isOn('no-profile') ? { useProfile: false } : {}),
   };
 }
 

@@ -4,7 +4,7 @@ import type { Connection } from '../engines/duckdb/database.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { ModelPlan, OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
+import type { ModelPlan, OutputLayout, PlannedDevice, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
 import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { slotBytes } from '../score/scorer.ts';
@@ -13,6 +13,7 @@ import { allocateRun, scoreBytesPerRow, slotRowsFor, type ShardSize } from './al
 import { deviceSlots, planDevices, type ChosenDevices } from './devices.ts';
 import { planModel, resolveModel, type PlanningEngines } from './model.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
+import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
 
 /** @throws every error that can be known before a row is scored */
 export function buildPlan(
@@ -46,19 +47,20 @@ export function buildPlan(
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, model.outputs),
   }));
   const bytesPerRow = slotBytes(model, 64) / 64;
-  const batchSize = model.fixedBatchRows ?? options.batchSize;
-  const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize);
-  const { slotRows, slots } =
-    devices.length === 0
-      ? { slotRows: slotRowsFor(bytesPerRow, batchSize), slots: 1 }
-      : deviceSlots(devices, bytesPerRow, wantedThreads(options).value);
-  const allocation = allocate(shardSizes, whole, model, { slotRows, slots }, options);
+  const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
+  const batchSize = model.fixedBatchRows ?? options.batchSize ?? settings.batchSize;
+  const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, profiles.used);
+  const wanted = wantedThreads(options, settings);
+  const { slotRows, slots } = planSlots(devices, bytesPerRow, batchSize, wanted.value, settings, options);
+  const allocation = allocate(shardSizes, whole, model, { slotRows, slots }, wanted, options.memoryBytes);
   const pending = footers.filter((footer) => !whole.has(footer.name));
   return {
     version: 1,
     device: devices.length === 0 ? 'cpu' : devices.map((device) => device.name).join(', '),
     devices,
     onnxRuntimePath: chosen?.onnxRuntimePath,
+    precision: options.precision ?? 'float32',
+    profiles,
     model,
     shards: planShards(footers, shardSizes, schemas, allocation.split, whole),
     schemas: planned,
@@ -77,7 +79,7 @@ export function buildPlan(
     memory: allocation.memory,
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
-    warnings: [...(chosen?.note === undefined ? [] : [chosen.note]), ...lastBatchWarnings(output)],
+    warnings: [...(chosen?.note === undefined ? [] : [chosen.note]), ...warnings, ...lastBatchWarnings(output)],
   };
 }
 
@@ -128,10 +130,10 @@ function allocate(
   whole: ReadonlySet<string>,
   model: ModelPlan,
   { slotRows, slots }: { readonly slotRows: number; readonly slots: number },
-  options: PlainScoreOptions,
+  wanted: Bound,
+  memoryBytes: number | undefined,
 ): Allocation {
-  const limit = memoryLimit(options.memoryBytes);
-  const wanted = wantedThreads(options);
+  const limit = memoryLimit(memoryBytes);
   const pending = shards.map((shard, index) => ({ ...shard, index })).filter((shard) => !whole.has(shard.name));
   const slot = { rows: slotRows, bytes: slots * slotBytes(model, slotRows) };
   const { threads, setBy, splits, memory } = allocateRun(wanted, pending, slot, scoreBytesPerRow(model), limit);
@@ -139,8 +141,25 @@ function allocate(
   return { threads, threadsBound: setBy, limit, split: new Set(split.map((shard) => shard.index)), memory };
 }
 
-function wantedThreads(options: PlainScoreOptions): Bound {
-  return options.threads === undefined ? coreBound() : { value: options.threads, setBy: '--threads' };
+function wantedThreads(options: PlainScoreOptions, settings: RecalledSettings): Bound {
+  if (options.threads !== undefined) return { value: options.threads, setBy: '--threads' };
+  return settings.threads === undefined ? coreBound() : { value: settings.threads, setBy: 'the profile' };
+}
+
+/** Rows of a slot, and slots of each thread. */
+function planSlots(
+  devices: readonly PlannedDevice[],
+  bytesPerRow: number,
+  batchSize: number | undefined,
+  threads: number,
+  settings: RecalledSettings,
+  { slotsPerThread }: PlainScoreOptions,
+): { readonly slotRows: number; readonly slots: number } {
+  if (devices.length === 0) return { slotRows: slotRowsFor(bytesPerRow, batchSize), slots: 1 };
+  const { slotRows, slots } = settings.slots ?? deviceSlots(devices, bytesPerRow, threads);
+  // This run's device buffers may be smaller than those of the profile's run, and no slot is larger than a batch may be.
+  const rowsMax = Math.max(...devices.map(({ bufferRows }) => bufferRows));
+  return { slotRows: Math.min(slotRows, rowsMax), slots: slotsPerThread ?? slots };
 }
 
 /** What a run may take, known before anything is read. */

@@ -9,8 +9,9 @@ import {
   slotsPerThreadMax,
   slotsPerThreadMin,
 } from '../limits.ts';
-import type { ModelPlan, PlannedDevice } from '../plan.ts';
+import type { DeviceProfile, ModelPlan, PlannedDevice } from '../plan.ts';
 import { deviceBufferBytes } from '../score/device-scorer.ts';
+import type { Profile, UsedProfile } from './profile.ts';
 
 /** Another module in place of CUDA's; the tests' software GPU comes this way. */
 export const driverModuleVariable = 'TANDEM_GPU_DRIVER';
@@ -95,10 +96,15 @@ export function deviceSlots(
  * Device buffers for each GPU.
  * @throws BAD_MODEL for tensors that cannot lie on a GPU; MEMORY when the asked batch size does not fit
  */
-export function planDevices(chosen: ChosenDevices, model: ModelPlan, batchSize: number | undefined): PlannedDevice[] {
+export function planDevices(
+  chosen: ChosenDevices,
+  model: ModelPlan,
+  batchSize: number | undefined,
+  profiles: readonly (UsedProfile | undefined)[],
+): PlannedDevice[] {
   if (chosen.found.length === 0) return [];
   expectDeviceTensors(model);
-  return chosen.found.map((device) => {
+  return chosen.found.map((device, index) => {
     const bytesMax = device.freeBytes * deviceBufferShare;
     const bytesOf = (rows: number): number => deviceBuffersDefault * deviceBufferBytes(model, rows);
     let rows = batchSize ?? deviceBatchRowsMax;
@@ -113,8 +119,14 @@ export function planDevices(chosen: ChosenDevices, model: ModelPlan, batchSize: 
     }
     const { name, label, options } = device;
     const driver = { module: chosen.module, options };
-    return { name, label, driver, buffers: deviceBuffersDefault, bufferRows: rows, fixedBatchSize: batchSize };
+    const profile = startOf(profiles[index]?.profile);
+    return { name, label, driver, buffers: deviceBuffersDefault, bufferRows: rows, fixedBatchSize: batchSize, profile };
   });
+}
+
+function startOf(profile: Profile | undefined): DeviceProfile | undefined {
+  if (profile?.memory === undefined) return undefined;
+  return { rows: profile.batchSize, rowsPerSecond: profile.rowsPerSecond, ...profile.memory };
 }
 
 function expectDeviceTensors(model: ModelPlan): void {

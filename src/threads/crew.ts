@@ -11,6 +11,7 @@ import {
   type Engines,
   type RingMemory,
   type DeviceStart,
+  type BatchSizeFinding,
   type WorkerMessage,
   type WorkerStart,
 } from '../messages.ts';
@@ -41,6 +42,8 @@ export class Crew {
   readonly attempt = randomBytes(6).toString('hex');
   /** Connections that the threads leave open: whoever closes the database disconnects them. */
   readonly connections: Pointer[] = [];
+  /** What the GPUs' threads found out about their batch sizes, once they have ended. */
+  readonly findings: BatchSizeFinding[] = [];
   readonly #plan: RunPlan;
   readonly #warn: (text: string) => void;
   readonly #control = new Int32Array(new SharedArrayBuffer(control.length * Int32Array.BYTES_PER_ELEMENT));
@@ -137,6 +140,9 @@ export class Crew {
       case 'shardDone':
         this.#shardsDone++;
         this.#bytesWritten += message.bytes;
+        return;
+      case 'batchSizeSearched':
+        this.findings.push(message.finding);
         return;
       case 'warning':
         return this.#warn(message.text);

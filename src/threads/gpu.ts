@@ -7,7 +7,7 @@ import { closeEnvironment, closeSession, openSession } from '../engines/onnxrunt
 import { asTandemError, TandemError } from '../errors.ts';
 import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
-import { startController } from '../score/device-batch-size.ts';
+import { findingOf, startController } from '../score/device-batch-size.ts';
 import { deviceBufferBytes, DeviceScorer } from '../score/device-scorer.ts';
 import { layOutSlot, slotBytes, type Slot } from '../score/scorer.ts';
 import { SlotReceiver } from '../transfer/slot-queue.ts';
@@ -53,6 +53,7 @@ function run(driver: GpuDriver): void {
         deviceBuffers: buffers,
         hostBytesMax: Infinity,
         rowsMax: bufferRows,
+        profile: device.profile,
       }),
     freeBytes: () => driver.memory().freeBytes,
     renewSession() {
@@ -70,6 +71,9 @@ function run(driver: GpuDriver): void {
     if (!(error instanceof GpuError) || error.kind !== 'lost') throw error;
     lost = error;
   } finally {
+    if (loop.controller !== undefined) {
+      post({ kind: 'batchSizeSearched', finding: findingOf(loop.controller, start.deviceIndex) });
+    }
     // Waits for what is queued: nothing writes into a slot that another device may have.
     driver.close();
     // Of a lost device nothing can be freed, and trying may end the process.

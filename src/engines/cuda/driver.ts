@@ -117,6 +117,8 @@ export interface UsableDevice {
   readonly name: string;
   /** For people: `NVIDIA H200`. */
   readonly label: string;
+  /** `580.65.06`; undefined where nobody can tell. */
+  readonly driverVersion?: string | undefined;
   readonly freeBytes: number;
   readonly totalBytes: number;
   /** For {@link DriverModule.openDriver}; plain data, since it crosses a thread. */

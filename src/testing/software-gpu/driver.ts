@@ -32,6 +32,8 @@ export interface SoftwareGpuOptions {
   readonly copyBytesPerSecond?: number;
   /** Pause before each run, for a model that is slow to compute. */
   readonly runMicroseconds?: number;
+  /** The same for each row of the run: larger batches gain less and less. */
+  readonly rowMicroseconds?: number;
   /** Memory that a run takes for each of its rows; the arena keeps what the largest run took. */
   readonly runBytesPerRow?: number;
   /** Runs (counted from 0) that fail for want of memory, whatever is free. */
@@ -195,8 +197,9 @@ export class SoftwareGpu implements GpuDriver {
     const ranges = (list: readonly DeviceRange[]): MemoryRange[] =>
       list.map(({ memory, bytes }) => this.#deviceRange(memory, bytes));
     this.#order.operation(Number(stream), ranges(run.reads), ranges(run.writes));
-    const { runMicroseconds = 0 } = this.#options;
-    if (runMicroseconds > 0) this.#stream(stream).queue(operation.pause, BigInt(runMicroseconds));
+    const { runMicroseconds = 0, rowMicroseconds = 0 } = this.#options;
+    const pause = Math.round(runMicroseconds + rowMicroseconds * run.rowCount);
+    if (pause > 0) this.#stream(stream).queue(operation.pause, BigInt(pause));
     this.#stream(stream).queue(operation.run, run.session, run.runOptions, run.binding);
   }
 
