@@ -6,6 +6,9 @@ import type { ErrorRecord } from './errors.ts';
 import type { CheckReport, InspectReport, ReaderName, ScoreOptions } from './options.ts';
 import type { DeviceProfile, ModelPlan, RunPlan } from './plan.ts';
 
+/** What is compared; where it was scored, the caller knows. */
+export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
+
 /** Options without the functions that cannot cross a thread. */
 export type PlainScoreOptions = Omit<ScoreOptions, 'signal' | 'onProgress' | 'onWarning'>;
 
@@ -34,7 +37,7 @@ export type PlannerReply =
   | { readonly kind: 'connected'; readonly connection: Pointer }
   | { readonly kind: 'planned'; readonly plan: RunPlan; readonly engines: Engines }
   | { readonly kind: 'inspected'; readonly report: InspectReport }
-  | { readonly kind: 'compared'; readonly report: CheckReport }
+  | { readonly kind: 'compared'; readonly comparison: GoldenComparison }
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'closed' };

@@ -158,6 +158,8 @@ export interface InspectReport {
 export interface CheckReport {
   readonly version: 1;
   readonly rowCount: number;
+  readonly device: string;
+  readonly precision: Precision;
   readonly tolerance: number;
   readonly passed: boolean;
   /** One for each output column that golden.parquet holds. */

@@ -1,5 +1,5 @@
 /** What a command is, and what its handler is given. */
-import type { RunOptions } from '../options.ts';
+import type { Precision, RunOptions } from '../options.ts';
 import { threadsMax } from '../limits.ts';
 import type { LoadApi } from './api.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
@@ -32,6 +32,13 @@ export const deviceFlag: Flag = {
   describe: 'What scores: cpu, cuda (all GPUs), cuda:0,2, or auto (GPUs where there are any)',
   otherwise: 'cpu',
 };
+export const precisionFlag: Flag = {
+  name: 'precision',
+  value: 'name',
+  choices: ['float32', 'tf32'],
+  describe: 'Of float32 products on a GPU; tf32 is faster and gives other scores',
+  otherwise: 'float32',
+};
 export const ortDirFlag: Flag = {
   name: 'ort-dir',
   value: 'folder',
@@ -53,16 +60,20 @@ export const readerFlag: Flag = {
 /** Rows of the longest batch that can be asked for; ONNX Runtime's kernels count in 32 bits. */
 const batchSizeMax = 2 ** 31 - 1;
 
-/** `--threads`, `--batch-size`, `--device` and `--ort-dir`. @throws USAGE */
-export function runOptions(given: Arguments): Pick<RunOptions, 'threads' | 'batchSize' | 'device' | 'ortDir'> {
+/** `--threads`, `--batch-size`, `--device`, `--precision` and `--ort-dir`. @throws USAGE */
+export function runOptions(
+  given: Arguments,
+): Pick<RunOptions, 'threads' | 'batchSize' | 'device' | 'precision' | 'ortDir'> {
   const threads = given.count('threads', threadsMax);
   const batchSize = given.count('batch-size', batchSizeMax);
   const device = given.text('device');
+  const precision = given.text('precision') as Precision | undefined;
   const ortDir = given.text('ort-dir');
   return {
     ...(threads === undefined ? {} : { threads }),
     ...(batchSize === undefined ? {} : { batchSize }),
     ...(device === undefined ? {} : { device }),
+    ...(precision === undefined ? {} : { precision }),
     ...(ortDir === undefined ? {} : { ortDir }),
   };
 }

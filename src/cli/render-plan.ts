@@ -121,6 +121,7 @@ function runLines(plan: RunPlan): string {
       ({ name, label, buffers, bufferRows }) =>
         `  device       ${name} (${printable(label)}): ${buffers} buffers of up to ${counted(bufferRows, 'row')}`,
     ),
+    ...(plan.devices.length === 0 ? [] : [`  precision    ${plan.precision}`]),
     ...profileLines(plan),
     `  batch size   ${batch}${fixed}`,
     `  slot         ${counted(plan.slotRows, 'row')}`,

@@ -3,8 +3,19 @@ import type { Progress, ScoreResult } from '../options.ts';
 import { counted, formatBytes, formatCount, formatRate, formatSeconds } from './format.ts';
 
 export function renderScore(result: ScoreResult): string {
-  const { rowsIn, rowsOut, shards, shardsSkipped, wallSeconds, rowsPerSecond, batchSize, threads, device, output } =
-    result;
+  const {
+    rowsIn,
+    rowsOut,
+    shards,
+    shardsSkipped,
+    wallSeconds,
+    rowsPerSecond,
+    batchSize,
+    threads,
+    device,
+    precision,
+    output,
+  } = result;
   const lines: string[] = [];
   if (shards === 0 && shardsSkipped > 0) lines.push(`nothing to do: ${counted(shardsSkipped, 'shard')} whole already`);
   else {
@@ -15,7 +26,7 @@ export function renderScore(result: ScoreResult): string {
     if (shardsSkipped > 0) lines.push(`  ${counted(shardsSkipped, 'more shard')} whole already`);
     if (rowsOut !== rowsIn) lines.push(`  ${counted(rowsOut, 'row')} written`);
     const batch = batchSize === undefined ? '' : `batch size ${formatCount(batchSize)}, `;
-    lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}`);
+    lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}${precision === 'float32' ? '' : `, ${precision}`}`);
   }
   lines.push(
     `result: ${output}${result.outputBytes === 0 ? '' : ` (${formatBytes(result.outputBytes)})`}`,

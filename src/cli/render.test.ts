@@ -294,6 +294,8 @@ test('check', () => {
   const report: CheckReport = {
     version: 1,
     rowCount: 2000,
+    device: 'cpu',
+    precision: 'float32',
     tolerance: 1e-5,
     passed: true,
     columns: [{ name: 'p', differenceMax: 1.2e-7, rowsBeyond: 0, worst: [] }],

@@ -51,6 +51,8 @@ const inspected: InspectReport = {
 const checked: CheckReport = {
   version: 1,
   rowCount: 2,
+  device: 'cpu',
+  precision: 'float32',
   tolerance: 1e-5,
   passed: false,
   columns: [

@@ -30,6 +30,7 @@ export function buildPlan(
     modelSha256: model.sha256,
     contractSha256: model.contractSha256,
     keep: keep ?? 'all',
+    precision: options.precision ?? 'float32',
   };
   const planned: PlannedSchema[] = schemas.plan(
     requests,

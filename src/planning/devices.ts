@@ -9,6 +9,7 @@ import {
   slotsPerThreadMax,
   slotsPerThreadMin,
 } from '../limits.ts';
+import type { Precision } from '../options.ts';
 import type { DeviceProfile, ModelPlan, PlannedDevice } from '../plan.ts';
 import { deviceBufferBytes } from '../score/device-scorer.ts';
 import type { Profile, UsedProfile } from './profile.ts';
@@ -33,6 +34,7 @@ export async function chooseDevices(
   text: string,
   ortDir: string | undefined,
   environment: NodeJS.ProcessEnv,
+  precision: Precision = 'float32',
 ): Promise<ChosenDevices> {
   const match = /^(?:cpu|auto|cuda(?::(\d+(?:,\d+)*))?)$/.exec(text);
   if (match === null) {
@@ -42,15 +44,27 @@ export async function chooseDevices(
   }
   const module = environment[driverModuleVariable] ?? new URL('../engines/cuda/cuda-devices.js', import.meta.url).href;
   const none = { module, found: [], onnxRuntimePath: undefined };
-  if (text === 'cpu') return { ...none, note: undefined };
+  if (text === 'cpu') {
+    expectFloat32(precision, 'the CPU');
+    return { ...none, note: undefined };
+  }
   try {
-    const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir);
+    const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir, precision);
     const found = match[1] === undefined ? devices : pick(devices, match[1]);
     return { module, found, onnxRuntimePath, note: undefined };
   } catch (error) {
     if (text !== 'auto' || !(error instanceof TandemError)) throw error;
+    expectFloat32(precision, `the CPU, since no GPU can be used (${error.message})`);
     return { ...none, note: `Scoring on the CPU: ${error.message}` };
   }
+}
+
+/** @throws USAGE: a CPU has no other way to multiply */
+function expectFloat32(precision: Precision, where: string): void {
+  if (precision === 'float32') return;
+  throw new TandemError('USAGE', `Expected the precision to be float32 on ${where}, got \`${precision}\`.`, {
+    remedy: 'TensorFloat-32 is a way of multiplying that GPUs have: add --device cuda, or leave --precision out.',
+  });
 }
 
 function pick(found: readonly UsableDevice[], list: string): UsableDevice[] {
