@@ -78,6 +78,8 @@ export interface WorkerStart {
   /** See {@link control}. */
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
+  /** Microseconds that all threads together ran the model in place. */
+  readonly modelMicroseconds: BigInt64Array;
   /** Slots of all threads. */
   readonly slots: SharedMemory;
   /** Number of the thread's first one. */

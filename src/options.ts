@@ -104,6 +104,68 @@ export interface BatchSizeSearch {
   readonly reason: string;
 }
 
+export interface TuneOptions
+  extends InputOptions, Pick<RunOptions, 'device' | 'ortDir' | 'memoryBytes' | 'signal' | 'onWarning'> {
+  /** About what it takes in all. Default: 60. */
+  readonly seconds?: number;
+  /** Told each trial. */
+  readonly onProgress?: (progress: TuneProgress) => void;
+}
+
+export interface TuneProgress {
+  readonly setting: string;
+  /** Undefined: it begins. */
+  readonly rowsPerSecond: number | undefined;
+  readonly secondsElapsed: number;
+}
+
+/** One value of one setting; the others were as far as they had been found by then. */
+export interface TunedSetting {
+  readonly setting: 'batch size' | 'threads' | 'slots per thread' | 'precision';
+  readonly value: number | Precision;
+  /** Median over the trials. */
+  readonly rowsPerSecond: number;
+  /** Of the best value of this setting. */
+  readonly shareOfBest: number;
+  readonly trials: number;
+  readonly chosen: boolean;
+}
+
+export interface TuneReport {
+  readonly version: 1;
+  readonly device: string;
+  /** For people: `NVIDIA H200`; model and cores of a CPU. */
+  readonly label: string;
+  /** What the trials read, in part or whole. */
+  readonly sample: { readonly shards: number; readonly rows: number };
+  readonly seconds: number;
+  readonly settings: readonly TunedSetting[];
+  /** The job as it is without a profile, and with this one, in turn. */
+  readonly defaultRowsPerSecond: number;
+  readonly chosen: {
+    readonly batchSize: number;
+    readonly threads: number;
+    readonly slotsPerThread: number;
+    readonly precision: Precision;
+    readonly rowsPerSecond: number;
+  };
+  /** How far two trials of one setting are apart, as a share; half of them are nearer. */
+  readonly noise: number;
+  /** Why it is this batch size, and what the limit is. */
+  readonly explanation: string;
+  /** What was not tried and why, and what the figures do not say. */
+  readonly notes: readonly string[];
+  /** Scores of golden.parquet with each precision that was tried. */
+  readonly golden: readonly {
+    readonly precision: Precision;
+    readonly passed: boolean;
+    readonly differenceMax: number;
+    readonly tolerance: number;
+    readonly rowsBeyond: number;
+  }[];
+  readonly profiles: readonly { readonly precision: Precision; readonly path: string }[];
+}
+
 /** One column as the shards have it and what becomes of it. */
 export interface InspectedColumn {
   readonly name: string;

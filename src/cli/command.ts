@@ -26,6 +26,12 @@ export const batchSizeFlag: Flag = {
   describe: 'Rows of one model run',
   otherwise: 'measured at the start of the run',
 };
+export const memoryFlag: Flag = {
+  name: 'memory',
+  value: 'size',
+  otherwise: 'what is free, less a tenth',
+  describe: 'Memory that the process may use: 2GiB, 500MB or 60%',
+};
 export const deviceFlag: Flag = {
   name: 'device',
   value: 'name',

@@ -278,6 +278,9 @@ test('wrong usage is found before anything is loaded, and names the nearest righ
     ['score a --model m --output o --json=maybe', /Expected --json to be a switch without a value, got `maybe`/],
     ['check --model m x', /to be given flags only, got `x`/],
     ['inspect a --keep b', /got `--keep`/],
+    ['score a --model m --output o --precision tf23', /to be float32 or tf32, got `tf23`/],
+    ['tune a --model m --seconds 0', /Expected --seconds to be a whole number/],
+    ['tune a --model m --threads 2', /got `--threads`/],
   ];
   for (const [line, expected] of cases) {
     const { exitCode, stderr, stdout, loads } = await run(line === '' ? [] : line.split(' '));
@@ -312,6 +315,7 @@ test('every example is a command line that is accepted', async () => {
         planScore: refuse,
         inspect: refuse,
         check: refuse,
+        tune: refuse,
         doctor: refuse,
         setupCuda: refuse,
       });

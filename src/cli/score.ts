@@ -5,6 +5,7 @@ import {
   batchSizeFlag,
   deviceFlag,
   jsonFlag,
+  memoryFlag,
   noProfileFlag,
   ortDirFlag,
   precisionFlag,
@@ -48,12 +49,7 @@ export const scoreFlags: readonly Flag[] = [
   threadsFlag,
   batchSizeFlag,
   noProfileFlag,
-  {
-    name: 'memory',
-    value: 'size',
-    otherwise: 'what is free, less a tenth',
-    describe: 'Memory that the process may use: 2GiB, 500MB or 60%',
-  },
+  memoryFlag,
   {
     name: 'compression',
     value: 'name',

@@ -26,6 +26,8 @@ import { startWorker } from './start-worker.ts';
 /** What the crew has done so far. */
 export interface Tally {
   readonly rowsScored: number;
+  /** Of all threads together, running the model in place; 0 on a GPU. */
+  readonly modelSeconds: number;
   readonly shardsDone: number;
   readonly bytesWritten: number;
   /** Undefined while it is being chosen. */
@@ -48,6 +50,7 @@ export class Crew {
   readonly #warn: (text: string) => void;
   readonly #control = new Int32Array(new SharedArrayBuffer(control.length * Int32Array.BYTES_PER_ELEMENT));
   readonly #rowsScored = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
+  readonly #modelMicroseconds = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
   readonly #runOptions: Pointer[] = [];
   readonly #ended: Promise<void>[] = [];
   #shardsDone = 0;
@@ -69,6 +72,7 @@ export class Crew {
       engines,
       control: this.#control,
       rowsScored: this.#rowsScored,
+      modelMicroseconds: this.#modelMicroseconds,
       slots,
       firstSlot: threadIndex * plan.slotsPerThread,
       queues,
@@ -86,6 +90,7 @@ export class Crew {
     const chosen = Atomics.load(this.#control, control.batchSize);
     return {
       rowsScored: Number(Atomics.load(this.#rowsScored, 0)),
+      modelSeconds: Number(Atomics.load(this.#modelMicroseconds, 0)) / 1e6,
       shardsDone: this.#shardsDone,
       bytesWritten: this.#bytesWritten,
       batchSize: this.#plan.batchSize ?? (chosen === 0 ? undefined : chosen),
