@@ -12,7 +12,10 @@ import type {
   ReaderName,
   ScoreOptions,
 } from './options.ts';
-import type { DevicePlan, RunPlan } from './plan.ts';
+import type { DevicePlan, DeviceProfile, RunPlan } from './plan.ts';
+
+/** What is compared; where it was scored, the caller knows. */
+export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
 
 /** Options without the functions that cannot cross a thread. */
 export type PlainScoreOptions = Omit<ScoreOptions, 'signal' | 'onProgress' | 'onWarning' | 'onDecision'>;
@@ -42,7 +45,7 @@ export type PlannerReply =
   | { readonly kind: 'connected'; readonly connection: Pointer }
   | { readonly kind: 'planned'; readonly plan: RunPlan; readonly engines: Engines }
   | { readonly kind: 'inspected'; readonly report: InspectReport }
-  | { readonly kind: 'compared'; readonly report: CheckReport }
+  | { readonly kind: 'compared'; readonly comparison: GoldenComparison }
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'closed' };
@@ -52,12 +55,28 @@ export type WorkerMessage =
   /** Addresses for stopping what runs. They stay valid until the planner closes them. */
   | { readonly kind: 'connected'; readonly connections: readonly Pointer[]; readonly runOptions: readonly Pointer[] }
   | { readonly kind: 'warning'; readonly text: string }
-  /** Nodes of the model that the CPU runs for a GPU: on shapes only, and on what the batch holds. */
   | { readonly kind: 'shardDone'; readonly shardIndex: number; readonly rowCount: number; readonly bytes: number }
   | { readonly kind: 'decided'; readonly decision: BatchSizeDecision }
   | { readonly kind: 'deviceDone'; readonly report: DeviceReport }
+  /** A GPU's thread, at its end. */
+  | { readonly kind: 'batchSizeSearched'; readonly finding: BatchSizeFinding }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'finished' };
+
+/** What the search for a GPU's batch size has found out. */
+export interface BatchSizeFinding {
+  /** Position in the plan's devices. */
+  readonly deviceIndex: number;
+  /** Undefined: the run ended before the search did. */
+  readonly chosen: DeviceProfile | undefined;
+  /** Sizes that were timed, ascending, with the rate of the model alone. */
+  readonly sizes: readonly { readonly rows: number; readonly rowsPerSecond: number }[];
+  readonly memory: { readonly fixedBytes: number; readonly perRowBytes: number } | undefined;
+  /** Model runs that the search took. */
+  readonly searchRuns: number;
+  /** The run's profile has proved right, and nothing new was found. */
+  readonly provesProfile: boolean;
+}
 
 /** What a prep or writer thread starts with. */
 export interface WorkerStart {
@@ -67,6 +86,8 @@ export interface WorkerStart {
   /** See {@link control}. */
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
+  /** Microseconds that all threads together ran the model in place. */
+  readonly modelMicroseconds: BigInt64Array;
   /** Slots of all threads. */
   readonly slots: SharedMemory;
   /** Number of the thread's first one. */

@@ -121,10 +121,24 @@ function runLines(plan: RunPlan): string {
       ({ name, label, buffers, bufferRows }) =>
         `  device       ${name} (${printable(label)}): ${buffers} buffers of up to ${counted(bufferRows, 'row')}`,
     ),
+    ...(plan.devices.length === 0 ? [] : [`  precision    ${plan.precision}`]),
+    ...profileLines(plan),
     `  batch size   ${batch}${fixed}`,
     `  slot         ${counted(plan.slotRows, 'row')}`,
     `  compression  ${plan.compression}`,
   ].join('\n');
+}
+
+/** GPUs of one kind share a profile. */
+function profileLines({ profiles }: RunPlan): string[] {
+  const lines = profiles.used.flatMap((used) => {
+    if (used === undefined) return [];
+    const { path, profile, sets } = used;
+    const from = `${printable(path)} (${profile.writtenBy}, ${profile.writtenAt.slice(0, 10)})`;
+    if (sets.length === 0) return [`  profile      overridden: ${from}`];
+    return [`  profile      ${sets.join(', ')}: ${from}; --no-profile ignores it`];
+  });
+  return [...new Set(lines)];
 }
 
 function memoryTable(plan: RunPlan): string {

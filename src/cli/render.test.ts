@@ -22,6 +22,7 @@ const scored: ScoreResult = {
   device: 'cpu',
   devices: [],
   decisions: [],
+  precision: 'float32',
   output: 'out/',
   outputBytes: 500,
   warnings: [],
@@ -133,6 +134,8 @@ const plan: RunPlan = {
   devices: [],
   allowCpuNodes: false,
   onnxRuntimePath: undefined,
+  precision: 'float32',
+  profiles: { folder: undefined, keys: [], used: [] },
   model: {
     path: 'models/m/model.onnx',
     bytes: 2048,
@@ -237,6 +240,34 @@ test('plan of a run on a device: its memory is shown, and counts for no limit of
   assert.match(text, /\n {2}sum without device +5\.0 MiB\n/);
 });
 
+test('plan: a profile is one line that says from where, what it decides and how to do without', () => {
+  const key = {
+    modelSha256: '',
+    contractSha256: '',
+    device: 'cpu',
+    onnxRuntimeVersion: '1',
+    precision: 'float32',
+  } as const;
+  const profile = {
+    version: 1,
+    key,
+    batchSize: 64,
+    rowsPerSecond: 9,
+    writtenBy: 'tune',
+    writtenAt: '2026-05-04T10:00:00.000Z',
+  } as const;
+  const show = (sets: readonly string[]) =>
+    renderPlan({
+      ...plan,
+      profiles: { folder: '/c', keys: [key, key], used: [undefined, { path: '/c/a.json', profile, sets }] },
+    });
+  assert.match(
+    show(['batch size 64', 'threads 2']),
+    /\n {2}profile {6}batch size 64, threads 2: \/c\/a\.json \(tune, 2026-05-04\); --no-profile ignores it\n/,
+  );
+  assert.match(show([]), /\n {2}profile {6}overridden: \/c\/a\.json \(tune, 2026-05-04\)\n/);
+});
+
 const inspected: InspectReport = {
   version: 1,
   shards: [
@@ -280,6 +311,8 @@ test('check', () => {
   const report: CheckReport = {
     version: 1,
     rowCount: 2000,
+    device: 'cpu',
+    precision: 'float32',
     tolerance: 1e-5,
     passed: true,
     columns: [{ name: 'p', differenceMax: 1.2e-7, rowsBeyond: 0, worst: [] }],

@@ -17,7 +17,7 @@ import {
 import type { Bound } from '../machine.ts';
 import type { MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
-import { fitDeviceSlots } from './devices.ts';
+import { deviceSlots, fitDeviceSlots } from './devices.ts';
 
 export interface ShardSize {
   readonly name: string;
@@ -53,11 +53,14 @@ export interface PlannedScoring {
   /** Empty: every thread scores in place. */
   readonly devices: readonly PlannedDevice[];
   readonly batchSize: number | undefined;
+  /** Of a device run: as a profile has them, and as the caller wants their number. Undefined: as the devices need them. */
+  readonly slots?: { readonly slotRows: number; readonly slots: number } | undefined;
+  readonly slotsPerThread?: number | undefined;
 }
 
 /** Slots that leave room for one thread at least, as far as rows allow: {@link chooseThreads} says what does not fit. */
 export function planSlots(
-  { model, devices, batchSize }: PlannedScoring,
+  { model, devices, batchSize, slots: recalled, slotsPerThread }: PlannedScoring,
   threads: number,
   shards: readonly ShardSize[],
   limit: Bound,
@@ -68,7 +71,11 @@ export function planSlots(
   }
   const [largest = 0] = heldRowGroups(shards, [], 1);
   const bytesMax = Math.min(wasmPagesMax * pageBytes, limit.value - processBytesBase - threadBytesBase - largest);
-  const { slotRows, slots } = fitDeviceSlots(devices, model, threads, bytesMax);
+  const wanted = recalled ?? deviceSlots(devices, slotBytes(model, 64) / 64, threads);
+  // This run's device buffers may be smaller than those of the profile's run, and no slot is larger than a batch may be.
+  const rowsMax = Math.max(...devices.map(({ bufferRows }) => bufferRows));
+  const asked = { slotRows: Math.min(wanted.slotRows, rowsMax), slots: slotsPerThread ?? wanted.slots };
+  const { slotRows, slots } = fitDeviceSlots(asked, model, bytesMax);
   return { rows: slotRows, bytes: slotBytes(model, slotRows), count: slots, where: 'pinned' };
 }
 

@@ -7,7 +7,7 @@ import type { BatchHandOver } from '../messages.ts';
 import type { ModelPlan, PlannedDevice } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { createSlotQueues } from '../transfer/slot-queue.ts';
-import { fitDeviceSlots } from './devices.ts';
+import { deviceSlots, fitDeviceSlots } from './devices.ts';
 
 /**
  * Slots and queues for so many threads, and the rows of a slot.
@@ -33,7 +33,8 @@ export function fitBatchSlots(
   threads: number,
   bytesMax: number,
 ): { readonly slotRows: number; readonly slots: number } {
-  const fitted = fitDeviceSlots(devices, model, threads, bytesMax / threads);
+  const wanted = deviceSlots(devices, slotBytes(model, 64) / 64, threads);
+  const fitted = fitDeviceSlots(wanted, model, bytesMax / threads);
   if (threads * fitted.slots * slotBytes(model, fitted.slotRows) <= bytesMax) return fitted;
   const [need, may] = [threads * slotBytes(model, 1), bytesMax].map((bytes) => Math.floor(bytes / 2 ** 20));
   throw new TandemError(

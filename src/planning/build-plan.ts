@@ -19,6 +19,7 @@ import {
 import { deviceMemory, planDevices, type ChosenDevices } from './devices.ts';
 import { planModel, resolveModel, type PlanningEngines } from './model.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
+import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
 
 /** @throws every error that can be known before a row is scored */
 export function buildPlan(
@@ -35,6 +36,7 @@ export function buildPlan(
     modelSha256: model.sha256,
     contractSha256: model.contractSha256,
     keep: keep ?? 'all',
+    precision: options.precision ?? 'float32',
   };
   const planned: PlannedSchema[] = schemas.plan(
     requests,
@@ -51,9 +53,12 @@ export function buildPlan(
     rowGroupBytesMax: rowGroupBytesMax(footer, reads(footer)),
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, model.outputs),
   }));
-  const batchSize = model.fixedBatchRows ?? options.batchSize;
-  const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory);
-  const allocation = allocate(shardSizes, whole, { model, devices, batchSize }, options);
+  const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
+  const batchSize = model.fixedBatchRows ?? options.batchSize ?? settings.batchSize;
+  const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory, profiles.used);
+  const wanted = wantedThreads(options, settings);
+  const scoring = { model, devices, batchSize, slots: settings.slots, slotsPerThread: options.slotsPerThread };
+  const allocation = allocate(shardSizes, whole, scoring, wanted, options.memoryBytes);
   const pending = footers.filter((footer) => !whole.has(footer.name));
   return {
     version: 1,
@@ -61,6 +66,8 @@ export function buildPlan(
     devices,
     allowCpuNodes: options.allowCpuNodes ?? false,
     onnxRuntimePath: chosen?.onnxRuntimePath,
+    precision: options.precision ?? 'float32',
+    profiles,
     model,
     shards: planShards(footers, shardSizes, schemas, allocation.split, whole),
     schemas: planned,
@@ -79,7 +86,7 @@ export function buildPlan(
     memory: [...allocation.memory, ...deviceMemory(devices, model)],
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
-    warnings: [...(chosen?.note === undefined ? [] : [chosen.note]), ...lastBatchWarnings(output)],
+    warnings: [...(chosen?.note === undefined ? [] : [chosen.note]), ...warnings, ...lastBatchWarnings(output)],
   };
 }
 
@@ -130,10 +137,10 @@ function allocate(
   shards: readonly ShardSize[],
   whole: ReadonlySet<string>,
   scoring: PlannedScoring,
-  options: PlainScoreOptions,
+  wanted: Bound,
+  memoryBytes: number | undefined,
 ): Allocation {
-  const limit = memoryLimit(options.memoryBytes);
-  const wanted = wantedThreads(options);
+  const limit = memoryLimit(memoryBytes);
   const pending = shards.map((shard, index) => ({ ...shard, index })).filter((shard) => !whole.has(shard.name));
   const slot = planSlots(scoring, wanted.value, pending, limit);
   const { threads, setBy, splits, memory } = allocateRun(wanted, pending, slot, scoreBytesPerRow(scoring.model), limit);
@@ -141,8 +148,9 @@ function allocate(
   return { slot, threads, threadsBound: setBy, limit, split: new Set(split.map((shard) => shard.index)), memory };
 }
 
-function wantedThreads(options: PlainScoreOptions): Bound {
-  return options.threads === undefined ? coreBound() : { value: options.threads, setBy: '--threads' };
+function wantedThreads(options: PlainScoreOptions, settings: RecalledSettings): Bound {
+  if (options.threads !== undefined) return { value: options.threads, setBy: '--threads' };
+  return settings.threads === undefined ? coreBound() : { value: settings.threads, setBy: 'the profile' };
 }
 
 /** What a run may take, known before anything is read. */

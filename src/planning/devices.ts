@@ -9,10 +9,11 @@ import {
   slotsPerThreadMax,
   slotsPerThreadMin,
 } from '../limits.ts';
-import type { GpuMemory } from '../options.ts';
-import type { MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
+import type { GpuMemory, Precision } from '../options.ts';
+import type { DeviceProfile, MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
 import { deviceBufferBytes } from '../score/device-scorer.ts';
 import { slotBytes } from '../score/scorer.ts';
+import type { Profile, UsedProfile } from './profile.ts';
 
 /** Another module in place of CUDA's; the tests' software GPU comes this way. */
 export const driverModuleVariable = 'TANDEM_GPU_DRIVER';
@@ -34,17 +35,22 @@ export async function chooseDevices(
   text: string,
   ortDir: string | undefined,
   environment: NodeJS.ProcessEnv,
+  precision: Precision = 'float32',
 ): Promise<ChosenDevices> {
   const numbers = deviceNumbers(text);
   const module = environment[driverModuleVariable] ?? new URL('../engines/cuda/cuda-devices.js', import.meta.url).href;
   const none = { module, found: [], onnxRuntimePath: undefined };
-  if (text === 'cpu') return { ...none, note: undefined };
+  if (text === 'cpu') {
+    expectFloat32(precision, 'the CPU');
+    return { ...none, note: undefined };
+  }
   try {
-    const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir);
+    const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir, precision);
     const found = numbers === undefined ? devices : pick(devices, numbers);
     return { module, found, onnxRuntimePath, note: undefined };
   } catch (error) {
     if (text !== 'auto' || !(error instanceof TandemError)) throw error;
+    expectFloat32(precision, `the CPU, since no GPU can be used (${error.message})`);
     return { ...none, note: `Scoring on the CPU: ${error.message}` };
   }
 }
@@ -58,6 +64,14 @@ export function deviceNumbers(text: string): readonly number[] | undefined {
     });
   }
   return match[1] === undefined ? undefined : [...new Set(match[1].split(',').map(Number))];
+}
+
+/** @throws USAGE: a CPU has no other way to multiply */
+function expectFloat32(precision: Precision, where: string): void {
+  if (precision === 'float32') return;
+  throw new TandemError('USAGE', `Expected the precision to be float32 on ${where}, got \`${precision}\`.`, {
+    remedy: 'TensorFloat-32 is a way of multiplying that GPUs have: add --device cuda, or leave --precision out.',
+  });
 }
 
 function pick(found: readonly UsableDevice[], numbers: readonly number[]): UsableDevice[] {
@@ -108,17 +122,16 @@ export function deviceSlots(
 }
 
 /**
- * Slots as {@link deviceSlots} has them for a thread whose slots may take so many bytes. What does not fit gets fewer
- * slots, then smaller ones, and at last a single one, of a single row, for which the thread then waits: whether that fits
- * is for the caller to see.
+ * Slots for a thread whose slots may take so many bytes. What does not fit gets fewer slots, then smaller ones, and at
+ * last a single one, of a single row, for which the thread then waits: whether that fits is for the caller to see.
+ * @param wanted as {@link deviceSlots} has them
  */
 export function fitDeviceSlots(
-  devices: readonly PlannedDevice[],
+  wanted: { readonly slotRows: number; readonly slots: number },
   model: Pick<ModelPlan, 'inputs' | 'outputs'>,
-  threads: number,
   bytesMax: number,
 ): { readonly slotRows: number; readonly slots: number } {
-  let { slotRows, slots } = deviceSlots(devices, slotBytes(model, 64) / 64, threads);
+  let { slotRows, slots } = wanted;
   const isTooMuch = (): boolean => slots * slotBytes(model, slotRows) > bytesMax;
   while (isTooMuch() && slots > slotsPerThreadMin) slots--;
   while (isTooMuch() && slotRows > 1) slotRows = Math.floor(slotRows / 2);
@@ -148,10 +161,11 @@ export function planDevices(
   model: ModelPlan,
   batchSize: number | undefined,
   gpuMemory: GpuMemory | undefined,
+  profiles: readonly (UsedProfile | undefined)[] = [],
 ): PlannedDevice[] {
   if (chosen.found.length === 0) return [];
   expectDeviceTensors(model);
-  return chosen.found.map((device) => {
+  return chosen.found.map((device, index) => {
     const memoryBudgetBytes = gpuMemory === undefined ? undefined : budgetOf(device, gpuMemory);
     const bytesMax = Math.min(device.freeBytes, memoryBudgetBytes ?? Infinity) * deviceBufferShare;
     const bytesOf = (rows: number): number => deviceBuffersDefault * deviceBufferBytes(model, rows);
@@ -175,6 +189,7 @@ export function planDevices(
       bufferRows: rows,
       fixedBatchSize: batchSize,
       memoryBudgetBytes,
+      profile: startOf(profiles[index]?.profile),
     };
   });
 }
@@ -191,6 +206,11 @@ function budgetOf({ name, totalBytes, freeBytes }: UsableDevice, gpuMemory: GpuM
 const smallerBatch = 'Choose a smaller --batch-size, or leave it out.';
 const smallerModel =
   'Free memory on the device (other processes use it too), score with --device cpu, or export the model with smaller inputs and outputs.';
+
+function startOf(profile: Profile | undefined): DeviceProfile | undefined {
+  if (profile?.memory === undefined) return undefined;
+  return { rows: profile.batchSize, rowsPerSecond: profile.rowsPerSecond, ...profile.memory };
+}
 
 function expectDeviceTensors(model: ModelPlan): void {
   const text = [...model.inputs, ...model.outputs].find((tensor) => tensor.elementType === 'string');

@@ -161,6 +161,7 @@ function createLane(known: BatchPlan, open: Connection): Lane {
     inFlight: { enter: () => {} },
     control: start.control,
     rowsScored: new BigInt64Array(new SharedArrayBuffer(8)),
+    modelMicroseconds: new BigInt64Array(new SharedArrayBuffer(8)),
     now: () => performance.now() / 1000,
   });
 }

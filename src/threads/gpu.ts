@@ -12,7 +12,7 @@ import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
 import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
-import { startController } from '../score/device-batch-size.ts';
+import { findingOf, startController } from '../score/device-batch-size.ts';
 import { DeviceMemory, type MemoryLook } from '../score/device-memory.ts';
 import { deviceBufferBytes, DeviceScorer } from '../score/device-scorer.ts';
 import { bytesText } from '../score/memory-model.ts';
@@ -57,6 +57,9 @@ function run(driver: GpuDriver): void {
     if (!(error instanceof GpuError) || error.kind !== 'lost') throw error;
     lost = error;
   } finally {
+    if (loop.controller !== undefined) {
+      post({ kind: 'batchSizeSearched', finding: findingOf(loop.controller, start.deviceIndex) });
+    }
     // Waits for what is queued: nothing writes into a slot that another device may have.
     driver.close();
     // Of a lost device nothing can be freed, and trying may end the process.
@@ -87,6 +90,7 @@ function createLoop(
     deviceBuffers: buffers,
     hostBytesMax: Infinity,
     rowsMax: bufferRows,
+    profile: device.profile,
   };
   return new DeviceLoop({
     scorer,
@@ -154,7 +158,10 @@ class DeviceSessions {
 function report(loop: DeviceLoop, { peakBytes, budgetBytes }: DeviceMemory, cpuNodes: DeviceReport['cpuNodes']): void {
   const { batchCount, rowCount } = loop.scored;
   const { name, label } = device;
-  const scored = { name, label, rowCount, batchCount, batchSize: loop.batchSize };
+  const finding = loop.controller === undefined ? undefined : findingOf(loop.controller, start.deviceIndex);
+  if (finding !== undefined) post({ kind: 'batchSizeSearched', finding });
+  const search = finding === undefined ? undefined : { found: finding.chosen?.rows, runs: finding.searchRuns };
+  const scored = { name, label, rowCount, batchCount, batchSize: loop.batchSize, search };
   const memory = { memoryPeakBytes: peakBytes, memoryBudgetBytes: budgetBytes };
   post({ kind: 'deviceDone', report: { ...scored, ...memory, cpuNodes } });
   if (budgetBytes === undefined || peakBytes <= budgetBytes) return;

@@ -75,7 +75,7 @@ async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
   );
   // `auto` with the slow reader is the CPU: see checkParquetJsOptions.
   const device = options.reader === 'parquetjs' ? 'cpu' : (options.device ?? 'cpu');
-  const devices = await chooseDevices(device, options.ortDir, process.env);
+  const devices = await chooseDevices(device, options.ortDir, process.env, options.precision);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = load(options.model);
   const engines = { reader, session };
@@ -100,7 +100,7 @@ async function answer(request: PlannerRequest): Promise<void> {
     case 'compare':
       return post({
         kind: 'compared',
-        report: compareWithGolden(connect(), request.golden, request.scores, request.tolerance),
+        comparison: compareWithGolden(connect(), request.golden, request.scores, request.tolerance),
       });
     case 'close':
       if (session !== undefined) closeSession(session);

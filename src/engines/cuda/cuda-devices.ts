@@ -3,16 +3,20 @@ import { TandemError } from '../../errors.ts';
 import { adviceFor } from './advice.ts';
 import { loadCuda } from './bindings.ts';
 import { openCudaDriver, type CudaDriverOptions } from './cuda-driver.ts';
-import { GpuError, type GpuDriver, type UsableDevice, type UsableDevices } from './driver.ts';
+import { GpuError, type DevicePrecision, type GpuDriver, type UsableDevice, type UsableDevices } from './driver.ts';
 import { findCuda } from './libraries.ts';
+import { nvmlSoname, openNvml } from '../nvml/nvml.ts';
 import { openCudaLibraries } from './open-libraries.ts';
 
-export function listDevices(ortDir: string | undefined): UsableDevices {
+export function listDevices(ortDir: string | undefined, precision: DevicePrecision): UsableDevices {
   const found = findCuda({ ...(ortDir === undefined ? {} : { ortDir }), environment: process.env });
   const { core } = openCudaLibraries(found);
   const cudartPath = found.libraries.cudart!;
   try {
-    return { devices: describeDevices(cudartPath), onnxRuntimePath: core };
+    return {
+      devices: describeDevices(cudartPath, driverVersionOf(found.libraries.nvml), precision),
+      onnxRuntimePath: core,
+    };
   } catch (error) {
     if (!(error instanceof GpuError)) throw error;
     const { means, remedy } = adviceFor(`CUDA failure ${error.code}`);
@@ -20,15 +24,33 @@ export function listDevices(ortDir: string | undefined): UsableDevices {
   }
 }
 
+/** As NVML says it: CUDA's own number is that of the newest CUDA it runs. */
+function driverVersionOf(nvmlPath = nvmlSoname): string | undefined {
+  try {
+    const nvml = openNvml(nvmlPath);
+    const version = nvml.driverVersion();
+    nvml.close();
+    return version;
+  } catch {
+    // A container may lack NVML: then profiles do not tell drivers apart.
+    return undefined;
+  }
+}
+
 /** Opens each device for a moment; CUDA keeps its context for the thread that will use it. @throws GpuError */
-function describeDevices(cudartPath: string): UsableDevice[] {
+function describeDevices(
+  cudartPath: string,
+  driverVersion: string | undefined,
+  precision: DevicePrecision,
+): UsableDevice[] {
   const count: [number | null] = [null];
   loadCuda(cudartPath).call('cudaGetDeviceCount', count);
   return Array.from({ length: Number(count[0]) }, (_, deviceIndex) => {
-    // Full float32: the scores are those of the CPU but for the order of additions.
-    const options: CudaDriverOptions = { deviceIndex, cudartPath, providerOptions: { tf32: false } };
+    // In full float32 the scores are those of the CPU but for the order of additions.
+    const providerOptions = { tf32: precision === 'tf32' };
+    const options: CudaDriverOptions = { deviceIndex, cudartPath, providerOptions };
     const driver = openCudaDriver(options);
-    const device = { name: `cuda:${deviceIndex}`, label: driver.name, ...driver.memory(), options };
+    const device = { name: `cuda:${deviceIndex}`, label: driver.name, driverVersion, ...driver.memory(), options };
     driver.close();
     return device;
   });
