@@ -29,6 +29,11 @@ export interface GpuDriver {
   readonly name: string;
   /** Bytes of the device's memory, other processes' counted too. */
   memory(): { readonly freeBytes: number; readonly totalBytes: number };
+  /**
+   * Bytes of the device's memory that this process holds by the account of NVIDIA's driver, contexts and code included.
+   * Undefined where it does not tell: on a MIG slice, without NVML, in a container that numbers processes by itself.
+   */
+  heldBytes(): number | undefined;
   /** @throws GpuError `outOfMemory` */
   allocate(bytes: number): Pointer;
   free(memory: Pointer): void;
@@ -120,6 +125,8 @@ export interface UsableDevice {
   readonly name: string;
   /** For people: `NVIDIA H200`. */
   readonly label: string;
+  /** `GPU-1f4c2a3b-...`, of a MIG slice its own: `MIG-...`. Undefined where the driver has none. */
+  readonly uuid: string | undefined;
   readonly freeBytes: number;
   readonly totalBytes: number;
   /** For {@link DriverModule.openDriver}; plain data, since it crosses a thread. */

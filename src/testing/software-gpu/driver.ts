@@ -29,6 +29,8 @@ import { HappensBefore, type MemoryRange } from './happens-before.ts';
 /** What a software GPU is like. */
 export interface SoftwareGpuOptions {
   readonly memoryBytes: number;
+  /** Memory that the process holds before it allocates any, as CUDA's context is. */
+  readonly contextBytes?: number;
   /** Bytes a second of each copy stream; 0: as fast as memory. */
   readonly copyBytesPerSecond?: number;
   /** Pause before each run, for a model that is slow to compute. */
@@ -42,6 +44,8 @@ export interface SoftwareGpuOptions {
   readonly pinFails?: boolean;
   /** Operators that it counts as the CPU's; it runs all nodes alike. */
   readonly cpuOperators?: readonly string[];
+  /** `GPU-...` or `MIG-...`; without it the device has none. */
+  readonly uuid?: string;
 }
 
 const poison = 0xa5;
@@ -132,8 +136,12 @@ export class SoftwareGpu implements GpuDriver {
   }
 
   memory(): { freeBytes: number; totalBytes: number } {
-    const used = [...this.#allocated.values()].reduce((sum, bytes) => sum + bytes, this.#arenaBytes);
-    return { freeBytes: this.#options.memoryBytes - used, totalBytes: this.#options.memoryBytes };
+    return { freeBytes: this.#options.memoryBytes - this.heldBytes(), totalBytes: this.#options.memoryBytes };
+  }
+
+  heldBytes(): number {
+    const own = (this.#options.contextBytes ?? 0) + this.#arenaBytes;
+    return [...this.#allocated.values()].reduce((sum, bytes) => sum + bytes, own);
   }
 
   allocate(bytes: number): Pointer {
@@ -301,6 +309,7 @@ export function listDevices(): UsableDevices {
   const devices = gpus.map((options, index) => ({
     name: `software:${index}`,
     label: 'software GPU',
+    uuid: options.uuid,
     freeBytes: options.memoryBytes,
     totalBytes: options.memoryBytes,
     options,
