@@ -2,7 +2,7 @@
 import { TandemError } from '../../errors.ts';
 import { adviceFor } from './advice.ts';
 import { loadCuda } from './bindings.ts';
-import { openCudaDriver, type CudaDriverOptions } from './cuda-driver.ts';
+import { openCudaDriver, uuidOf, type CudaDriverOptions } from './cuda-driver.ts';
 import { GpuError, type DevicePrecision, type GpuDriver, type UsableDevice, type UsableDevices } from './driver.ts';
 import { findCuda } from './libraries.ts';
 import { nvmlSoname, openNvml } from '../nvml/nvml.ts';
@@ -11,12 +11,10 @@ import { openCudaLibraries } from './open-libraries.ts';
 export function listDevices(ortDir: string | undefined, precision: DevicePrecision): UsableDevices {
   const found = findCuda({ ...(ortDir === undefined ? {} : { ortDir }), environment: process.env });
   const { core } = openCudaLibraries(found);
-  const cudartPath = found.libraries.cudart!;
   try {
-    return {
-      devices: describeDevices(cudartPath, driverVersionOf(found.libraries.nvml), precision),
-      onnxRuntimePath: core,
-    };
+    const { cudart, nvml } = found.libraries;
+    const devices = describeDevices(cudart!, nvml, driverVersionOf(nvml), precision);
+    return { devices, onnxRuntimePath: core };
   } catch (error) {
     if (!(error instanceof GpuError)) throw error;
     const { means, remedy } = adviceFor(`CUDA failure ${error.code}`);
@@ -40,6 +38,7 @@ function driverVersionOf(nvmlPath = nvmlSoname): string | undefined {
 /** Opens each device for a moment; CUDA keeps its context for the thread that will use it. @throws GpuError */
 function describeDevices(
   cudartPath: string,
+  nvmlPath: string | undefined,
   driverVersion: string | undefined,
   precision: DevicePrecision,
 ): UsableDevice[] {
@@ -48,9 +47,10 @@ function describeDevices(
   return Array.from({ length: Number(count[0]) }, (_, deviceIndex) => {
     // In full float32 the scores are those of the CPU but for the order of additions.
     const providerOptions = { tf32: precision === 'tf32' };
-    const options: CudaDriverOptions = { deviceIndex, cudartPath, providerOptions };
+    const options: CudaDriverOptions = { deviceIndex, cudartPath, nvmlPath, providerOptions };
     const driver = openCudaDriver(options);
-    const device = { name: `cuda:${deviceIndex}`, label: driver.name, driverVersion, ...driver.memory(), options };
+    const names = { name: `cuda:${deviceIndex}`, label: driver.name, uuid: uuidOf(cudartPath, deviceIndex) };
+    const device = { ...names, driverVersion, ...driver.memory(), options };
     driver.close();
     return device;
   });
