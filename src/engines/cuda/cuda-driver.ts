@@ -12,6 +12,8 @@ export interface CudaProviderOptions {
   readonly arenaBytesMax?: number;
   /** Lets float32 products round their factors to 10 bits of mantissa (TensorFloat-32): faster, and other scores. */
   readonly tf32: boolean;
+  /** Others, as ONNX Runtime names them; they win over ours. For measurements. */
+  readonly others?: Readonly<Record<string, string>>;
 }
 
 export interface CudaDriverOptions {
@@ -168,7 +170,10 @@ class CudaDriver implements GpuDriver {
 }
 
 /** Options of the provider as ONNX Runtime names them. */
-function providerEntries(deviceIndex: number, { arenaBytesMax, tf32 }: CudaProviderOptions): Record<string, string> {
+function providerEntries(
+  deviceIndex: number,
+  { arenaBytesMax, tf32, others }: CudaProviderOptions,
+): Record<string, string> {
   return {
     device_id: String(deviceIndex),
     // Powers of two would take up to twice what is needed.
@@ -178,6 +183,7 @@ function providerEntries(deviceIndex: number, { arenaBytesMax, tf32 }: CudaProvi
     do_copy_in_default_stream: '1',
     use_tf32: tf32 ? '1' : '0',
     ...(arenaBytesMax === undefined ? {} : { gpu_mem_limit: String(Math.floor(arenaBytesMax)) }),
+    ...others,
   };
 }
 
