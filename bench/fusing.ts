@@ -56,11 +56,13 @@ export function judgeFusing(points: readonly FusingPoint[], prices: HourlyPrices
     sooner.length === sorted.length
       ? `Side by side ends sooner at every ratio of preparing to GPU time that was tried (${tried})`
       : `Side by side ends sooner at ${sooner.length} of ${sorted.length} ratios of preparing to GPU time (${tried})`;
-  const ideal = `without any overhead ${ratio(costsMeetAtIdeally)}`;
+  const ideal = `without any overhead the costs would ${
+    costsMeetAtIdeally === Infinity ? 'never meet' : `meet at ${ratio(costsMeetAtIdeally)}`
+  }`;
   const cost =
     costsMeetAt !== undefined
       ? `is cheaper up to a ratio of ${ratio(costsMeetAt)} (${ideal}); from there on it is cheaper to prepare on a machine without a GPU first`
-      : `${(saved[0] ?? 0) >= 0 ? 'is' : 'is not'} the cheaper way at any of them (the costs meet ${ideal})`;
+      : `${(saved[0] ?? 0) >= 0 ? 'is' : 'is not'} the cheaper way at any of them (${ideal})`;
   return { costsMeetAt, costsMeetAtIdeally, sentence: `${wall}, and ${cost}.` };
 }
 
@@ -73,5 +75,5 @@ function zeroOf(points: readonly (readonly [number, number])[]): number | undefi
 }
 
 function ratio(value = NaN): string {
-  return value === Infinity ? 'at no ratio' : Number(value.toPrecision(2)).toString();
+  return Number(value.toPrecision(2)).toString();
 }

@@ -61,6 +61,7 @@ test('every step runs from end to end on a software GPU, and what is CUDA only i
     [true, true],
   );
   assert.match(rowsInPlace[0]!.measured, /^6004 of 6004, after 4 failures$/);
+  assert.match(stdout, /Side by side ends sooner at .* ratios? of preparing to GPU time/);
   assert.match(stdout, /compute stream busy, mlp2048 .*>= 0\.95/);
   for (const place of [data, resolve(folder, '../../..')])
     assert.ok(!text.includes(place), `${place} is in the results`);

@@ -173,7 +173,10 @@ async function main(): Promise<void> {
       `${String(spec.number).padStart(2)} ${spec.name}: ${record.status}, ${record.seconds} s ${firstLine(record.reason)}`,
     );
   }
-  console.log(`${targetsTable(judgeTargets(done))}\n\nresults: ${file.path}`);
+  const fused = done.find(({ name }) => name === 'fuse')?.figures['verdict'] as
+    { readonly sentence: string } | undefined;
+  const lines = [targetsTable(judgeTargets(done)), fused?.sentence, `results: ${file.path}`];
+  console.log(lines.filter((line) => line !== undefined).join('\n\n'));
   if (done.some(({ status }) => status !== 'done' && status !== 'skipped')) process.exitCode = 1;
 }
 

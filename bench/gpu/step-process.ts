@@ -15,6 +15,7 @@ const runners: Readonly<Record<string, () => Promise<RunStep>>> = {
   counters: async () => (await import('./counters.ts')).counters,
   'flat-memory': async () => (await import('./flat-memory.ts')).flatMemory,
   variants: async () => (await import('./variants.ts')).variants,
+  fuse: async () => (await import('./fuse.ts')).fuse,
   python: async () => (await import('./python.ts')).python,
 };
 

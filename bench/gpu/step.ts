@@ -63,6 +63,7 @@ export const stepSpecs: readonly StepSpec[] = [
   { number: 10, name: 'flat-memory', question: 'does memory grow over many batches', secondsMax: 15 },
   { number: 11, name: 'variants', question: 'options worth one line each', secondsMax: 25 },
   { number: 12, name: 'python', question: 'the same job in pyarrow and PyTorch', secondsMax: 30 },
+  { number: 13, name: 'fuse', question: 'preparing and scoring side by side or one after the other', secondsMax: 45 },
 ];
 
 export type StepStatus = 'done' | 'skipped' | 'failed' | 'timedOut' | 'crashed';

@@ -24,16 +24,14 @@ export async function streams(context: StepContext): Promise<void> {
   const device = await findDevice(context);
   for (const [model, fullRows] of cases) {
     const batchRows = context.tiny ? Math.min(64, fullRows) : fullRows;
-    const ceiling = deviceFed(device, context, model, batchRows);
-    for (const buffers of [1, 2, 3]) {
-      const figures = fedFromSlots(device, context, { model, batchRows, buffers });
-      const share = figures.rowsPerSecond / ceiling;
-      context.record(`${model}, ${buffers} buffers`, {
-        ...figures,
-        deviceFedRowsPerSecond: ceiling,
-        rateShareOfDeviceFed: share,
-      });
-    }
+    // Before and after: what slows the device for a while must not pass for overlap.
+    const before = deviceFed(device, context, model, batchRows);
+    const figures = [1, 2, 3].map((buffers) => fedFromSlots(device, context, { model, batchRows, buffers }));
+    const deviceFedRowsPerSecond = Math.max(before, deviceFed(device, context, model, batchRows));
+    figures.forEach((each, index) => {
+      const rateShareOfDeviceFed = each.rowsPerSecond / deviceFedRowsPerSecond;
+      context.record(`${model}, ${index + 1} buffers`, { ...each, deviceFedRowsPerSecond, rateShareOfDeviceFed });
+    });
   }
 }
 
