@@ -62,15 +62,15 @@ function layOut(root: string, rowsPerShard: number): Workloads {
   };
 }
 
-/** Row k of the whole holds id k; feature f is uniform in [-0.5, f + 0.5). */
-function shardSql(shardIndex: number, rowsPerShard: number): string {
+/** SQL of a shard: row k of the whole holds id k; feature f is uniform in [-0.5, f + 0.5). */
+export function shardSql(shardIndex: number, rowsPerShard: number): string {
   const features = Array.from({ length: featureCount }, (_, f) => `(random() * ${f + 1} - 0.5)::FLOAT AS f${f}`);
   const country = "['DE', 'FR', 'IT', 'ES', 'PL'][1 + range % 5] AS country";
   const id = `(range + ${shardIndex * rowsPerShard})::BIGINT AS id`;
   return `SELECT ${[id, country, ...features].join(', ')} FROM range(${rowsPerShard})`;
 }
 
-function writeModelFolder(folder: string, name: WorkloadName): void {
+export function writeModelFolder(folder: string, name: WorkloadName): void {
   writeModel(join(folder, 'model.onnx'), modelOf(name));
   writeFileSync(join(folder, 'tandem.json'), `${JSON.stringify(contractOf(name), null, 2)}\n`);
 }
@@ -88,7 +88,7 @@ function modelOf(name: WorkloadName): ModelSpec {
   }
 }
 
-function contractOf(name: WorkloadName): object {
+export function contractOf(name: WorkloadName): object {
   const features = Array.from({ length: featureCount }, (_, f) => {
     const column = `f${f}`;
     if (name === 'w3-trees') return { column };

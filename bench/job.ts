@@ -19,9 +19,9 @@ export interface JobRun extends JobFigures {
 
 const entry = fileURLToPath(new URL('./job-process.js', import.meta.url));
 
-export async function runJob(options: ScoreOptions): Promise<JobRun> {
+export async function runJob(options: ScoreOptions, env: NodeJS.ProcessEnv = process.env): Promise<JobRun> {
   const started = performance.now();
-  const { stdout } = await promisify(execFile)(process.execPath, [entry, JSON.stringify(options)]);
+  const { stdout } = await promisify(execFile)(process.execPath, [entry, JSON.stringify(options)], { env });
   const processSeconds = (performance.now() - started) / 1000;
   return { ...(JSON.parse(stdout) as JobFigures), processSeconds };
 }

@@ -1,6 +1,7 @@
 /** Prints what a machine with 16 cores and GPUs would do if the assumptions in simulation.ts held. */
 import { parseArgs } from 'node:util';
 import { formatBytes, formatCount, formatTable, type TableColumn } from '../src/cli/format.ts';
+import { costPerMillionRows, judgeFusing, type FusingPoint, type HourlyPrices, type MachineTime } from './fusing.ts';
 import {
   batchRows,
   copyBytesPerSecond,
@@ -85,11 +86,9 @@ function shardsTable(rates: CoreRates): string {
   return formatTable([{ title: 'rows per shard' }, ...waitingColumns], rows);
 }
 
-interface Way {
+interface Way extends MachineTime {
   readonly name: string;
   readonly rowCount: number;
-  readonly wallSeconds: number;
-  readonly heldSeconds: number;
   readonly computeSeconds: number;
   readonly slotBytes: number;
 }
@@ -108,34 +107,46 @@ function waysOf(setup: Setup): Way[] {
       name: `side by side, ${buffers} device buffer${buffers === 1 ? '' : 's'}`,
       rowCount,
       wallSeconds: makespanSeconds,
-      heldSeconds: makespanSeconds,
+      gpuHeldSeconds: makespanSeconds,
+      cpuHeldSeconds: 0,
       computeSeconds: run.gpus[0]!.compute.busy * makespanSeconds,
       ...memory,
     };
   });
   return [
-    { name: 'prepare all, then score', ...sequence, heldSeconds: wallSeconds },
-    { name: '... the GPU taken for scoring only', ...sequence, heldSeconds: scoreSeconds },
+    { name: 'prepare all, then score', ...sequence, gpuHeldSeconds: wallSeconds, cpuHeldSeconds: 0 },
+    { name: apartName, ...sequence, gpuHeldSeconds: scoreSeconds, cpuHeldSeconds: prepareSeconds },
     ...together,
   ];
 }
 
-function waysTable(rates: CoreRates, pricePerHour: number | undefined): string {
+const apartName = '... on a machine without a GPU';
+
+function waysTable(rates: CoreRates, prices: HourlyPrices | undefined): string {
   const rows = models.flatMap(({ name, modelFactor }) =>
     waysOf({ rates, cores: coresOfMachine, gpus: 1, modelFactor }).map((way) => [
       name,
       way.name,
       way.wallSeconds.toFixed(2),
-      way.heldSeconds.toFixed(2),
-      percent(1 - way.computeSeconds / way.heldSeconds),
+      way.gpuHeldSeconds.toFixed(2),
+      percent(1 - way.computeSeconds / way.gpuHeldSeconds),
       formatBytes(way.slotBytes),
-      pricePerHour === undefined
-        ? '-'
-        : ((pricePerHour * way.heldSeconds) / 3600 / (way.rowCount / 1e6)).toPrecision(3),
+      prices === undefined ? '-' : costPerMillionRows(way, way.rowCount, prices).toPrecision(3),
     ]),
   );
   const columns = right('wall s', 'GPU held s', 'GPU idle', 'host memory', 'price / M rows');
   return formatTable([{ title: 'model' }, { title: 'way' }, ...columns], rows);
+}
+
+/** Models from much lighter to much heavier than the cores' work. */
+function fusingPoints(rates: CoreRates): FusingPoint[] {
+  const even = 16;
+  return [1 / 16, 1 / 4, 1 / 2, 0.7, 0.8, 0.9, 1, 1.2, 1.5, 2, 4, 16].map((heavier) => {
+    const ways = waysOf({ rates, cores: coresOfMachine, gpus: 1, modelFactor: even * heavier });
+    const apart = ways.find(({ name }) => name === apartName)!;
+    const together = ways.at(-1)!;
+    return { prepByGpu: apart.cpuHeldSeconds / together.computeSeconds, together, apart, rowCount: apart.rowCount };
+  });
 }
 
 function assumptions({ decode, featurize, write, source }: CoreRates): string {
@@ -150,21 +161,36 @@ function assumptions({ decode, featurize, write, source }: CoreRates): string {
   ].join('\n');
 }
 
-function main(): void {
-  const { values } = parseArgs({ options: { 'price-per-hour': { type: 'string' } } });
-  const price = values['price-per-hour'];
-  const pricePerHour = price === undefined ? undefined : Number(price);
-  if (pricePerHour !== undefined && !(pricePerHour >= 0)) {
-    throw new RangeError(`Expected --price-per-hour to be a number of at least 0, got \`${price}\`.`);
+function priceOf(flag: string, text: string | undefined): number | undefined {
+  const price = text === undefined ? undefined : Number(text);
+  if (price === undefined || price >= 0) return price;
+  throw new RangeError(`Expected --${flag} to be a number of at least 0, got \`${text}\`.`);
+}
+
+/** Without prices the machines are compared by time alone. */
+function readPrices(): HourlyPrices | undefined {
+  const option = { type: 'string' } as const;
+  const { values } = parseArgs({ options: { 'price-per-hour': option, 'cpu-price-per-hour': option } });
+  const gpuPerHour = priceOf('price-per-hour', values['price-per-hour']);
+  const cpuPerHour = priceOf('cpu-price-per-hour', values['cpu-price-per-hour']);
+  if (gpuPerHour === undefined && cpuPerHour === undefined) return undefined;
+  if (gpuPerHour === undefined || cpuPerHour === undefined) {
+    throw new RangeError('Expected --price-per-hour and --cpu-price-per-hour to be given together.');
   }
+  return { gpuPerHour, cpuPerHour };
+}
+
+function main(): void {
+  const prices = readPrices();
   const rates = newestRates();
   const heading = 'SIMULATION, not measured on a GPU';
   console.log(`${heading}\n${assumptions(rates)}\n`);
   console.log(`${heading}: who waits for whom, three device buffers\n${gpusTable(rates)}\n`);
   console.log(`${heading}: small shards, MLP, one GPU\n${shardsTable(rates)}\n`);
-  console.log(
-    `${heading}: the same rows in other ways, one GPU; the price is the GPU's\n${waysTable(rates, pricePerHour)}`,
-  );
+  console.log(`${heading}: the same rows in other ways, one GPU\n${waysTable(rates, prices)}`);
+  if (prices === undefined)
+    console.log('\n--price-per-hour (with a GPU) and --cpu-price-per-hour (without) add costs.');
+  else console.log(`\n${heading}: ${judgeFusing(fusingPoints(rates), prices).sentence}`);
 }
 
 main();

@@ -94,6 +94,7 @@ test('every file is imported, started or run', () => {
     'src/contract/publish.ts',
     'src/testing/nodes.ts',
     'bench/run.ts',
+    'bench/gpu/run.ts',
     'bench/simulate.ts',
     'bench/demo.ts',
     'bench/data.ts',

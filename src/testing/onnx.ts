@@ -1,12 +1,10 @@
 /** Builds small ONNX models from plain data. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import onnxProto, { type onnx as Onnx } from 'onnx-proto';
 import { viewOf, type NumberArray } from '../batch.ts';
 import type { ElementType } from '../contract/contract.ts';
 import { onnxTypeOf } from '../engines/onnxruntime/session.ts';
-
-const { onnx } = onnxProto;
+import { field, floatField, integerField, message, toBytes, type Message } from './protobuf.ts';
 
 /** A number, or the name of an open dimension. */
 export type Dimension = number | string;
@@ -38,7 +36,7 @@ export type Attribute =
 /** A body sees the values of the graph around it; a function sees its inputs only. */
 export interface GraphSpec {
   readonly inputs: readonly TensorSpec[];
-  readonly outputs: readonly TensorSpec[];
+  readonly outputs: ModelSpec['outputs'];
   readonly nodes: readonly NodeSpec[];
 }
 
@@ -78,27 +76,27 @@ export interface ModelSpec {
 export const mlDomain = 'ai.onnx.ml';
 export const localDomain = 'local';
 
-/** The file's bytes. */
+/** The file's bytes. Field numbers here and below are those of onnx.proto. */
 export function buildModel(spec: ModelSpec): Uint8Array {
   const opset = spec.opset ?? [
     { domain: '', version: 17 },
     { domain: mlDomain, version: 3 },
     ...(spec.functions === undefined ? [] : [{ domain: localDomain, version: 1 }]),
   ];
-  const model = onnx.ModelProto.create({
-    irVersion: 8,
-    producerName: 'tandem-testing',
-    opsetImport: [...opset],
-    graph: {
-      name: 'graph',
-      node: spec.nodes.map(toNode),
-      initializer: (spec.initializers ?? []).map(toTensor),
-      input: spec.inputs.map(toValueInfo),
-      output: spec.outputs.map(toValueInfo),
-    },
-    functions: Object.entries(spec.functions ?? {}).map(([name, body]) => toFunction(name, body, opset)),
-  });
-  return onnx.ModelProto.encode(model).finish();
+  const graph = message(
+    toGraph('graph', spec),
+    ...(spec.initializers ?? []).map((initializer) => field(5, toTensor(initializer))),
+  );
+  const irVersion = 8;
+  return toBytes(
+    message(
+      integerField(1, irVersion),
+      field(2, 'tandem-testing'),
+      field(7, graph),
+      ...opset.map((entry) => field(8, toOpset(entry))),
+      ...Object.entries(spec.functions ?? {}).map(([name, body]) => field(25, toFunction(name, body, opset))),
+    ),
+  );
 }
 
 /** Writes a model file, its folder too where there is none. */
@@ -109,6 +107,9 @@ export function writeModel(path: string, model: ModelSpec): void {
 
 /** Values as the element type's little-endian bytes. */
 export function rawBytes(elementType: ElementType, values: ArrayLike<number | bigint>): Uint8Array {
+  if (elementType === 'float32' && values instanceof Float32Array) {
+    return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  }
   const view = viewOf(elementType, new ArrayBuffer(values.length * 8), 0, values.length);
   for (let index = 0; index < values.length; index++) setValue(view, index, values[index]!);
   return new Uint8Array(view.buffer, 0, view.byteLength);
@@ -119,70 +120,88 @@ function setValue(view: NumberArray, index: number, value: number | bigint): voi
   else view[index] = Number(value);
 }
 
-function toValueInfo(spec: TensorSpec | MapsSpec): Onnx.IValueInfoProto {
+function toValueInfo(spec: TensorSpec | MapsSpec): Message {
   if ('mapsFrom' in spec) {
-    const float = { tensorType: { elemType: onnxTypeOf('float32'), shape: { dim: [] } } };
-    const mapType = { keyType: onnxTypeOf(spec.mapsFrom), valueType: float };
-    return { name: spec.name, type: { sequenceType: { elemType: { mapType } } } };
+    const float = field(1, message(integerField(1, onnxTypeOf('float32')), field(2, message())));
+    const map = field(5, message(integerField(1, onnxTypeOf(spec.mapsFrom)), field(2, float)));
+    return message(field(1, spec.name), field(2, field(4, field(1, map))));
   }
-  const dim = spec.shape.map((size) => (typeof size === 'string' ? { dimParam: size } : { dimValue: size }));
-  return { name: spec.name, type: { tensorType: { elemType: onnxTypeOf(spec.elementType), shape: { dim } } } };
+  const dimensions = spec.shape.map((size) =>
+    field(1, typeof size === 'string' ? field(2, size) : integerField(1, size)),
+  );
+  const tensor = message(integerField(1, onnxTypeOf(spec.elementType)), field(2, message(...dimensions)));
+  return message(field(1, spec.name), field(2, field(1, tensor)));
 }
 
-function toTensor(spec: Initializer): Onnx.ITensorProto {
-  const tensor = { name: spec.name, dims: [...spec.shape], dataType: onnxTypeOf(spec.elementType) };
+function toTensor(spec: Initializer): Message {
+  const tensor = message(
+    ...spec.shape.map((size) => integerField(1, size)),
+    integerField(2, onnxTypeOf(spec.elementType)),
+    field(8, spec.name),
+  );
   if (spec.external !== undefined) {
     const byteCount = rawBytes(spec.elementType, spec.values as ArrayLike<number>).byteLength;
     const { location, offset } = spec.external;
     const entries = { location, offset: String(offset), length: String(byteCount) };
-    const externalData = Object.entries(entries).map(([key, value]) => ({ key, value }));
-    return { ...tensor, dataLocation: onnx.TensorProto.DataLocation.EXTERNAL, externalData };
+    const external = Object.entries(entries).map(([key, value]) => field(13, message(field(1, key), field(2, value))));
+    const liesOutside = 1;
+    return message(tensor, ...external, integerField(14, liesOutside));
   }
   if (spec.elementType === 'string') {
-    return { ...tensor, stringData: (spec.values as readonly string[]).map(toBytes) };
+    return message(tensor, ...(spec.values as readonly string[]).map((text) => field(6, text)));
   }
-  return { ...tensor, rawData: rawBytes(spec.elementType, spec.values as ArrayLike<number | bigint>) };
+  return message(tensor, field(9, rawBytes(spec.elementType, spec.values as ArrayLike<number | bigint>)));
 }
 
-function toNode(spec: NodeSpec, index: number): Onnx.INodeProto {
-  return {
-    name: spec.name ?? `${spec.op}_${index}`,
-    opType: spec.op,
-    domain: spec.domain ?? '',
-    input: [...spec.inputs],
-    output: [...spec.outputs],
-    attribute: Object.entries(spec.attributes ?? {}).map(([name, attribute]) => toAttribute(name, attribute)),
-  };
+function toNode(spec: NodeSpec, index: number): Message {
+  return message(
+    ...spec.inputs.map((name) => field(1, name)),
+    ...spec.outputs.map((name) => field(2, name)),
+    field(3, spec.name ?? `${spec.op}_${index}`),
+    field(4, spec.op),
+    ...Object.entries(spec.attributes ?? {}).map(([name, attribute]) => field(5, toAttribute(name, attribute))),
+    field(7, spec.domain ?? ''),
+  );
 }
 
-function toAttribute(name: string, attribute: Attribute): Onnx.IAttributeProto {
-  const types = onnx.AttributeProto.AttributeType;
-  if ('int' in attribute) return { name, type: types.INT, i: attribute.int };
-  if ('ints' in attribute) return { name, type: types.INTS, ints: [...attribute.ints] };
-  if ('float' in attribute) return { name, type: types.FLOAT, f: attribute.float };
-  if ('floats' in attribute) return { name, type: types.FLOATS, floats: [...attribute.floats] };
-  if ('text' in attribute) return { name, type: types.STRING, s: toBytes(attribute.text) };
-  if ('texts' in attribute) return { name, type: types.STRINGS, strings: attribute.texts.map(toBytes) };
-  if ('graph' in attribute) return { name, type: types.GRAPH, g: toGraph(name, attribute.graph) };
-  return { name, type: types.TENSOR, t: toTensor(attribute.tensor) };
+/** AttributeProto.AttributeType */
+const attributeTypes = { float: 1, int: 2, text: 3, tensor: 4, graph: 5, floats: 6, ints: 7, texts: 8 } as const;
+
+function toAttribute(name: string, attribute: Attribute): Message {
+  const typed = (type: keyof typeof attributeTypes, ...values: readonly Message[]): Message =>
+    message(field(1, name), integerField(20, attributeTypes[type]), ...values);
+  if ('int' in attribute) return typed('int', integerField(3, attribute.int));
+  if ('ints' in attribute) return typed('ints', ...attribute.ints.map((value) => integerField(8, value)));
+  if ('float' in attribute) return typed('float', floatField(2, attribute.float));
+  if ('floats' in attribute) return typed('floats', ...attribute.floats.map((value) => floatField(7, value)));
+  if ('text' in attribute) return typed('text', field(4, attribute.text));
+  if ('texts' in attribute) return typed('texts', ...attribute.texts.map((text) => field(9, text)));
+  if ('graph' in attribute) return typed('graph', field(6, toGraph(name, attribute.graph)));
+  return typed('tensor', field(5, toTensor(attribute.tensor)));
 }
 
-function toGraph(name: string, { inputs, outputs, nodes }: GraphSpec): Onnx.IGraphProto {
-  return { name, input: inputs.map(toValueInfo), output: outputs.map(toValueInfo), node: nodes.map(toNode) };
+function toGraph(name: string, { inputs, outputs, nodes }: GraphSpec): Message {
+  return message(
+    ...nodes.map((node, index) => field(1, toNode(node, index))),
+    field(2, name),
+    ...inputs.map((input) => field(11, toValueInfo(input))),
+    ...outputs.map((output) => field(12, toValueInfo(output))),
+  );
 }
 
-function toFunction(name: string, { inputs, outputs, nodes }: GraphSpec, opset: ModelSpec['opset']) {
-  const [input, output] = [inputs, outputs].map((list) => list.map((value) => value.name));
-  return onnx.FunctionProto.create({
-    name,
-    domain: localDomain,
-    input: input!,
-    output: output!,
-    node: nodes.map(toNode),
-    opsetImport: [...(opset ?? [])],
-  });
+type Opset = NonNullable<ModelSpec['opset']>;
+
+function toOpset({ domain, version }: Opset[number]): Message {
+  return message(field(1, domain), integerField(2, version));
 }
 
-function toBytes(text: string): Uint8Array {
-  return Buffer.from(text);
+function toFunction(name: string, { inputs, outputs, nodes }: GraphSpec, opset: Opset): Message {
+  return message(
+    field(1, name),
+    ...inputs.map((value) => field(4, value.name)),
+    ...outputs.map((value) => field(5, value.name)),
+    ...nodes.map((node, index) => field(7, toNode(node, index))),
+    ...opset.map((entry) => field(9, toOpset(entry))),
+    field(10, localDomain),
+  );
 }

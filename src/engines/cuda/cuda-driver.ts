@@ -14,6 +14,8 @@ import { GpuError, kindOfRunFailure, type DeviceRun, type GpuDriver } from './dr
 export interface CudaProviderOptions {
   /** Lets float32 products round their factors to 10 bits of mantissa (TensorFloat-32): faster, and other scores. */
   readonly tf32: boolean;
+  /** Others, as ONNX Runtime names them; they win over ours. For measurements. */
+  readonly others?: Readonly<Record<string, string>>;
 }
 
 export interface CudaDriverOptions {
@@ -199,7 +201,7 @@ const cudaProvider = 'CUDAExecutionProvider';
 /** Options of the provider as ONNX Runtime names them. */
 function providerEntries(
   deviceIndex: number,
-  { tf32 }: CudaProviderOptions,
+  { tf32, others }: CudaProviderOptions,
   arenaBytesMax: number | undefined,
 ): Record<string, string> {
   return {
@@ -211,6 +213,7 @@ function providerEntries(
     do_copy_in_default_stream: '1',
     use_tf32: tf32 ? '1' : '0',
     ...(arenaBytesMax === undefined ? {} : { gpu_mem_limit: String(Math.floor(arenaBytesMax)) }),
+    ...others,
   };
 }
 

@@ -165,6 +165,15 @@ test('a provider that is cut off, changed or incomplete is told without loading 
   assert.match(differenceOf(path, [{ bytes: 4, sha256: '' }])!, /^a file of 5 bytes instead of 4$/);
 });
 
+test("a provider of somebody's own build is taken by its hash, and by no other", () => {
+  const file = place('ort/libonnxruntime_providers_cuda.so', 'cut down');
+  const provider = { folder: dirname(file), core: undefined, shared: undefined, cuda: file };
+  const faulty = (hash: string) =>
+    faultsOf(provider, join(root, 'cache'), undefined, hash).some((fault) => fault.file === file);
+  assert.equal(faulty(sha256Of(file)), false);
+  assert.equal(faulty('0'.repeat(64)), true);
+});
+
 test('a hash is remembered until the file changes', () => {
   const file = place('file', 'one');
   const memory = join(root, 'memory/hashes.json');
