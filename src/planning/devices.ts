@@ -45,6 +45,8 @@ export async function chooseDevices(
   try {
     const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir);
     const found = match[1] === undefined ? devices : pick(devices, match[1]);
+    // Their memory is looked at here, where `auto` can still do without them.
+    for (const { freeBytes } of found) void freeBytes;
     return { module, found, onnxRuntimePath, note: undefined };
   } catch (error) {
     if (text !== 'auto' || !(error instanceof TandemError)) throw error;

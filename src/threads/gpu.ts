@@ -1,16 +1,19 @@
 /** Entry of a GPU's thread: it makes every call of its device, feeds it from the slots, and ends when all are scored. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { GpuError, type DriverModule, type GpuDriver } from '../engines/cuda/driver.ts';
-import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
+import { knownAdvice } from '../engines/cuda/advice.ts';
+import { GpuError, kindOfRunFailure, type DriverModule, type GpuDriver } from '../engines/cuda/driver.ts';
+import type { Pointer } from '../engines/native.ts';
+import { OnnxRuntimeError, useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
-import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
+import { closeEnvironment, closeSession, inputsReadElsewhere, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
+import { deviceEndMsMax } from '../limits.ts';
 import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
 import { startController } from '../score/device-batch-size.ts';
 import { deviceBufferBytes, DeviceScorer } from '../score/device-scorer.ts';
 import { layOutSlot, slotBytes, type Slot } from '../score/scorer.ts';
-import { SlotReceiver } from '../transfer/slot-queue.ts';
+import { endDevice, SlotReceiver, waitForOtherDevices } from '../transfer/slot-queue.ts';
 import { DeviceLoop } from './device-loop.ts';
 
 const start = workerData as DeviceStart;
@@ -21,24 +24,66 @@ function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
 }
 
+/** What the thread holds on the device, as far as it has come. */
+interface Held {
+  pinned?: Uint8Array | undefined;
+  session?: Pointer | undefined;
+  scorer?: DeviceScorer;
+}
+
 function run(driver: GpuDriver): void {
+  const held: Held = {};
+  let isLost = false;
+  try {
+    const receiver = new SlotReceiver(start.queues, start.deviceIndex, start.control);
+    const loop = openLoop(driver, held, receiver);
+    try {
+      loop.run();
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      isLost = true;
+      // First nothing must write any more into slots that another device gets.
+      driver.settle();
+      passOn(loop, receiver, error);
+    }
+  } catch (error) {
+    isLost ||= isLoss(error);
+    // Before anything is waited for: the others end when they hear of it.
+    post({ kind: 'failed', error: explain(error).toRecord() });
+  }
+  release(driver, held, isLost);
+}
+
+function isLoss(error: unknown): error is GpuError {
+  return error instanceof GpuError && error.kind === 'lost';
+}
+
+function openLoop(driver: GpuDriver, held: Held, receiver: SlotReceiver): DeviceLoop {
   const { model } = plan;
   const { buffers, bufferRows } = device;
   const { freeBytes, totalBytes } = driver.memory();
   const runConfig = { disable_synchronize_execution_providers: '1' };
   const runOptions = createRunOptions(runConfig);
+  const settleOptions = createRunOptions();
   const shrinkOptions = createRunOptions({
     ...runConfig,
     'memory.enable_memory_arena_shrinkage': driver.arenaName,
   });
-  post({ kind: 'connected', connections: [], runOptions: [runOptions, shrinkOptions] });
-  const pinned = pinSlots(driver);
+  post({ kind: 'connected', connections: [], runOptions: [runOptions, settleOptions, shrinkOptions] });
+  held.pinned = pinSlots(driver);
   const computeStream = driver.createStream();
-  let session = openOn(driver, computeStream);
-  const parts = { driver, model, session, computeStream, runOptions, shrinkOptions, buffers, bufferRows };
-  const scorer = new DeviceScorer({ ...parts, slots: layOutSlots() });
-  const receiver = new SlotReceiver(start.queues, start.deviceIndex, start.control);
-  const loop = new DeviceLoop({
+  const session = openOn(driver, computeStream);
+  held.session = session;
+  const options = { runOptions, settleOptions, shrinkOptions };
+  const parts = { driver, model, session, computeStream, ...options, buffers, bufferRows };
+  const elsewhere = inputsReadElsewhere(session, driver.memoryInfo);
+  if (elsewhere.length > 0) {
+    const text = `${device.name} runs only a part of the model: it reads ${elsewhere.join(', ')} on the CPU, which is slow.`;
+    post({ kind: 'warning', text });
+  }
+  const scorer = new DeviceScorer({ ...parts, slots: layOutSlots(), inputsReadElsewhere: elsewhere });
+  held.scorer = scorer;
+  return new DeviceLoop({
     scorer,
     receiver,
     buffers,
@@ -55,32 +100,31 @@ function run(driver: GpuDriver): void {
         rowsMax: bufferRows,
       }),
     freeBytes: () => driver.memory().freeBytes,
-    renewSession() {
-      const old = session;
-      session = openOn(driver, computeStream);
-      scorer.replaceSession(session);
-      closeSession(old);
-    },
+    renewSession: () =>
+      scorer.replaceSession(() => {
+        // The old one first: what is short is memory, and its arena may hold all of it.
+        closeSession(held.session!);
+        held.session = undefined;
+        return (held.session = openOn(driver, computeStream));
+      }),
     onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
   });
-  let lost: GpuError | undefined;
+}
+
+/** Gives back what is held, whatever came of it: a process that leaves ONNX Runtime open loses its exit code. */
+function release(driver: GpuDriver, held: Held, isLost: boolean): void {
   try {
-    loop.run();
-  } catch (error) {
-    if (!(error instanceof GpuError) || error.kind !== 'lost') throw error;
-    lost = error;
-  } finally {
-    // Waits for what is queued: nothing writes into a slot that another device may have.
-    driver.close();
+    driver.settle();
     // Of a lost device nothing can be freed, and trying may end the process.
-    if (lost === undefined) {
-      scorer.close();
-      closeSession(session);
-      closeEnvironment();
-      if (pinned !== undefined) driver.unpin(pinned);
-    }
+    if (isLost) return;
+    held.scorer?.close();
+    // Before the driver ends its stream: it may still queue there that host memory is let go of.
+    if (held.session !== undefined) closeSession(held.session);
+    if (held.pinned !== undefined && waitForOtherDevices(start.queues, deviceEndMsMax)) driver.unpin(held.pinned);
+  } finally {
+    driver.close();
+    closeEnvironment();
   }
-  if (lost !== undefined) passOn(loop, receiver, lost);
 }
 
 function layOutSlots(): Slot[] {
@@ -116,16 +160,28 @@ function passOn(loop: DeviceLoop, receiver: SlotReceiver, error: GpuError): void
 /** Idle without end, but for the stop flag. */
 const idleMs = 1_000;
 
-function openOn(driver: GpuDriver, stream: bigint): bigint {
+/** @throws GpuError `outOfMemory` or `lost`; BAD_MODEL, ENVIRONMENT */
+function openOn(driver: GpuDriver, stream: Pointer): Pointer {
   try {
     return openSession(plan.model.path, {
       intraOpThreads: 1,
       configure: (options) => driver.configureSession(options, stream),
     });
   } catch (error) {
-    if (error instanceof TandemError) throw error;
-    throw explainLoadFailure(error, plan.model.path);
+    if (!(error instanceof OnnxRuntimeError)) throw error;
+    const { message } = error;
+    const kind = kindOfRunFailure(message);
+    if (kind !== 'other') throw new GpuError(0, `Expected a session to open, got: ${message}`, kind);
+    throw environmentError(message, error) ?? explainLoadFailure(error, plan.model.path);
   }
+}
+
+/** What the model's run on the CPU could not show; undefined: nothing that is known. */
+function environmentError(message: string, cause: unknown): TandemError | undefined {
+  const advice = knownAdvice(message);
+  if (advice === undefined) return undefined;
+  const text = `Expected ${device.name} to run the model, got: ${message} It says: ${advice.means}.`;
+  return new TandemError('ENVIRONMENT', text, { remedy: advice.remedy, cause });
 }
 
 /** What a failure of the device means to whoever runs Tandem. */
@@ -145,10 +201,13 @@ function explain(error: unknown): TandemError {
         cause: error,
       });
     case 'other':
-      return new TandemError('BAD_MODEL', `Expected ${device.name} to score the batch, got: ${message}`, {
-        remedy: 'Check the model with --device cpu; if it works there, the device is at fault.',
-        cause: error,
-      });
+      return (
+        environmentError(message, error) ??
+        new TandemError('BAD_MODEL', `Expected ${device.name} to score the batch, got: ${message}`, {
+          remedy: 'Check the model with --device cpu; if it works there, the device is at fault.',
+          cause: error,
+        })
+      );
   }
 }
 
@@ -159,4 +218,6 @@ try {
   post({ kind: 'finished' });
 } catch (error) {
   post({ kind: 'failed', error: explain(error).toRecord() });
+} finally {
+  endDevice(start.queues);
 }

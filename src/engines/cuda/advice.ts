@@ -193,14 +193,21 @@ const nvmlRules: readonly Rule[] = [
 
 /** What a text means. Matches on the part that the libraries keep the same, wherever it stands in the text. */
 export function adviceFor(text: string): Advice {
+  return (
+    knownAdvice(text) ?? {
+      means: 'an error that Tandem has no advice for',
+      remedy: 'Look for its text in the documentation of CUDA and ONNX Runtime; please report what it was.',
+    }
+  );
+}
+
+/** The same for texts that may be about something else, a model for example: undefined, then. */
+export function knownAdvice(text: string): Advice | undefined {
   for (const [pattern, advice] of [...loaderRules, ...runtimeRules, ...nvmlRules]) {
     const found = pattern.exec(text);
     if (found !== null) return typeof advice === 'function' ? advice(found) : advice;
   }
-  return {
-    means: 'an error that Tandem has no advice for',
-    remedy: 'Look for its text in the documentation of CUDA and ONNX Runtime; please report what it was.',
-  };
+  return undefined;
 }
 
 /** Advice for a library that is not there, by its file name without and with its release. */

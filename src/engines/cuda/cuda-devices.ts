@@ -2,7 +2,7 @@
 import { TandemError } from '../../errors.ts';
 import { adviceFor } from './advice.ts';
 import { loadCuda } from './bindings.ts';
-import { openCudaDriver, type CudaDriverOptions } from './cuda-driver.ts';
+import { nameOfDevice, openCudaDriver, type CudaDriverOptions } from './cuda-driver.ts';
 import { GpuError, type GpuDriver, type UsableDevice, type UsableDevices } from './driver.ts';
 import { findCuda } from './libraries.ts';
 import { openCudaLibraries } from './open-libraries.ts';
@@ -11,27 +11,55 @@ export function listDevices(ortDir: string | undefined): UsableDevices {
   const found = findCuda({ ...(ortDir === undefined ? {} : { ortDir }), environment: process.env });
   const { core } = openCudaLibraries(found);
   const cudartPath = found.libraries.cudart!;
-  try {
-    return { devices: describeDevices(cudartPath), onnxRuntimePath: core };
-  } catch (error) {
-    if (!(error instanceof GpuError)) throw error;
-    const { means, remedy } = adviceFor(`CUDA failure ${error.code}`);
-    throw new TandemError('ENVIRONMENT', `${error.message} It says: ${means}.`, { remedy, cause: error });
-  }
+  return { devices: explained(() => describeDevices(cudartPath)), onnxRuntimePath: core };
 }
 
-/** Opens each device for a moment; CUDA keeps its context for the thread that will use it. @throws GpuError */
-function describeDevices(cudartPath: string): UsableDevice[] {
+/** @throws GpuError */
+export function describeDevices(cudartPath: string): UsableDevice[] {
   const count: [number | null] = [null];
   loadCuda(cudartPath).call('cudaGetDeviceCount', count);
   return Array.from({ length: Number(count[0]) }, (_, deviceIndex) => {
     // Full float32: the scores are those of the CPU but for the order of additions.
     const options: CudaDriverOptions = { deviceIndex, cudartPath, providerOptions: { tf32: false } };
-    const driver = openCudaDriver(options);
-    const device = { name: `cuda:${deviceIndex}`, label: driver.name, ...driver.memory(), options };
-    driver.close();
-    return device;
+    const label = nameOfDevice(cudartPath, deviceIndex);
+    return describeDevice(`cuda:${deviceIndex}`, label, options);
   });
+}
+
+/**
+ * Opens the device when somebody asks for its memory, and not before: the context stays, for the thread that will use it,
+ * and takes some hundred MiB. Devices that are not chosen may be somebody else's, or full. Memory is asked for once.
+ */
+function describeDevice(name: string, label: string, options: CudaDriverOptions): UsableDevice {
+  let memory: ReturnType<GpuDriver['memory']> | undefined;
+  const look = (): ReturnType<GpuDriver['memory']> => {
+    const driver = openCudaDriver(options);
+    const found = driver.memory();
+    driver.close();
+    return found;
+  };
+  return {
+    name,
+    label,
+    options,
+    get freeBytes() {
+      return (memory ??= explained(look)).freeBytes;
+    },
+    get totalBytes() {
+      return (memory ??= explained(look)).totalBytes;
+    },
+  };
+}
+
+/** @throws ENVIRONMENT for what `work` throws of CUDA */
+function explained<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof GpuError)) throw error;
+    const { means, remedy } = adviceFor(`CUDA failure ${error.code}`);
+    throw new TandemError('ENVIRONMENT', `${error.message} It says: ${means}.`, { remedy, cause: error });
+  }
 }
 
 export function openDriver(options: unknown): GpuDriver {

@@ -45,13 +45,13 @@ export function openCudaDriver({ deviceIndex, cudartPath, providerOptions }: Cud
 
 class CudaDriver implements GpuDriver {
   readonly name: string;
-  readonly memoryInfo: Pointer;
   readonly arenaName: string;
   readonly #cuda: Cuda;
   readonly #deviceIndex: number;
   readonly #providerOptions: CudaProviderOptions;
   readonly #streams: Pointer[] = [];
   readonly #events: Pointer[] = [];
+  #memoryInfo: Pointer | undefined;
 
   constructor(cuda: Cuda, deviceIndex: number, providerOptions: CudaProviderOptions) {
     this.#cuda = cuda;
@@ -59,11 +59,16 @@ class CudaDriver implements GpuDriver {
     this.#providerOptions = providerOptions;
     this.arenaName = `gpu:${deviceIndex}`;
     this.name = nameOf(cuda, deviceIndex);
+  }
+
+  /** Not made before it is asked for: listing devices must not load ONNX Runtime before it is known from where. */
+  get memoryInfo(): Pointer {
     const deviceAllocator = 0;
     const memoryTypeDefault = 0;
-    this.memoryInfo = create((out) =>
-      loadOnnxRuntime().CreateMemoryInfo('Cuda', deviceAllocator, deviceIndex, memoryTypeDefault, out),
+    this.#memoryInfo ??= create((out) =>
+      loadOnnxRuntime().CreateMemoryInfo('Cuda', deviceAllocator, this.#deviceIndex, memoryTypeDefault, out),
     );
+    return this.#memoryInfo;
   }
 
   memory(): { readonly freeBytes: number; readonly totalBytes: number } {
@@ -118,8 +123,19 @@ class CudaDriver implements GpuDriver {
       check(loadOnnxRuntime().RunWithBinding(session, runOptions, binding));
     } catch (error) {
       this.#cuda.clearError();
-      throw error instanceof OnnxRuntimeError ? failedRun(error) : error;
+      if (!(error instanceof OnnxRuntimeError)) throw error;
+      const failure = failedRun(error);
+      throw failure.kind === 'other' ? (this.#stuckError(failure) ?? failure) : failure;
     }
+  }
+
+  /** cuBLAS and cuDNN give numbers of their own for whatever CUDA told them; an error that sticks shows again. */
+  #stuckError(cause: GpuError): GpuError | undefined {
+    const code = this.#cuda.ask('cudaMemGetInfo', [null], [null]);
+    if (code === cudaSuccess) return undefined;
+    const error = this.#cuda.errorOf('cudaMemGetInfo', code);
+    error.cause = cause;
+    return error.kind === 'lost' ? error : undefined;
   }
 
   record(event: Pointer, stream: Pointer): void {
@@ -153,17 +169,20 @@ class CudaDriver implements GpuDriver {
     }
   }
 
+  settle(): void {
+    for (const stream of this.#streams) this.#cuda.ask('cudaStreamSynchronize', stream);
+  }
+
   close(): void {
     // What fails here has failed before: whoever wants to know blocks on an event, and a lost device must not hide the
     // error that ended the work.
-    for (const stream of this.#streams) {
-      this.#cuda.ask('cudaStreamSynchronize', stream);
-      this.#cuda.ask('cudaStreamDestroy', stream);
-    }
+    this.settle();
+    for (const stream of this.#streams) this.#cuda.ask('cudaStreamDestroy', stream);
     for (const event of this.#events) this.#cuda.ask('cudaEventDestroy', event);
     this.#streams.length = 0;
     this.#events.length = 0;
-    loadOnnxRuntime().ReleaseMemoryInfo(this.memoryInfo);
+    if (this.#memoryInfo !== undefined) loadOnnxRuntime().ReleaseMemoryInfo(this.#memoryInfo);
+    this.#memoryInfo = undefined;
   }
 }
 
@@ -226,6 +245,11 @@ function nameOf(cuda: Cuda, deviceIndex: number): string {
   const properties = Buffer.alloc(propertiesBytesMax);
   cuda.call('cudaGetDeviceProperties', properties, deviceIndex);
   return textIn(properties.subarray(0, nameBytesMax));
+}
+
+/** For people: `NVIDIA H200`. Opens nothing. @throws GpuError */
+export function nameOfDevice(cudartPath: string, deviceIndex: number): string {
+  return nameOf(loadCuda(cudartPath), deviceIndex);
 }
 
 /**

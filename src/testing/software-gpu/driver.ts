@@ -12,7 +12,7 @@ import {
   type UsableDevices,
 } from '../../engines/cuda/driver.ts';
 import { addressOf, openLibrary, type Pointer } from '../../engines/native.ts';
-import { create, loadOnnxRuntime } from '../../engines/onnxruntime/bindings.ts';
+import { create, loadOnnxRuntime, OnnxRuntimeError } from '../../engines/onnxruntime/bindings.ts';
 import {
   commandsMax,
   commandWords,
@@ -39,6 +39,8 @@ export interface SoftwareGpuOptions {
   /** The run (counted from 0) after which the device answers nothing any more. */
   readonly lostAtRun?: number;
   readonly pinFails?: boolean;
+  /** Texts with which the first sessions do not open; `null`: one does. */
+  readonly sessionErrors?: readonly (string | null)[];
 }
 
 const poison = 0xa5;
@@ -94,8 +96,12 @@ class SoftwareStream {
 
   /** Waits for what is queued and for the thread, which must not be torn down while it is starting. */
   end(): void {
-    const { counters } = this.memory;
     this.queue(operation.end);
+    this.settle();
+  }
+
+  settle(): void {
+    const { counters } = this.memory;
     for (let ran = Atomics.load(counters, done); ran !== Atomics.load(counters, queued);) {
       Atomics.wait(counters, done, ran);
       ran = Atomics.load(counters, done);
@@ -121,6 +127,7 @@ export class SoftwareGpu implements GpuDriver {
   readonly #allocated = new Map<Pointer, number>();
   #arenaBytes = 0;
   #runs = 0;
+  #sessions = 0;
   #lost = false;
 
   constructor(options: SoftwareGpuOptions) {
@@ -236,7 +243,13 @@ export class SoftwareGpu implements GpuDriver {
 
   /** A new session begins with an empty arena. */
   configureSession(): void {
+    const text = this.#options.sessionErrors?.[this.#sessions++] ?? null;
+    if (text !== null) throw new OnnxRuntimeError(text);
     this.#arenaBytes = 0;
+  }
+
+  settle(): void {
+    for (const stream of this.#streams.filter((each) => each !== undefined)) stream.settle();
   }
 
   close(): void {
