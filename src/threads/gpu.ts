@@ -61,14 +61,12 @@ function isLoss(error: unknown): error is GpuError {
 function openLoop(driver: GpuDriver, held: Held, receiver: SlotReceiver): DeviceLoop {
   const { model } = plan;
   const { buffers, bufferRows } = device;
+  const slotRowsInAll = start.queues.slotCount * plan.slotRows;
   const { freeBytes, totalBytes } = driver.memory();
-  const runConfig = { disable_synchronize_execution_providers: '1' };
-  const runOptions = createRunOptions(runConfig);
+  const runOptions = createRunOptions({ disable_synchronize_execution_providers: '1' });
   const settleOptions = createRunOptions();
-  const shrinkOptions = createRunOptions({
-    ...runConfig,
-    'memory.enable_memory_arena_shrinkage': driver.arenaName,
-  });
+  // Waited for, too: memory that a run still works on must not be given back.
+  const shrinkOptions = createRunOptions({ 'memory.enable_memory_arena_shrinkage': driver.arenaName });
   post({ kind: 'connected', connections: [], runOptions: [runOptions, settleOptions, shrinkOptions] });
   held.pinned = pinSlots(driver);
   const computeStream = driver.createStream();
@@ -97,7 +95,8 @@ function openLoop(driver: GpuDriver, held: Held, receiver: SlotReceiver): Device
         bytesPerRow: deviceBufferBytes(model, bufferRows) / bufferRows,
         deviceBuffers: buffers,
         hostBytesMax: Infinity,
-        rowsMax: bufferRows,
+        // Two batches at least of what all slots hold: a larger one would never be full, and nothing would overlap.
+        rowsMax: Math.max(1, Math.min(bufferRows, Math.floor(slotRowsInAll / (2 * plan.devices.length)))),
       }),
     freeBytes: () => driver.memory().freeBytes,
     renewSession: () =>
