@@ -76,7 +76,7 @@ function openLoop(driver: GpuDriver, held: Held, receiver: SlotReceiver): Device
   const parts = { driver, model, session, computeStream, ...options, buffers, bufferRows };
   const elsewhere = inputsReadElsewhere(session, driver.memoryInfo);
   if (elsewhere.length > 0) {
-    const text = `${device.name} runs only a part of the model: it reads ${elsewhere.join(', ')} on the CPU, which is slow.`;
+    const text = `${device.name} leaves ${elsewhere.join(', ')} to the CPU: copied back for each batch, which is slow.`;
     post({ kind: 'warning', text });
   }
   const scorer = new DeviceScorer({ ...parts, slots: layOutSlots(), inputsReadElsewhere: elsewhere });
