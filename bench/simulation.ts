@@ -123,13 +123,9 @@ function rowsOf({ rowsPerShard = shardRows }: Setup): number[] {
 export function simulate(setup: Setup): Simulated {
   const { rates, cores } = setup;
   const gpus = virtualGpus(setup);
-  const devices = gpus.map(({ buffers, bufferRows }, index) => {
-    const driver = { module: '', options: undefined };
-    return { name: `cuda:${index}`, label: 'simulated', driver, buffers, bufferRows, fixedBatchSize: batchRows };
-  });
   const bytesPerRow = inputBytesPerRow + outputBytesPerRow;
-  const slotRows = deviceSlotRows(bytesPerRow, devices);
-  const slotsPerThread = deviceSlotsPerThread(devices, slotRows, cores);
+  const slotRows = deviceSlotRows(bytesPerRow, gpus);
+  const slotsPerThread = deviceSlotsPerThread(gpus, slotRows, cores);
   const prep = {
     threads: cores,
     slotsPerThread,

@@ -48,6 +48,8 @@ export const slotsPerThreadMin = 3;
 export const slotsPerThreadMax = 16;
 /** Device memory that the buffers of one GPU may take, of what is free. */
 export const deviceBufferShare = 0.25;
+/** Nodes that an error names; the rest is counted. */
+export const cpuNodesShownMax = 5;
 /** How often the main thread looks at the counters. */
 export const progressIntervalMs = 200;
 /** Window of the rate "now". */
@@ -87,3 +89,12 @@ export const deviceTinyRows = 64;
 
 if (deviceFreeShareKept <= deviceFreeShareMin) throw new RangeError('A batch size would never rest. This is a bug.');
 if (deviceSizesMax < Math.log2(deviceBatchRowsMax) + 1) throw new RangeError('The search stops early. This is a bug.');
+
+/** What a CUDA context is taken to hold where the driver does not tell (read about: 0.3 to 0.6 GiB on recent GPUs). */
+export const deviceContextBytes = 640 * 2 ** 20;
+/** What cuBLAS and cuDNN are taken to need before they have run: a Hopper workspace of cuBLAS is 32 MiB for each handle. */
+export const deviceWorkspaceBytes = 128 * 2 ** 20;
+/** Runs after which libraries have taken what they need. */
+export const deviceWarmUpRuns = 3;
+/** Between two looks at a device's memory once the batch size is found: a look may take a millisecond. */
+export const deviceLookIntervalMs = 100;

@@ -3,11 +3,18 @@ import type { NumberArray, Span } from './batch.ts';
 import type { Pointer } from './engines/native.ts';
 import type { SharedMemory } from './engines/wasm.ts';
 import type { ErrorRecord } from './errors.ts';
-import type { CheckReport, InspectReport, ReaderName, ScoreOptions } from './options.ts';
+import type {
+  BatchSizeDecision,
+  CheckReport,
+  DeviceReport,
+  InspectReport,
+  ReaderName,
+  ScoreOptions,
+} from './options.ts';
 import type { ModelPlan, RunPlan } from './plan.ts';
 
 /** Options without the functions that cannot cross a thread. */
-export type PlainScoreOptions = Omit<ScoreOptions, 'signal' | 'onProgress' | 'onWarning'>;
+export type PlainScoreOptions = Omit<ScoreOptions, 'signal' | 'onProgress' | 'onWarning' | 'onDecision'>;
 
 /** Engines that the planner opened: addresses that are good in every thread of the process. */
 export interface Engines {
@@ -44,7 +51,10 @@ export type WorkerMessage =
   /** Addresses for stopping what runs. They stay valid until the planner closes them. */
   | { readonly kind: 'connected'; readonly connections: readonly Pointer[]; readonly runOptions: readonly Pointer[] }
   | { readonly kind: 'warning'; readonly text: string }
+  /** Nodes of the model that the CPU runs for a GPU: on shapes only, and on what the batch holds. */
   | { readonly kind: 'shardDone'; readonly shardIndex: number; readonly rowCount: number; readonly bytes: number }
+  | { readonly kind: 'decided'; readonly decision: BatchSizeDecision }
+  | { readonly kind: 'deviceDone'; readonly report: DeviceReport }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'finished' };
 

@@ -10,6 +10,9 @@ export interface InputOptions {
   readonly model: string;
 }
 
+/** Bytes, or a share (0 to 1) of each card's memory. */
+export type GpuMemory = { readonly bytes: number } | { readonly share: number };
+
 export interface RunOptions {
   /** Prep threads, each of which reads, featurizes, scores and writes. Default: the cores that this process may use. */
   readonly threads?: number;
@@ -22,6 +25,13 @@ export interface RunOptions {
   readonly device?: string;
   /** Folder with ONNX Runtime's CUDA provider. Default: where `tandem setup cuda` or pip put it. */
   readonly ortDir?: string;
+  /**
+   * Memory of each GPU that the run may hold, all included: a promise to whoever shares the card. Default: 90 % of what is
+   * free.
+   */
+  readonly gpuMemory?: GpuMemory;
+  /** Scores on a GPU although the batch passes nodes that ONNX Runtime leaves to the CPU. Default: that is an error. */
+  readonly allowCpuNodes?: boolean;
   /** Stops the run; what is whole stays. The promise is rejected with STOPPED. */
   readonly signal?: AbortSignal;
   /** Told about what is odd but no error. */
@@ -39,6 +49,39 @@ export interface ScoreOptions extends InputOptions, RunOptions {
   readonly overwrite?: boolean;
   /** Called a few times a second, and once at the end. */
   readonly onProgress?: (progress: Progress) => void;
+  /** Told each decision about a GPU's batch size. */
+  readonly onDecision?: (decision: BatchSizeDecision) => void;
+}
+
+/** A GPU's batch size from now on, and why. */
+export interface BatchSizeDecision {
+  /** `cuda:0` */
+  readonly device: string;
+  readonly rows: number;
+  readonly reason: string;
+  /** A step of the search for the best size; false: what it found, and whatever changes later. */
+  readonly isSearch: boolean;
+}
+
+/** What a GPU has done in a run. */
+export interface DeviceReport {
+  /** `cuda:0` */
+  readonly name: string;
+  /** For people: `NVIDIA H200`. */
+  readonly label: string;
+  readonly rowCount: number;
+  readonly batchCount: number;
+  /** The last one. */
+  readonly batchSize: number;
+  /** The most that this process held there, its context and libraries included; looked at a few times a second. */
+  readonly memoryPeakBytes: number;
+  /** As promised; undefined: nothing was. */
+  readonly memoryBudgetBytes: number | undefined;
+  /**
+   * Nodes of the model that ran on the CPU: those that work on shapes, which ONNX Runtime keeps there, and those that the
+   * batch passes, which are none unless `allowCpuNodes` was given.
+   */
+  readonly cpuNodes: { readonly shape: number; readonly data: number };
 }
 
 /** Where a run stands. Totals are exact: they come from the shards' footers. */
@@ -74,6 +117,10 @@ export interface ScoreResult {
   readonly batchSize: number | undefined;
   readonly threads: number;
   readonly device: string;
+  /** One for each GPU; empty on the CPU. */
+  readonly devices: readonly DeviceReport[];
+  /** How the GPUs' batch sizes came about, in the order of time. */
+  readonly decisions: readonly BatchSizeDecision[];
   readonly output: string;
   readonly outputBytes: number;
   readonly warnings: readonly string[];

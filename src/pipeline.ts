@@ -30,7 +30,8 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     );
     plan.warnings.forEach(warn);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
-      crew = new Crew(plan, engines, options.reader, warn);
+      const { onDecision } = options;
+      crew = new Crew(plan, engines, options.reader, { onWarning: warn, ...(onDecision && { onDecision }) });
       await work(plan, crew, options);
     }
     const result = summarize(plan, crew, (performance.now() - startedMs) / 1000, warnings);
@@ -128,6 +129,8 @@ function summarize(
     batchSize: tally?.batchSize,
     threads: plan.threads,
     device: plan.device,
+    devices: crew?.devices ?? [],
+    decisions: crew?.decisions ?? [],
     output: plan.output,
     outputBytes: tally?.bytesWritten ?? 0,
     warnings,
@@ -136,6 +139,12 @@ function summarize(
 
 /** Options without what cannot cross a thread. */
 function plainOptions(options: ScoreOptions): PlainScoreOptions {
-  const { signal: _signal, onProgress: _onProgress, onWarning: _onWarning, ...plain } = options;
+  const {
+    signal: _signal,
+    onProgress: _onProgress,
+    onWarning: _onWarning,
+    onDecision: _onDecision,
+    ...plain
+  } = options;
   return plain;
 }

@@ -92,6 +92,8 @@ export interface PlannedDevice {
   readonly bufferRows: number;
   /** By the caller or the model; undefined: found during the run. */
   readonly fixedBatchSize: number | undefined;
+  /** The most that this process may hold there, all included; undefined: nothing is promised. */
+  readonly memoryBudgetBytes: number | undefined;
 }
 
 export interface RunPlan {
@@ -100,6 +102,8 @@ export interface RunPlan {
   readonly device: string;
   /** Empty: every thread scores in place. */
   readonly devices: readonly PlannedDevice[];
+  /** Whether a batch on a GPU may pass nodes that run on the CPU. */
+  readonly allowCpuNodes: boolean;
   /** The ONNX Runtime of all threads; undefined: the one that Tandem brings. */
   readonly onnxRuntimePath: string | undefined;
   readonly model: ModelPlan;

@@ -2,8 +2,10 @@
 import { formatError, TandemError } from '../errors.ts';
 import type { CheckReport } from '../options.ts';
 import {
+  allowCpuNodesFlag,
   batchSizeFlag,
   deviceFlag,
+  gpuMemoryFlag,
   jsonFlag,
   ortDirFlag,
   printResult,
@@ -20,6 +22,8 @@ export const checkFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder with a golden.parquet' },
   deviceFlag,
   ortDirFlag,
+  gpuMemoryFlag,
+  allowCpuNodesFlag,
   threadsFlag,
   batchSizeFlag,
   jsonFlag,

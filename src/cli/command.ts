@@ -5,6 +5,7 @@ import type { LoadApi } from './api.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
 import { toJson } from './format.ts';
 import type { Io } from './io.ts';
+import { parseSize } from './size.ts';
 
 export interface Command {
   readonly spec: CommandSpec;
@@ -38,6 +39,17 @@ export const ortDirFlag: Flag = {
   describe: "Folder with ONNX Runtime's CUDA provider",
   otherwise: 'where `tandem setup cuda` or pip put it',
 };
+export const gpuMemoryFlag: Flag = {
+  name: 'gpu-memory',
+  value: 'size',
+  describe: 'Memory of each GPU that the run may hold, all included: 40GiB or 60%',
+  otherwise: '90 % of what is free',
+};
+export const allowCpuNodesFlag: Flag = {
+  name: 'allow-cpu-nodes',
+  describe:
+    'Score on a GPU although the model has nodes that only the CPU can run: each copies the batch there and back',
+};
 export const readerFlag: Flag = {
   name: 'reader',
   value: 'name',
@@ -49,17 +61,22 @@ export const readerFlag: Flag = {
 /** Rows of the longest batch that can be asked for; ONNX Runtime's kernels count in 32 bits. */
 const batchSizeMax = 2 ** 31 - 1;
 
-/** `--threads`, `--batch-size`, `--device` and `--ort-dir`. @throws USAGE */
-export function runOptions(given: Arguments): Pick<RunOptions, 'threads' | 'batchSize' | 'device' | 'ortDir'> {
+type CommonOptions = Pick<RunOptions, 'threads' | 'batchSize' | 'device' | 'ortDir' | 'gpuMemory' | 'allowCpuNodes'>;
+
+/** What several commands take and hand to a run. @throws USAGE */
+export function runOptions(given: Arguments): CommonOptions {
   const threads = given.count('threads', threadsMax);
   const batchSize = given.count('batch-size', batchSizeMax);
   const device = given.text('device');
   const ortDir = given.text('ort-dir');
+  const gpuMemory = given.text('gpu-memory');
   return {
     ...(threads === undefined ? {} : { threads }),
     ...(batchSize === undefined ? {} : { batchSize }),
     ...(device === undefined ? {} : { device }),
     ...(ortDir === undefined ? {} : { ortDir }),
+    ...(gpuMemory === undefined ? {} : { gpuMemory: parseSize('--gpu-memory', gpuMemory) }),
+    ...(given.isOn('allow-cpu-nodes') ? { allowCpuNodes: true } : {}),
   };
 }
 

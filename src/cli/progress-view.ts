@@ -11,6 +11,8 @@ export interface ProgressView {
   show(progress: Progress): void;
   /** A line that stays: a warning, a notice. */
   say(line: string): void;
+  /** A line about what the run decides by itself; `detail`: for whoever reads all of it. */
+  log(line: string, detail: boolean): void;
   /** Leaves the last picture where it is. */
   close(): void;
 }
@@ -33,7 +35,7 @@ export async function openProgress(
     case 'json':
       return jsonView(io);
     case 'none':
-      return { show: () => {}, say: (line) => void io.stderr.write(`${line}\n`), close: () => {} };
+      return { show: () => {}, say: (line) => void io.stderr.write(`${line}\n`), log: () => {}, close: () => {} };
   }
 }
 
@@ -46,16 +48,18 @@ async function liveView(io: Pick<Io, 'stderr' | 'environment'>): Promise<Progres
   const redraw = () => {
     if (last !== undefined) draw(progressLines(last, widthOf(io.stderr), color).join('\n'));
   };
+  const say = (line: string): void => {
+    draw.clear();
+    io.stderr.write(`${line}\n`);
+    redraw();
+  };
   return {
     show: (progress) => {
       last = progress;
       redraw();
     },
-    say: (line) => {
-      draw.clear();
-      io.stderr.write(`${line}\n`);
-      redraw();
-    },
+    say,
+    log: (line, detail) => (detail ? undefined : say(line)),
     close: () => {
       last = undefined;
       draw.done();
@@ -66,6 +70,7 @@ async function liveView(io: Pick<Io, 'stderr' | 'environment'>): Promise<Progres
 function plainView(io: Pick<Io, 'stderr' | 'nowMs'>): ProgressView {
   let lastMs = -Infinity;
   let lastPhase: Progress['phase'] | undefined;
+  const say = (line: string): void => void io.stderr.write(`${line}\n`);
   return {
     show: (progress) => {
       const nowMs = io.nowMs();
@@ -74,16 +79,19 @@ function plainView(io: Pick<Io, 'stderr' | 'nowMs'>): ProgressView {
       lastMs = nowMs;
       lastPhase = progress.phase;
     },
-    say: (line) => void io.stderr.write(`${line}\n`),
+    say,
+    log: say,
     close: () => {},
   };
 }
 
 /** One JSON object per line; what is said too. */
 function jsonView(io: Pick<Io, 'stderr'>): ProgressView {
+  const say = (line: string): void => void io.stderr.write(`${toJson({ message: line })}\n`);
   return {
     show: (progress) => void io.stderr.write(`${progressJson(progress)}\n`),
-    say: (line) => void io.stderr.write(`${toJson({ message: line })}\n`),
+    say,
+    log: say,
     close: () => {},
   };
 }

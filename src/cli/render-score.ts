@@ -1,6 +1,6 @@
 /** What `tandem score` says at the end. Pure. */
-import type { Progress, ScoreResult } from '../options.ts';
-import { counted, formatBytes, formatCount, formatRate, formatSeconds } from './format.ts';
+import type { DeviceReport, Progress, ScoreResult } from '../options.ts';
+import { counted, formatBytes, formatCount, formatRate, formatSeconds, printable } from './format.ts';
 
 export function renderScore(result: ScoreResult): string {
   const { rowsIn, rowsOut, shards, shardsSkipped, wallSeconds, rowsPerSecond, batchSize, threads, device, output } =
@@ -15,7 +15,7 @@ export function renderScore(result: ScoreResult): string {
     if (shardsSkipped > 0) lines.push(`  ${counted(shardsSkipped, 'more shard')} whole already`);
     if (rowsOut !== rowsIn) lines.push(`  ${counted(rowsOut, 'row')} written`);
     const batch = batchSize === undefined ? '' : `batch size ${formatCount(batchSize)}, `;
-    lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}`);
+    lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}`, ...result.devices.map(renderDevice));
   }
   lines.push(
     `result: ${output}${result.outputBytes === 0 ? '' : ` (${formatBytes(result.outputBytes)})`}`,
@@ -23,6 +23,12 @@ export function renderScore(result: ScoreResult): string {
     `     or: pandas.read_parquet(${JSON.stringify(output)})`,
   );
   return lines.join('\n');
+}
+
+function renderDevice({ name, label, rowCount, batchCount, memoryPeakBytes, memoryBudgetBytes }: DeviceReport): string {
+  const promised = memoryBudgetBytes === undefined ? '' : ` of the promised ${formatBytes(memoryBudgetBytes)}`;
+  const scored = `${counted(rowCount, 'row')} in ${formatCount(batchCount)} batches`;
+  return `  ${name} (${printable(label)}): ${scored}, at most ${formatBytes(memoryPeakBytes)}${promised} of its memory`;
 }
 
 /** A command that shows the first scores; for a POSIX shell. */

@@ -20,6 +20,8 @@ const scored: ScoreResult = {
   batchSize: undefined,
   threads: 1,
   device: 'cpu',
+  devices: [],
+  decisions: [],
   output: 'out/',
   outputBytes: 500,
   warnings: [],
@@ -129,6 +131,7 @@ const plan: RunPlan = {
   version: 1,
   device: 'cpu',
   devices: [],
+  allowCpuNodes: false,
   onnxRuntimePath: undefined,
   model: {
     path: 'models/m/model.onnx',

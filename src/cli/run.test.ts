@@ -18,6 +18,8 @@ const result: ScoreResult = {
   batchSize: 1024,
   threads: 2,
   device: 'cpu',
+  devices: [],
+  decisions: [],
   output: 'scores',
   outputBytes: 2 ** 20,
   warnings: ['late warning'],
@@ -96,23 +98,27 @@ test('score: flags become options, the result goes to stdout, all else to stderr
       options.onWarning?.('early warning');
       options.onWarning?.('early warning');
       options.onProgress?.(progress);
+      options.onDecision?.({ device: 'cuda:0', rows: 4096, reason: 'best by far', isSearch: false });
       return result;
     },
   };
   const line =
-    'score a.parquet 007 --model m --output o --threads 2 --batch-size 64 --memory 1GiB --keep id --keep date ' +
-    '--compression zstd --reader parquetjs --overwrite';
+    'score a.parquet 007 --model m --output o --threads 2 --batch-size 64 --memory 1GiB --gpu-memory 20% --keep id --keep date ' +
+    '--compression zstd --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes';
   const { exitCode, stdout, stderr } = await run(line.split(' '), api);
   assert.equal(exitCode, 0);
-  const { signal, onWarning, onProgress, ...plain } = got!;
-  assert.ok(signal !== undefined && onWarning !== undefined && onProgress !== undefined);
+  const { signal, onWarning, onProgress, onDecision, ...plain } = got!;
+  assert.ok(signal !== undefined && onWarning !== undefined && onProgress !== undefined && onDecision !== undefined);
   assert.deepEqual(plain, {
     shards: ['a.parquet', '007'],
     model: 'm',
     output: 'o',
     threads: 2,
     batchSize: 64,
+    device: 'cuda:0',
+    allowCpuNodes: true,
     memoryBytes: 2 ** 30,
+    gpuMemory: { share: 0.2 },
     keep: ['id', 'date'],
     compression: 'zstd',
     reader: 'parquetjs',
@@ -120,7 +126,10 @@ test('score: flags become options, the result goes to stdout, all else to stderr
   });
   assert.match(stdout, /^scored 3,000,000 rows of 1 shard in 1\.3 s: 2\.40 M rows\/s\n/);
   assert.doesNotMatch(stdout, /warning|scoring/);
-  assert.match(stderr, /^warning: early warning\nscoring: 10 of 40 rows .*\nwarning: late warning\n$/);
+  assert.match(
+    stderr,
+    /^warning: early warning\nscoring: 10 of 40 rows .*\ncuda:0: 4,096 rows a batch: best by far\nwarning: late warning\n$/,
+  );
 });
 
 test('score --dry-run: the plan on stdout, no output folder needed, nothing scored', async () => {
@@ -136,8 +145,8 @@ test('score --dry-run: the plan on stdout, no output folder needed, nothing scor
 test('score: what is not said stays unsaid', async () => {
   let got: ScoreOptions | undefined;
   await run(['score', 'a', '--model=m', '--output=o'], { score: async (options) => ((got = options), result) });
-  const { signal, onWarning, onProgress, ...plain } = got!;
-  assert.ok(signal !== undefined && onWarning !== undefined && onProgress !== undefined);
+  const { signal, onWarning, onProgress, onDecision, ...plain } = got!;
+  assert.ok(signal !== undefined && onWarning !== undefined && onProgress !== undefined && onDecision !== undefined);
   assert.deepEqual(plain, {
     shards: ['a'],
     model: 'm',

@@ -1,9 +1,11 @@
 /** `tandem score`: flags to options, options to `score` or `planScore`, what comes back to text. */
 import { TandemError } from '../errors.ts';
-import type { Compression, Progress, ReaderName, ScoreOptions } from '../options.ts';
+import type { BatchSizeDecision, Compression, Progress, ReaderName, ScoreOptions } from '../options.ts';
 import {
+  allowCpuNodesFlag,
   batchSizeFlag,
   deviceFlag,
+  gpuMemoryFlag,
   jsonFlag,
   ortDirFlag,
   printResult,
@@ -14,6 +16,7 @@ import {
   type Command,
 } from './command.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
+import { counted } from './format.ts';
 import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
@@ -42,6 +45,8 @@ export const scoreFlags: readonly Flag[] = [
   { name: 'overwrite', describe: 'Remove what Tandem wrote under the output folder, then start' },
   deviceFlag,
   ortDirFlag,
+  gpuMemoryFlag,
+  allowCpuNodesFlag,
   threadsFlag,
   batchSizeFlag,
   {
@@ -146,8 +151,10 @@ export const scoreCommand: Command = {
         last = progress;
         view.show(progress);
       };
+      const onDecision = ({ device, rows, reason, isSearch }: BatchSizeDecision) =>
+        view.log(`${device}: ${counted(rows, 'row')} a batch: ${reason}`, isSearch);
       const [result, { renderScore }] = await Promise.all([
-        api.score({ ...common, onProgress }),
+        api.score({ ...common, onProgress, onDecision }),
         import('./render-score.ts'),
       ]);
       result.warnings.forEach(warn);

@@ -47,7 +47,7 @@ export function buildPlan(
   }));
   const bytesPerRow = slotBytes(model, 64) / 64;
   const batchSize = model.fixedBatchRows ?? options.batchSize;
-  const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize);
+  const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory);
   const { slotRows, slots } =
     devices.length === 0
       ? { slotRows: slotRowsFor(bytesPerRow, batchSize), slots: 1 }
@@ -58,6 +58,7 @@ export function buildPlan(
     version: 1,
     device: devices.length === 0 ? 'cpu' : devices.map((device) => device.name).join(', '),
     devices,
+    allowCpuNodes: options.allowCpuNodes ?? false,
     onnxRuntimePath: chosen?.onnxRuntimePath,
     model,
     shards: planShards(footers, shardSizes, schemas, allocation.split, whole),

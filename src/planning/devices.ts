@@ -9,6 +9,7 @@ import {
   slotsPerThreadMax,
   slotsPerThreadMin,
 } from '../limits.ts';
+import type { GpuMemory } from '../options.ts';
 import type { ModelPlan, PlannedDevice } from '../plan.ts';
 import { deviceBufferBytes } from '../score/device-scorer.ts';
 
@@ -69,7 +70,7 @@ function pick(found: readonly UsableDevice[], list: string): UsableDevice[] {
  * Rows of a slot that is handed to a device: of fixed bytes, so that a copy is worth its start, but no more than a batch,
  * which would wait for the rest.
  */
-export function deviceSlotRows(bytesPerRow: number, devices: readonly PlannedDevice[]): number {
+export function deviceSlotRows(bytesPerRow: number, devices: readonly Pick<PlannedDevice, 'bufferRows'>[]): number {
   const batchRows = Math.max(...devices.map((device) => device.bufferRows));
   const rows = Math.max(1, Math.min(batchRows, Math.floor(deviceSlotBytes / Math.max(1, bytesPerRow))));
   // Whole groups of 64 keep every tensor of the slot aligned.
@@ -77,7 +78,11 @@ export function deviceSlotRows(bytesPerRow: number, devices: readonly PlannedDev
 }
 
 /** Slots of each thread: enough for two batches in all, and never so few that a thread would wait for each. */
-export function deviceSlotsPerThread(devices: readonly PlannedDevice[], slotRows: number, threads: number): number {
+export function deviceSlotsPerThread(
+  devices: readonly Pick<PlannedDevice, 'bufferRows'>[],
+  slotRows: number,
+  threads: number,
+): number {
   const rows = devices.reduce((sum, device) => sum + device.bufferRows, 0);
   const wanted = 1 + Math.ceil((2 * rows) / (slotRows * threads));
   return Math.min(slotsPerThreadMax, Math.max(slotsPerThreadMin, wanted));
@@ -85,7 +90,7 @@ export function deviceSlotsPerThread(devices: readonly PlannedDevice[], slotRows
 
 /** Rows of a slot, and slots of each thread. */
 export function deviceSlots(
-  devices: readonly PlannedDevice[],
+  devices: readonly Pick<PlannedDevice, 'bufferRows'>[],
   bytesPerRow: number,
   threads: number,
 ): { readonly slotRows: number; readonly slots: number } {
@@ -97,25 +102,48 @@ export function deviceSlots(
  * Device buffers for each GPU.
  * @throws BAD_MODEL for tensors that cannot lie on a GPU; MEMORY when the asked batch size does not fit
  */
-export function planDevices(chosen: ChosenDevices, model: ModelPlan, batchSize: number | undefined): PlannedDevice[] {
+export function planDevices(
+  chosen: ChosenDevices,
+  model: ModelPlan,
+  batchSize: number | undefined,
+  gpuMemory: GpuMemory | undefined,
+): PlannedDevice[] {
   if (chosen.found.length === 0) return [];
   expectDeviceTensors(model);
   return chosen.found.map((device) => {
-    const bytesMax = device.freeBytes * deviceBufferShare;
+    const memoryBudgetBytes = gpuMemory === undefined ? undefined : budgetOf(device, gpuMemory);
+    const bytesMax = Math.min(device.freeBytes, memoryBudgetBytes ?? Infinity) * deviceBufferShare;
     const bytesOf = (rows: number): number => deviceBuffersDefault * deviceBufferBytes(model, rows);
     let rows = batchSize ?? deviceBatchRowsMax;
     while (batchSize === undefined && rows > 1 && bytesOf(rows) > bytesMax) rows = Math.floor(rows / 2);
     if (bytesOf(rows) > bytesMax) {
       throw new TandemError(
         'MEMORY',
-        `Expected ${deviceBuffersDefault} buffers of ${rows} rows to fit into a quarter of the free memory of ${device.name}, ` +
+        `Expected ${deviceBuffersDefault} buffers of ${rows} rows to fit into a quarter of what may be used of ${device.name}, ` +
           `got a need of ${Math.ceil(bytesOf(rows) / 2 ** 20)} MiB of ${Math.floor(bytesMax / 2 ** 20)} MiB.`,
         { remedy: 'Choose a smaller --batch-size, or leave it out.' },
       );
     }
     const { name, label, options } = device;
     const driver = { module: chosen.module, options };
-    return { name, label, driver, buffers: deviceBuffersDefault, bufferRows: rows, fixedBatchSize: batchSize };
+    return {
+      name,
+      label,
+      driver,
+      buffers: deviceBuffersDefault,
+      bufferRows: rows,
+      fixedBatchSize: batchSize,
+      memoryBudgetBytes,
+    };
+  });
+}
+
+function budgetOf({ name, totalBytes, freeBytes }: UsableDevice, gpuMemory: GpuMemory): number {
+  const bytes = 'bytes' in gpuMemory ? gpuMemory.bytes : Math.floor(gpuMemory.share * totalBytes);
+  if (bytes <= freeBytes) return bytes;
+  const [asked, free, total] = [bytes, freeBytes, totalBytes].map((each) => `${Math.floor(each / 2 ** 20)} MiB`);
+  throw new TandemError('MEMORY', `Expected ${asked} of ${name} to be free, got ${free} of ${total}.`, {
+    remedy: 'Promise less (--gpu-memory), or free memory there: other processes hold it.',
   });
 }
 

@@ -143,9 +143,9 @@ test('sizes end where host memory for the device buffers does', () => {
 test('each change of size is told with its reason', () => {
   const { state } = run();
   assert.deepEqual(state.decisions.slice(0, 3), [
-    { rows: 1, reason: 'start of the search' },
-    { rows: 2, reason: '1 row fit: grow' },
-    { rows: 4, reason: '2 rows score at 200 % of the rate of 1 row: grow' },
+    { rows: 1, reason: 'start of the search', isSearch: true },
+    { rows: 2, reason: '1 row fit: grow', isSearch: true },
+    { rows: 4, reason: '2 rows score at 200 % of the rate of 1 row: grow', isSearch: true },
   ]);
   assert.match(state.decisions.at(-1)!.reason, /^the best rate; 3 sizes compared over \d+ runs/);
 });

@@ -60,6 +60,8 @@ export interface SizeRecord {
 export interface Decision {
   readonly rows: number;
   readonly reason: string;
+  /** A step of the search for the best size; false: what it found, and whatever changes later. */
+  readonly isSearch: boolean;
 }
 
 export interface ControllerState {
@@ -114,7 +116,8 @@ export function allowedSizes(limits: DeviceLimits): readonly number[] {
 }
 
 export function decide(state: ControllerState, rows: number, reason: string): ControllerState {
-  return { ...state, decisions: [...state.decisions, { rows, reason }].slice(-deviceDecisionsMax) };
+  const decision: Decision = { rows, reason, isSearch: state.phase !== 'steady' };
+  return { ...state, decisions: [...state.decisions, decision].slice(-deviceDecisionsMax) };
 }
 
 export function recordOf(state: ControllerState, rows: number): SizeRecord {

@@ -51,12 +51,12 @@ function open(t: TestContext, options: SoftwareGpuOptions) {
   for (let row = 0; row < rows; row++) slot.inputs[0]![row] = row;
   const computeStream = driver.createStream();
   const scorer = new DeviceScorer({
-    ...{ driver, model, session, computeStream, runOptions, shrinkOptions, settleOptions },
+    ...{ driver, model, computeStream, runOptions, shrinkOptions, settleOptions },
     slots: [slot],
     buffers: 1,
     bufferRows: rows,
-    inputsReadElsewhere: [],
   });
+  scorer.useSession(session);
   t.after(() => {
     driver.settle();
     scorer.close();

@@ -9,6 +9,7 @@ import type { Pointer } from '../engines/native.ts';
 import { BoundRun, type DeviceTensor } from '../engines/onnxruntime/run.ts';
 import { deviceSettledRuns } from '../limits.ts';
 import type { ModelPlan, OutputLayout } from '../plan.ts';
+import { bug } from '../errors.ts';
 import { constantTensor, type Slot } from './scorer.ts';
 
 /** Rows of a slot within a device buffer. */
@@ -28,16 +29,12 @@ export interface RunRows {
 export interface DeviceScorerParts {
   readonly driver: GpuDriver;
   readonly model: ModelPlan;
-  /** Of the device; its runs go to `computeStream`. */
-  readonly session: Pointer;
   readonly computeStream: Pointer;
   readonly runOptions: Pointer;
   /** Of runs after which the arena gives back what it does not use. */
   readonly shrinkOptions: Pointer;
   /** Of runs that end when the device has computed them. */
   readonly settleOptions: Pointer;
-  /** Inputs that the session does not read in the device's memory, by name. */
-  readonly inputsReadElsewhere: readonly string[];
   /** Pinned where that is possible. */
   readonly slots: readonly Slot[];
   readonly buffers: number;
@@ -98,14 +95,14 @@ export class DeviceScorer {
   readonly #buffers: readonly DeviceBuffer[];
   readonly #copyInStream: Pointer;
   readonly #copyOutStream: Pointer;
-  #session: Pointer;
+  #session: Pointer | undefined;
+  #inputsReadElsewhere: readonly string[] = [];
   #runs = 0;
 
   /** @throws GpuError `outOfMemory` when the device buffers do not fit */
   constructor(parts: DeviceScorerParts) {
     this.#parts = parts;
     const { driver } = parts;
-    this.#session = parts.session;
     this.#copyInStream = driver.createStream();
     this.#copyOutStream = driver.createStream();
     const buffers: DeviceBuffer[] = [];
@@ -180,13 +177,19 @@ export class DeviceScorer {
     return this.#parts.driver.elapsedMs(started, computed) / 1000;
   }
 
-  /**
-   * Another session in place of the one that there was. Nothing may be in flight.
-   * @param renew closes the one and opens the other; bindings, which must not outlive their session, are closed by then
-   */
-  replaceSession(renew: () => Pointer): void {
+  /** Lets go of the session, so that its owner may close it. Nothing may be in flight. */
+  leaveSession(): void {
     this.#closeBindings();
-    this.#session = renew();
+    this.#session = undefined;
+  }
+
+  /**
+   * A session of the device, whose runs go to `computeStream`: that of all runs from now on.
+   * @param inputsReadElsewhere inputs that it does not read in the device's memory, by name
+   */
+  useSession(session: Pointer, inputsReadElsewhere: readonly string[] = []): void {
+    this.#session = session;
+    this.#inputsReadElsewhere = inputsReadElsewhere;
   }
 
   /** Closes bindings and frees the device buffers. Nothing may be in flight. */
@@ -231,6 +234,11 @@ export class DeviceScorer {
     return ++this.#runs % deviceSettledRuns === 0 ? this.#parts.settleOptions : this.#parts.runOptions;
   }
 
+  #expectSession(): Pointer {
+    if (this.#session === undefined) throw bug('Rows came before a session');
+    return this.#session;
+  }
+
   #run(buffer: number, rows: RunRows, shrinksArena: boolean): void {
     const { driver, model, computeStream } = this.#parts;
     const runOptions = this.#runOptions(shrinksArena);
@@ -244,8 +252,8 @@ export class DeviceScorer {
     const writes = ranges(model.outputs, model.inputs.length);
     const bound = this.#bindingFor(buffer, { ...rows, rowCount: runRows }, reads, writes);
     // The copy goes to the session's own stream, behind `copied` and the runs before.
-    for (const name of this.#parts.inputsReadElsewhere) bound.rebind(name);
-    const session = this.#session;
+    for (const name of this.#inputsReadElsewhere) bound.rebind(name);
+    const session = this.#expectSession();
     const { binding } = bound;
     driver.run({ session, runOptions, binding, rowCount: runRows, shrinksArena, reads, writes }, computeStream);
   }
@@ -285,7 +293,7 @@ export class DeviceScorer {
       memoryInfo: driver.memoryInfo,
     });
     return new BoundRun(
-      this.#session,
+      this.#expectSession(),
       [
         ...model.inputs.map((tensor, index) => onDevice(tensor, reads[index]!)),
         ...model.constants.map((constant) => constantTensor(constant, rowCount)),

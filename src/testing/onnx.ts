@@ -31,12 +31,23 @@ export type Attribute =
   | { readonly floats: readonly number[] }
   | { readonly text: string }
   | { readonly texts: readonly string[] }
-  | { readonly tensor: Initializer };
+  | { readonly tensor: Initializer }
+  /** What If, Loop or Scan carries out. */
+  | { readonly graph: GraphSpec };
+
+/** A body sees the values of the graph around it; a function sees its inputs only. */
+export interface GraphSpec {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly nodes: readonly NodeSpec[];
+}
 
 export interface NodeSpec {
   readonly op: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
+  /** Default: one from the operator and its place in the graph. */
+  readonly name?: string;
   /** Default: the ONNX operators; `ai.onnx.ml`: trees, encoders, classifiers. */
   readonly domain?: string;
   readonly attributes?: Readonly<Record<string, Attribute>>;
@@ -58,17 +69,21 @@ export interface ModelSpec {
   readonly outputs: readonly (TensorSpec | MapsSpec)[];
   readonly nodes: readonly NodeSpec[];
   readonly initializers?: readonly Initializer[];
+  /** Operators of the domain `local`, by name; of an input or output only the name counts. */
+  readonly functions?: Readonly<Record<string, GraphSpec>>;
   /** Default: version 17 of ONNX and 3 of `ai.onnx.ml`. */
   readonly opset?: readonly { readonly domain: string; readonly version: number }[];
 }
 
 export const mlDomain = 'ai.onnx.ml';
+export const localDomain = 'local';
 
 /** The file's bytes. */
 export function buildModel(spec: ModelSpec): Uint8Array {
   const opset = spec.opset ?? [
     { domain: '', version: 17 },
     { domain: mlDomain, version: 3 },
+    ...(spec.functions === undefined ? [] : [{ domain: localDomain, version: 1 }]),
   ];
   const model = onnx.ModelProto.create({
     irVersion: 8,
@@ -81,6 +96,7 @@ export function buildModel(spec: ModelSpec): Uint8Array {
       input: spec.inputs.map(toValueInfo),
       output: spec.outputs.map(toValueInfo),
     },
+    functions: Object.entries(spec.functions ?? {}).map(([name, body]) => toFunction(name, body, opset)),
   });
   return onnx.ModelProto.encode(model).finish();
 }
@@ -130,7 +146,7 @@ function toTensor(spec: Initializer): Onnx.ITensorProto {
 
 function toNode(spec: NodeSpec, index: number): Onnx.INodeProto {
   return {
-    name: `${spec.op}_${index}`,
+    name: spec.name ?? `${spec.op}_${index}`,
     opType: spec.op,
     domain: spec.domain ?? '',
     input: [...spec.inputs],
@@ -147,7 +163,24 @@ function toAttribute(name: string, attribute: Attribute): Onnx.IAttributeProto {
   if ('floats' in attribute) return { name, type: types.FLOATS, floats: [...attribute.floats] };
   if ('text' in attribute) return { name, type: types.STRING, s: toBytes(attribute.text) };
   if ('texts' in attribute) return { name, type: types.STRINGS, strings: attribute.texts.map(toBytes) };
+  if ('graph' in attribute) return { name, type: types.GRAPH, g: toGraph(name, attribute.graph) };
   return { name, type: types.TENSOR, t: toTensor(attribute.tensor) };
+}
+
+function toGraph(name: string, { inputs, outputs, nodes }: GraphSpec): Onnx.IGraphProto {
+  return { name, input: inputs.map(toValueInfo), output: outputs.map(toValueInfo), node: nodes.map(toNode) };
+}
+
+function toFunction(name: string, { inputs, outputs, nodes }: GraphSpec, opset: ModelSpec['opset']) {
+  const [input, output] = [inputs, outputs].map((list) => list.map((value) => value.name));
+  return onnx.FunctionProto.create({
+    name,
+    domain: localDomain,
+    input: input!,
+    output: output!,
+    node: nodes.map(toNode),
+    opsetImport: [...(opset ?? [])],
+  });
 }
 
 function toBytes(text: string): Uint8Array {

@@ -15,7 +15,7 @@ import {
   type WorkerStart,
 } from '../messages.ts';
 import { cutSpans, scoreBytesPerRow } from '../planning/allocate.ts';
-import type { ReaderName } from '../options.ts';
+import type { BatchSizeDecision, DeviceReport, ReaderName, ScoreOptions } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { createRing } from '../transfer/ring.ts';
@@ -31,6 +31,9 @@ export interface Tally {
   readonly batchSize: number | undefined;
 }
 
+/** Whoever wants to know at once. */
+export type CrewListener = Pick<ScoreOptions, 'onWarning' | 'onDecision'>;
+
 const prepEntries: Readonly<Record<ReaderName, string>> = {
   duckdb: './prep.js',
   parquetjs: './parquetjs-prep.js',
@@ -42,7 +45,10 @@ export class Crew {
   /** Connections that the threads leave open: whoever closes the database disconnects them. */
   readonly connections: Pointer[] = [];
   readonly #plan: RunPlan;
-  readonly #warn: (text: string) => void;
+  readonly #hears: CrewListener;
+  /** By the plan's order of devices, once they are done. */
+  readonly devices: DeviceReport[] = [];
+  readonly decisions: BatchSizeDecision[] = [];
   readonly #control = new Int32Array(new SharedArrayBuffer(control.length * Int32Array.BYTES_PER_ELEMENT));
   readonly #rowsScored = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
   readonly #runOptions: Pointer[] = [];
@@ -51,9 +57,9 @@ export class Crew {
   #bytesWritten = 0;
   #failure: TandemError | undefined;
 
-  constructor(plan: RunPlan, engines: Engines, reader: ReaderName = 'duckdb', warn: (text: string) => void = () => {}) {
+  constructor(plan: RunPlan, engines: Engines, reader: ReaderName = 'duckdb', hears: CrewListener = {}) {
     this.#plan = plan;
-    this.#warn = warn;
+    this.#hears = hears;
     useOnnxRuntimeAt(plan.onnxRuntimePath);
     const slotCount = plan.threads * plan.slotsPerThread;
     const slots = createSharedMemory(slotBytes(plan.model, plan.slotRows) * slotCount);
@@ -139,7 +145,13 @@ export class Crew {
         this.#bytesWritten += message.bytes;
         return;
       case 'warning':
-        return this.#warn(message.text);
+        return this.#hears.onWarning?.(message.text);
+      case 'decided':
+        this.decisions.push(message.decision);
+        return this.#hears.onDecision?.(message.decision);
+      case 'deviceDone':
+        this.devices.push(message.report);
+        return;
       case 'failed':
         return this.stop(TandemError.fromRecord(message.error));
       case 'finished':

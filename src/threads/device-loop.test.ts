@@ -73,9 +73,12 @@ function loopOf(
     receiver,
     buffers: 3,
     canSplit: true,
-    freeBytes: () => 2 ** 33,
+    look: () => ({ freeBytes: 2 ** 33, heldBytes: 0 }),
+    warmedUp: () => false,
     renewSession: () => {},
     onBatchSize: () => {},
+    onDecision: () => {},
+    nowMs: () => 0,
     ...changes,
   });
 }

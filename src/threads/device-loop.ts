@@ -3,9 +3,10 @@
  * controller of `device-batch-size.ts` asks for.
  */
 import { GpuError } from '../engines/cuda/driver.ts';
-import { devicePollMs, deviceStarvedMs } from '../limits.ts';
+import { deviceLookIntervalMs, devicePollMs, deviceStarvedMs, deviceWarmUpRuns } from '../limits.ts';
 import { TandemError } from '../errors.ts';
-import { nextStep, observe, type ControllerState, type Sample } from '../score/device-batch-size.ts';
+import { nextStep, observe, type ControllerState, type Decision, type Sample } from '../score/device-batch-size.ts';
+import type { MemoryLook } from '../score/device-memory.ts';
 import type { DeviceScorer } from '../score/device-scorer.ts';
 import {
   isFinished,
@@ -27,12 +28,16 @@ export interface DeviceLoopParts {
   readonly batchSize: ControllerState | number;
   /** False for a model that takes one batch size only. */
   readonly canSplit: boolean;
-  /** Bytes that are free on the device. */
-  readonly freeBytes: () => number;
+  readonly look: () => MemoryLook;
+  /** Asked once, after the first runs: whether what they showed asks for a new session. */
+  readonly warmedUp: () => boolean;
   /** A new session for the scorer, the old one closed; nothing is in flight. @throws GpuError `outOfMemory` */
   readonly renewSession: () => void;
   /** Told each size that is tried. */
   readonly onBatchSize: (rowCount: number) => void;
+  readonly onDecision: (decision: Decision) => void;
+  /** Milliseconds, from a monotonic clock. */
+  readonly nowMs: () => number;
 }
 
 interface BufferInFlight {
@@ -58,6 +63,9 @@ export class DeviceLoop {
   #isActing = false;
   /** Oldest first: they arrive in this order. */
   readonly #inFlight: BufferInFlight[] = [];
+  #batchCount = 0;
+  #rowCount = 0;
+  #lastLookMs = -Infinity;
 
   constructor(parts: DeviceLoopParts) {
     this.#parts = parts;
@@ -71,6 +79,15 @@ export class DeviceLoop {
     return this.#controller;
   }
 
+  get batchSize(): number {
+    return this.#flow.batchSize;
+  }
+
+  /** Batches that are scored, and their rows. */
+  get scored(): { readonly batchCount: number; readonly rowCount: number } {
+    return { batchCount: this.#batchCount, rowCount: this.#rowCount };
+  }
+
   /** Slots that are here and have not gone back, those among them whose scores are complete too. */
   get heldSlots(): number[] {
     const scored = this.#actions.flatMap((action) => (action.kind === 'release' ? [action.slot] : []));
@@ -79,6 +96,7 @@ export class DeviceLoop {
 
   /** Until every producer has ended and every slot is back. @throws GpuError, STOPPED, MEMORY */
   run(): void {
+    this.#controller?.decisions.forEach(this.#parts.onDecision);
     this.#follow();
     while (!isFinished(this.#flow)) {
       const progress = [this.#receive(), this.#collect()];
@@ -159,25 +177,41 @@ export class DeviceLoop {
     for (const other of this.#inFlight) this.#parts.scorer.block(other.buffer);
     this.#collect();
     const during = shrinks ? 'shrink' : 'run';
-    this.#observe({ kind: 'outOfMemory', rows, during, where: error.message, freeBytes: this.#parts.freeBytes() });
+    const { freeBytes } = this.#look();
+    this.#observe({ kind: 'outOfMemory', rows, during, where: error.message, freeBytes });
     // The size in use, not that of a step to give memory back, which is one row: a run of its own for each.
     const smaller = Math.min(this.#controller?.rows ?? rows, Math.ceil(rows / 2));
     this.#dispatch({ kind: 'outOfMemory', buffer, partRowsMax: alignedRows(smaller) });
   }
 
   #learn({ buffer, rowCount, isSplit, shrinksArena }: BufferInFlight): void {
-    if (this.#controller === undefined) return;
-    const freeBytes = this.#parts.freeBytes();
-    if (shrinksArena) return this.#observe({ kind: 'shrink', freeBytes });
-    if (isSplit) return this.#observe({ kind: 'memory', freeBytes });
+    this.#batchCount++;
+    this.#rowCount += rowCount;
+    if (this.#batchCount === deviceWarmUpRuns && this.#parts.warmedUp()) this.#renewSession();
+    const look = shrinksArena || isSplit || this.#isLookDue() ? this.#look() : undefined;
+    if (shrinksArena) return this.#observe({ kind: 'shrink', freeBytes: look?.freeBytes });
+    if (isSplit) return this.#observe({ kind: 'memory', freeBytes: look?.freeBytes });
     const seconds = this.#parts.scorer.computeSeconds(buffer);
-    const memoryPeakBytes = Math.max(0, this.#controller.limits.freeBytes - freeBytes);
-    this.#observe({ kind: 'ran', rows: rowCount, seconds, memoryPeakBytes, freeBytes });
+    const memory = { memoryPeakBytes: look?.heldBytes, freeBytes: look?.freeBytes };
+    this.#observe({ kind: 'ran', rows: rowCount, seconds, ...memory });
+  }
+
+  #isLookDue(): boolean {
+    const isSearching = this.#controller !== undefined && this.#controller.phase !== 'steady';
+    return isSearching || this.#parts.nowMs() - this.#lastLookMs >= deviceLookIntervalMs;
+  }
+
+  #look(): MemoryLook {
+    this.#lastLookMs = this.#parts.nowMs();
+    return this.#parts.look();
   }
 
   #observe(sample: Sample): void {
     if (this.#controller === undefined) return;
+    const last = this.#controller.decisions.at(-1);
     this.#controller = observe(this.#controller, sample);
+    const { decisions } = this.#controller;
+    decisions.slice(last === undefined ? 0 : decisions.lastIndexOf(last) + 1).forEach(this.#parts.onDecision);
     this.#follow();
   }
 
@@ -199,15 +233,15 @@ export class DeviceLoop {
   }
 
   #renewSession(): void {
-    const { scorer, renewSession, freeBytes } = this.#parts;
+    const { scorer, renewSession } = this.#parts;
     for (const { buffer } of this.#inFlight) scorer.block(buffer);
     try {
       renewSession();
     } catch (error) {
-      if (!(error instanceof GpuError) || error.kind !== 'outOfMemory') throw error;
+      if (this.#controller === undefined || !(error instanceof GpuError) || error.kind !== 'outOfMemory') throw error;
       return this.#observe({ kind: 'outOfMemory', rows: 0, during: 'newSession', where: error.message });
     }
-    this.#observe({ kind: 'newSession', freeBytes: freeBytes() });
+    this.#observe({ kind: 'newSession', freeBytes: this.#look().freeBytes });
   }
 }
 

@@ -4,14 +4,20 @@ import { knownAdvice } from '../engines/cuda/advice.ts';
 import { GpuError, kindOfRunFailure, type DriverModule, type GpuDriver } from '../engines/cuda/driver.ts';
 import type { Pointer } from '../engines/native.ts';
 import { OnnxRuntimeError, useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
+import type { AssignedNode } from '../engines/onnxruntime/assignment.ts';
+import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeEnvironment, closeSession, inputsReadElsewhere, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { deviceEndMsMax } from '../limits.ts';
 import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
+import type { DeviceReport } from '../options.ts';
+import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
 import { startController } from '../score/device-batch-size.ts';
+import { DeviceMemory, type MemoryLook } from '../score/device-memory.ts';
 import { deviceBufferBytes, DeviceScorer } from '../score/device-scorer.ts';
+import { bytesText } from '../score/memory-model.ts';
 import { layOutSlot, slotBytes, type Slot } from '../score/scorer.ts';
 import { endDevice, SlotReceiver, waitForOtherDevices } from '../transfer/slot-queue.ts';
 import { DeviceLoop } from './device-loop.ts';
@@ -27,8 +33,8 @@ function post(message: WorkerMessage): void {
 /** What the thread holds on the device, as far as it has come. */
 interface Held {
   pinned?: Uint8Array | undefined;
-  session?: Pointer | undefined;
   scorer?: DeviceScorer;
+  sessions?: DeviceSessions;
 }
 
 function run(driver: GpuDriver): void {
@@ -36,7 +42,7 @@ function run(driver: GpuDriver): void {
   let isLost = false;
   try {
     const receiver = new SlotReceiver(start.queues, start.deviceIndex, start.control);
-    const loop = openLoop(driver, held, receiver);
+    const { loop, report } = openLoop(driver, held, receiver);
     try {
       loop.run();
     } catch (error) {
@@ -45,6 +51,8 @@ function run(driver: GpuDriver): void {
       // First nothing must write any more into slots that another device gets.
       driver.settle();
       passOn(loop, receiver, error);
+    } finally {
+      report();
     }
   } catch (error) {
     isLost ||= isLoss(error);
@@ -58,56 +66,33 @@ function isLoss(error: unknown): error is GpuError {
   return error instanceof GpuError && error.kind === 'lost';
 }
 
-function openLoop(driver: GpuDriver, held: Held, receiver: SlotReceiver): DeviceLoop {
+/** Everything up to the first row, and what tells of it at the end. */
+function openLoop(
+  driver: GpuDriver,
+  held: Held,
+  receiver: SlotReceiver,
+): { readonly loop: DeviceLoop; readonly report: () => void } {
   const { model } = plan;
   const { buffers, bufferRows } = device;
-  const slotRowsInAll = start.queues.slotCount * plan.slotRows;
-  const { freeBytes, totalBytes } = driver.memory();
   const runOptions = createRunOptions({ disable_synchronize_execution_providers: '1' });
   const settleOptions = createRunOptions();
   // Waited for, too: memory that a run still works on must not be given back.
   const shrinkOptions = createRunOptions({ 'memory.enable_memory_arena_shrinkage': driver.arenaName });
-  post({ kind: 'connected', connections: [], runOptions: [runOptions, settleOptions, shrinkOptions] });
-  held.pinned = pinSlots(driver);
-  const computeStream = driver.createStream();
-  const session = openOn(driver, computeStream);
-  held.session = session;
   const options = { runOptions, settleOptions, shrinkOptions };
-  const parts = { driver, model, session, computeStream, ...options, buffers, bufferRows };
-  const elsewhere = inputsReadElsewhere(session, driver.memoryInfo);
-  if (elsewhere.length > 0) {
-    const text = `${device.name} leaves ${elsewhere.join(', ')} to the CPU: copied back for each batch, which is slow.`;
-    post({ kind: 'warning', text });
-  }
-  const scorer = new DeviceScorer({ ...parts, slots: layOutSlots(), inputsReadElsewhere: elsewhere });
+  post({ kind: 'connected', connections: [], runOptions: Object.values(options) });
+  held.pinned = pinSlots(driver);
+  const limits = driver.memory();
+  const computeStream = driver.createStream();
+  const parts = { driver, model, computeStream, ...options, buffers, bufferRows };
+  const scorer = new DeviceScorer({ ...parts, slots: layOutSlots() });
   held.scorer = scorer;
-  return new DeviceLoop({
-    scorer,
-    receiver,
-    buffers,
-    bufferRows,
-    canSplit: model.fixedBatchRows === undefined,
-    batchSize:
-      device.fixedBatchSize ??
-      startController({
-        totalBytes,
-        freeBytes,
-        bytesPerRow: deviceBufferBytes(model, bufferRows) / bufferRows,
-        deviceBuffers: buffers,
-        hostBytesMax: Infinity,
-        // Two batches at least of what all slots hold: a larger one would never be full, and nothing would overlap.
-        rowsMax: Math.max(1, Math.min(bufferRows, Math.floor(slotRowsInAll / (2 * plan.devices.length)))),
-      }),
-    freeBytes: () => driver.memory().freeBytes,
-    renewSession: () =>
-      scorer.replaceSession(() => {
-        // The old one first: what is short is memory, and its arena may hold all of it.
-        closeSession(held.session!);
-        held.session = undefined;
-        return (held.session = openOn(driver, computeStream));
-      }),
-    onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
-  });
+  const memory = new DeviceMemory(driver, buffers * deviceBufferBytes(model, bufferRows), device.memoryBudgetBytes);
+  const sessions = new DeviceSessions(driver, computeStream, scorer, memory);
+  held.sessions = sessions;
+  sessions.open();
+  const cpuNodes = checkNodes(sessions.cpuNodes());
+  const loop = createLoop(scorer, receiver, sessions, limits);
+  return { loop, report: () => report(loop, memory, cpuNodes) };
 }
 
 /** Gives back what is held, whatever came of it: a process that leaves ONNX Runtime open loses its exit code. */
@@ -116,14 +101,115 @@ function release(driver: GpuDriver, held: Held, isLost: boolean): void {
     driver.settle();
     // Of a lost device nothing can be freed, and trying may end the process.
     if (isLost) return;
+    // Before the driver ends its stream: a session may still queue there that host memory is let go of.
+    held.sessions?.close();
     held.scorer?.close();
-    // Before the driver ends its stream: it may still queue there that host memory is let go of.
-    if (held.session !== undefined) closeSession(held.session);
     if (held.pinned !== undefined && waitForOtherDevices(start.queues, deviceEndMsMax)) driver.unpin(held.pinned);
   } finally {
     driver.close();
     closeEnvironment();
   }
+}
+
+function createLoop(
+  scorer: DeviceScorer,
+  receiver: SlotReceiver,
+  sessions: DeviceSessions,
+  { freeBytes, totalBytes }: { readonly freeBytes: number; readonly totalBytes: number },
+): DeviceLoop {
+  const { model } = plan;
+  const { buffers, bufferRows, fixedBatchSize, memoryBudgetBytes } = device;
+  const slotRowsInAll = start.queues.slotCount * plan.slotRows;
+  const limits = {
+    totalBytes,
+    freeBytes,
+    memoryBudgetBytes,
+    bytesPerRow: deviceBufferBytes(model, bufferRows) / bufferRows,
+    deviceBuffers: buffers,
+    hostBytesMax: Infinity,
+    // Two batches at least of what all slots hold: a larger one would never be full, and nothing would overlap.
+    rowsMax: Math.max(1, Math.min(bufferRows, Math.floor(slotRowsInAll / (2 * plan.devices.length)))),
+  };
+  return new DeviceLoop({
+    scorer,
+    receiver,
+    buffers,
+    bufferRows,
+    canSplit: model.fixedBatchRows === undefined,
+    batchSize: fixedBatchSize ?? startController(limits),
+    look: () => sessions.look(),
+    warmedUp: () => sessions.warmedUp(),
+    renewSession: () => sessions.renew(),
+    onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
+    onDecision: (decision) => post({ kind: 'decided', decision: { device: device.name, ...decision } }),
+    nowMs: () => performance.now(),
+  });
+}
+
+/** The session in use, one at a time: two would not fit where one fills the memory that it may have. */
+class DeviceSessions {
+  readonly #driver: GpuDriver;
+  readonly #stream: Pointer;
+  readonly #scorer: DeviceScorer;
+  readonly #memory: DeviceMemory;
+  #session: Pointer | undefined;
+
+  constructor(driver: GpuDriver, stream: Pointer, scorer: DeviceScorer, memory: DeviceMemory) {
+    this.#driver = driver;
+    this.#stream = stream;
+    this.#scorer = scorer;
+    this.#memory = memory;
+  }
+
+  open(): void {
+    const arenaBytesMax = this.#memory.arenaBytesMax;
+    if (arenaBytesMax !== undefined && arenaBytesMax <= 0) throw promiseTooSmall(this.#memory);
+    this.#session = openOn(this.#driver, this.#stream, arenaBytesMax);
+    this.#scorer.useSession(this.#session, inputsReadElsewhere(this.#session, this.#driver.memoryInfo));
+  }
+
+  renew(): void {
+    this.close();
+    this.open();
+  }
+
+  /** Nothing may be in flight. */
+  close(): void {
+    this.#scorer.leaveSession();
+    if (this.#session !== undefined) closeSession(this.#session);
+    this.#session = undefined;
+  }
+
+  look(): MemoryLook {
+    return this.#memory.look(this.#session!);
+  }
+
+  cpuNodes(): readonly AssignedNode[] {
+    return this.#driver.cpuNodes(this.#session!);
+  }
+
+  warmedUp(): boolean {
+    return this.#memory.measureLibraries(this.#session!);
+  }
+}
+
+function report(loop: DeviceLoop, { peakBytes, budgetBytes }: DeviceMemory, cpuNodes: DeviceReport['cpuNodes']): void {
+  const { batchCount, rowCount } = loop.scored;
+  const { name, label } = device;
+  const scored = { name, label, rowCount, batchCount, batchSize: loop.batchSize };
+  const memory = { memoryPeakBytes: peakBytes, memoryBudgetBytes: budgetBytes };
+  post({ kind: 'deviceDone', report: { ...scored, ...memory, cpuNodes } });
+  if (budgetBytes === undefined || peakBytes <= budgetBytes) return;
+  const held = `${bytesText(peakBytes)} of ${name} were held for a moment, more than the promised ${bytesText(budgetBytes)}`;
+  post({ kind: 'warning', text: `${held}.` });
+}
+
+function promiseTooSmall(memory: DeviceMemory): TandemError {
+  return new TandemError(
+    'MEMORY',
+    `Expected the promised memory of ${device.name} to hold more than what a session needs besides itself, got: ${memory.describe()}.`,
+    { remedy: 'Promise more (--gpu-memory), or choose a smaller --batch-size, whose device buffers are smaller.' },
+  );
 }
 
 function layOutSlots(): Slot[] {
@@ -160,11 +246,11 @@ function passOn(loop: DeviceLoop, receiver: SlotReceiver, error: GpuError): void
 const idleMs = 1_000;
 
 /** @throws GpuError `outOfMemory` or `lost`; BAD_MODEL, ENVIRONMENT */
-function openOn(driver: GpuDriver, stream: Pointer): Pointer {
+function openOn(driver: GpuDriver, stream: Pointer, arenaBytesMax: number | undefined): Pointer {
   try {
     return openSession(plan.model.path, {
       intraOpThreads: 1,
-      configure: (options) => driver.configureSession(options, stream),
+      configure: (options) => driver.configureSession(options, stream, arenaBytesMax),
     });
   } catch (error) {
     if (!(error instanceof OnnxRuntimeError)) throw error;
@@ -183,6 +269,19 @@ function environmentError(message: string, cause: unknown): TandemError | undefi
   return new TandemError('ENVIRONMENT', text, { remedy: advice.remedy, cause });
 }
 
+/** Tells which nodes the CPU runs. @throws BAD_MODEL where the batch passes one of them and nobody allowed it */
+function checkNodes(nodes: readonly AssignedNode[]): DeviceReport['cpuNodes'] {
+  const { model } = plan;
+  const batchInputs = [...model.inputs, ...model.constants.filter(({ shape }) => shape.includes('N'))];
+  const names = batchInputs.map(({ name }) => name);
+  const cpuNodes = sortCpuNodes(readModelGraph(model.path), names, nodes);
+  const counts = { shape: cpuNodes.shapeCount, data: cpuNodes.data.length };
+  if (counts.data === 0) return counts;
+  if (!plan.allowCpuNodes) throw refuseCpuNodes(device.name, cpuNodes);
+  post({ kind: 'warning', text: warnOfCpuNodes(device.name, cpuNodes) });
+  return counts;
+}
+
 /** What a failure of the device means to whoever runs Tandem. */
 function explain(error: unknown): TandemError {
   if (!(error instanceof GpuError)) return asTandemError(error);
@@ -196,7 +295,10 @@ function explain(error: unknown): TandemError {
       });
     case 'outOfMemory':
       return new TandemError('MEMORY', `Expected ${device.name} to have the memory that was planned, got: ${message}`, {
-        remedy: 'Another process uses it: free memory there, or choose a smaller --batch-size.',
+        remedy:
+          device.memoryBudgetBytes === undefined
+            ? 'Another process uses it: free memory there, or choose a smaller --batch-size.'
+            : 'Promise more (--gpu-memory), or choose a smaller --batch-size.',
         cause: error,
       });
     case 'other':

@@ -12,6 +12,7 @@ import type { PlainScoreOptions, PlannerReply, PlannerRequest } from '../message
 import type { ReaderName } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { buildPlan, memoryLimit, readShardFooters } from '../planning/build-plan.ts';
+import { declineCpuOnly } from '../planning/cpu-only.ts';
 import { chooseDevices } from '../planning/devices.ts';
 import { compareWithGolden } from '../planning/golden.ts';
 import { buildInspection } from '../planning/inspection.ts';
@@ -78,7 +79,7 @@ async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
   const devices = await chooseDevices(device, options.ortDir, process.env);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = load(options.model);
-  return buildPlan({ reader, session }, footers, options, devices);
+  return buildPlan({ reader, session }, footers, options, await declineCpuOnly(devices, options, session));
 }
 
 async function answer(request: PlannerRequest): Promise<void> {

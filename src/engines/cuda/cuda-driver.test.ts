@@ -64,7 +64,7 @@ describe('over a CUDA runtime', { skip: skipWithoutCompiler() }, () => {
     const { driver, cudartPath } = open(t, { FAKE_MEM_MB: '8192' }, 1);
     assert.equal(driver.name, 'Fake GPU 1');
     assert.deepEqual(driver.memory(), { freeBytes: 8 * gib, totalBytes: 8 * gib });
-    assert.equal(pciBusIdOf(cudartPath, 1), '0000:1B:00.0');
+    assert.equal(pciBusIdOf(loadCuda(cudartPath), 1), '0000:1B:00.0');
     driver.close();
   });
 

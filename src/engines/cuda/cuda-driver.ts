@@ -1,6 +1,9 @@
 /** The driver over CUDA: its runtime for memory, copies and events, ONNX Runtime's CUDA provider for model runs. */
 import { TandemError } from '../../errors.ts';
 import { addressOf, type Pointer } from '../native.ts';
+import { openProcessMemory, type ProcessMemory } from '../nvml/process-memory.ts';
+import { arenaHeldBytes } from '../onnxruntime/arena.ts';
+import { nodesByProvider, recordAssignment, type AssignedNode } from '../onnxruntime/assignment.ts';
 import { check, create, loadOnnxRuntime, OnnxRuntimeError } from '../onnxruntime/bindings.ts';
 import { adviceFor } from './advice.ts';
 import { cudaErrorNotReady, cudaSuccess, loadCuda, type Cuda } from './bindings.ts';
@@ -8,8 +11,6 @@ import { GpuError, kindOfRunFailure, type DeviceRun, type GpuDriver } from './dr
 
 /** Choices among the CUDA provider's options; all others are the same for every session. */
 export interface CudaProviderOptions {
-  /** Memory that ONNX Runtime may take for weights and intermediate values; undefined: all there is. */
-  readonly arenaBytesMax?: number;
   /** Lets float32 products round their factors to 10 bits of mantissa (TensorFloat-32): faster, and other scores. */
   readonly tf32: boolean;
 }
@@ -51,6 +52,7 @@ class CudaDriver implements GpuDriver {
   readonly #providerOptions: CudaProviderOptions;
   readonly #streams: Pointer[] = [];
   readonly #events: Pointer[] = [];
+  readonly #processMemory: ProcessMemory;
   #memoryInfo: Pointer | undefined;
 
   constructor(cuda: Cuda, deviceIndex: number, providerOptions: CudaProviderOptions) {
@@ -59,6 +61,7 @@ class CudaDriver implements GpuDriver {
     this.#providerOptions = providerOptions;
     this.arenaName = `gpu:${deviceIndex}`;
     this.name = nameOf(cuda, deviceIndex);
+    this.#processMemory = openProcessMemory(pciBusIdOf(cuda, deviceIndex));
   }
 
   /** Not made before it is asked for: listing devices must not load ONNX Runtime before it is known from where. */
@@ -161,9 +164,11 @@ class CudaDriver implements GpuDriver {
     return numberFrom((out) => this.#cuda.call('cudaEventElapsedTime', out, start, end));
   }
 
-  configureSession(sessionOptions: Pointer, stream: Pointer): void {
+  configureSession(sessionOptions: Pointer, stream: Pointer, arenaBytesMax?: number): void {
     try {
-      appendProvider(sessionOptions, stream, providerEntries(this.#deviceIndex, this.#providerOptions));
+      const entries = providerEntries(this.#deviceIndex, this.#providerOptions, arenaBytesMax);
+      appendProvider(sessionOptions, stream, entries);
+      recordAssignment(sessionOptions);
     } catch (error) {
       throw error instanceof OnnxRuntimeError ? unusableProvider(error) : error;
     }
@@ -173,7 +178,20 @@ class CudaDriver implements GpuDriver {
     for (const stream of this.#streams) this.#cuda.ask('cudaStreamSynchronize', stream);
   }
 
+  arenaBytes(session: Pointer): number | undefined {
+    return arenaHeldBytes(session, this.memoryInfo);
+  }
+
+  heldBytes(): number | undefined {
+    return this.#processMemory.heldBytes();
+  }
+
+  cpuNodes(session: Pointer): readonly AssignedNode[] {
+    return [...nodesByProvider(session)].flatMap(([provider, nodes]) => (provider === cudaProvider ? [] : nodes));
+  }
+
   close(): void {
+    this.#processMemory.close();
     // What fails here has failed before: whoever wants to know blocks on an event, and a lost device must not hide the
     // error that ended the work.
     this.settle();
@@ -186,8 +204,15 @@ class CudaDriver implements GpuDriver {
   }
 }
 
+/** As ONNX Runtime calls it in an assignment. */
+const cudaProvider = 'CUDAExecutionProvider';
+
 /** Options of the provider as ONNX Runtime names them. */
-function providerEntries(deviceIndex: number, { arenaBytesMax, tf32 }: CudaProviderOptions): Record<string, string> {
+function providerEntries(
+  deviceIndex: number,
+  { tf32 }: CudaProviderOptions,
+  arenaBytesMax: number | undefined,
+): Record<string, string> {
   return {
     device_id: String(deviceIndex),
     // Powers of two would take up to twice what is needed.
@@ -256,9 +281,9 @@ export function nameOfDevice(cudartPath: string, deviceIndex: number): string {
  * `0000:1A:00.0`: the name by which NVML finds the same device, whatever CUDA_VISIBLE_DEVICES hides.
  * @throws GpuError
  */
-export function pciBusIdOf(cudartPath: string, deviceIndex: number): string {
+export function pciBusIdOf(cuda: Cuda, deviceIndex: number): string {
   const text = Buffer.alloc(32);
-  loadCuda(cudartPath).call('cudaDeviceGetPCIBusId', text, text.length, deviceIndex);
+  cuda.call('cudaDeviceGetPCIBusId', text, text.length, deviceIndex);
   return textIn(text);
 }
 

@@ -4,6 +4,7 @@
  * behind it: CUDA (`cuda-driver.ts`), the software GPU of the tests, and nothing, where no GPU is asked for.
  */
 import type { Pointer } from '../native.ts';
+import type { AssignedNode } from '../onnxruntime/assignment.ts';
 
 /** A stretch of device memory. */
 export interface DeviceRange {
@@ -56,8 +57,20 @@ export interface GpuDriver {
   block(event: Pointer): void;
   /** Time between two events that have both passed, by the device's clock. */
   elapsedMs(start: Pointer, end: Pointer): number;
-  /** Adds this device to the options of a session whose runs go to `stream`. */
-  configureSession(sessionOptions: Pointer, stream: Pointer): void;
+  /**
+   * Adds this device to the options of a session whose runs go to `stream`.
+   * @param arenaBytesMax memory that the session may take for weights and intermediate values; undefined: all there is
+   */
+  configureSession(sessionOptions: Pointer, stream: Pointer, arenaBytesMax?: number): void;
+  /** Memory that the session has taken from the device and keeps; undefined where it does not tell. */
+  arenaBytes(session: Pointer): number | undefined;
+  /**
+   * All that this process holds on the device, its context and libraries too, as the device's own software counts it;
+   * undefined where that does not tell. May take a millisecond.
+   */
+  heldBytes(): number | undefined;
+  /** Nodes of a session with these options that another than this device runs: the CPU. */
+  cpuNodes(session: Pointer): readonly AssignedNode[];
   /** As ONNX Runtime's `memory.enable_memory_arena_shrinkage` names this device: `gpu:0`. */
   readonly arenaName: string;
   /** OrtMemoryInfo of tensors in this device's memory. Lives as long as the driver. */

@@ -1,6 +1,7 @@
 /** Which execution provider runs which node of a loaded model. */
 import type { Pointer } from '../native.ts';
 import { check, loadOnnxRuntime, readPointers, readString } from './bindings.ts';
+import { operatorName } from './model-graph.ts';
 
 /** A node of the graph as it was when its provider took it: after the optimizations that every provider shares. */
 export interface AssignedNode {
@@ -34,8 +35,5 @@ function describeNode(node: Pointer): AssignedNode {
   const ort = loadOnnxRuntime();
   const domain = readString((out) => ort.EpAssignedNode_GetDomain(node, out));
   const type = readString((out) => ort.EpAssignedNode_GetOperatorType(node, out));
-  return {
-    name: readString((out) => ort.EpAssignedNode_GetName(node, out)),
-    operator: domain === '' || domain === 'ai.onnx' ? type : `${domain}.${type}`,
-  };
+  return { name: readString((out) => ort.EpAssignedNode_GetName(node, out)), operator: operatorName(type, domain) };
 }

@@ -52,6 +52,11 @@ const signatures = {
   ReleaseTensorTypeAndShapeInfo: 'void NAME(void *info)',
   GetAllocatorWithDefaultOptions: 'void *NAME(_Out_ void **allocator)',
   AllocatorFree: 'void *NAME(void *allocator, void *memory)',
+  CreateAllocator: 'void *NAME(void *session, void *memoryInfo, _Out_ void **allocator)',
+  ReleaseAllocator: 'void NAME(void *allocator)',
+  AllocatorGetStats: 'void *NAME(void *allocator, _Out_ void **pairs)',
+  GetKeyValue: 'const char *NAME(void *pairs, const char *key)',
+  ReleaseKeyValuePairs: 'void NAME(void *pairs)',
   CreateCpuMemoryInfo: 'void *NAME(int allocatorType, int memoryType, _Out_ void **info)',
   CreateMemoryInfo: 'void *NAME(const char *name, int allocatorType, int deviceId, int memoryType, _Out_ void **info)',
   ReleaseMemoryInfo: 'void NAME(void *info)',
@@ -124,6 +129,12 @@ export interface OnnxRuntime {
   ReleaseTensorTypeAndShapeInfo(info: Pointer): void;
   GetAllocatorWithDefaultOptions(allocator: Out): Status;
   AllocatorFree(allocator: Pointer, memory: Pointer): Status;
+  CreateAllocator(session: Pointer, memoryInfo: Pointer, allocator: Out): Status;
+  ReleaseAllocator(allocator: Pointer): void;
+  AllocatorGetStats(allocator: Pointer, pairs: Out): Status;
+  /** The text belongs to the pairs: read it before they are released. */
+  GetKeyValue(pairs: Pointer, key: string): string | null;
+  ReleaseKeyValuePairs(pairs: Pointer): void;
   CreateCpuMemoryInfo(allocatorType: number, memoryType: number, info: Out): Status;
   CreateMemoryInfo(name: string, allocatorType: number, deviceId: number, memoryType: number, info: Out): Status;
   ReleaseMemoryInfo(info: Pointer): void;

@@ -126,7 +126,7 @@ int nvmlDeviceGetUtilizationRates(Device *device, Utilization *utilization) {
   return success;
 }
 
-/* The last process hides what it uses. */
+/* The first process has the number FAKE_PID where that is set; the last one hides what it uses. */
 int nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned *count, Process *processes) {
   BEGIN;
   unsigned room = *count;
@@ -134,7 +134,9 @@ int nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned *count, Pro
   if (room < *count) return insufficientSize;
   for (unsigned index = 0; index < *count; index++) {
     unsigned long long bytes = index + 1 == *count ? ~0ull : (5ull << 30) + index;
-    processes[index] = (Process){1000u * (1u + (unsigned)device->index) + index, bytes, ~0u, ~0u};
+    unsigned pid = 1000u * (1u + (unsigned)device->index) + index;
+    if (index == 0) pid = (unsigned)numberFrom("FAKE_PID", (int)pid);
+    processes[index] = (Process){pid, bytes, ~0u, ~0u};
   }
   return success;
 }

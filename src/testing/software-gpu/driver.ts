@@ -12,6 +12,7 @@ import {
   type UsableDevices,
 } from '../../engines/cuda/driver.ts';
 import { addressOf, openLibrary, type Pointer } from '../../engines/native.ts';
+import { nodesByProvider, recordAssignment, type AssignedNode } from '../../engines/onnxruntime/assignment.ts';
 import { create, loadOnnxRuntime, OnnxRuntimeError } from '../../engines/onnxruntime/bindings.ts';
 import {
   commandsMax,
@@ -32,6 +33,14 @@ export interface SoftwareGpuOptions {
   readonly copyBytesPerSecond?: number;
   /** Pause before each run, for a model that is slow to compute. */
   readonly runMicroseconds?: number;
+  /** Memory that the process holds before it does anything. */
+  readonly contextBytes?: number;
+  /** Memory that libraries take for themselves at the first run. */
+  readonly workspaceBytes?: number;
+  /** Memory that each session's arena takes for its weights. */
+  readonly sessionBytes?: number;
+  /** Nobody tells how much of the device's memory this process holds. */
+  readonly hidesMemory?: boolean;
   /** Memory that a run takes for each of its rows; the arena keeps what the largest run took. */
   readonly runBytesPerRow?: number;
   /** Runs (counted from 0) that fail for want of memory, whatever is free. */
@@ -41,6 +50,8 @@ export interface SoftwareGpuOptions {
   readonly pinFails?: boolean;
   /** Texts with which the first sessions do not open; `null`: one does. */
   readonly sessionErrors?: readonly (string | null)[];
+  /** Operators that it counts as the CPU's; it runs all nodes alike. */
+  readonly cpuOperators?: readonly string[];
 }
 
 const poison = 0xa5;
@@ -126,6 +137,7 @@ export class SoftwareGpu implements GpuDriver {
   readonly #recorded: number[] = [];
   readonly #allocated = new Map<Pointer, number>();
   #arenaBytes = 0;
+  #arenaBytesMax = Infinity;
   #runs = 0;
   #sessions = 0;
   #lost = false;
@@ -136,8 +148,21 @@ export class SoftwareGpu implements GpuDriver {
   }
 
   memory(): { freeBytes: number; totalBytes: number } {
-    const used = [...this.#allocated.values()].reduce((sum, bytes) => sum + bytes, this.#arenaBytes);
-    return { freeBytes: this.#options.memoryBytes - used, totalBytes: this.#options.memoryBytes };
+    return { freeBytes: this.#options.memoryBytes - this.#usedBytes(), totalBytes: this.#options.memoryBytes };
+  }
+
+  arenaBytes(): number {
+    return this.#arenaBytes;
+  }
+
+  heldBytes(): number | undefined {
+    return this.#options.hidesMemory === true ? undefined : this.#usedBytes();
+  }
+
+  #usedBytes(): number {
+    const { contextBytes = 0, workspaceBytes = 0 } = this.#options;
+    const libraries = contextBytes + (this.#runs > 0 ? workspaceBytes : 0);
+    return [...this.#allocated.values()].reduce((sum, bytes) => sum + bytes, this.#arenaBytes + libraries);
   }
 
   allocate(bytes: number): Pointer {
@@ -241,11 +266,19 @@ export class SoftwareGpu implements GpuDriver {
     return eventTimes[Number(end)]! - eventTimes[Number(start)]!;
   }
 
-  /** A new session begins with an empty arena. */
-  configureSession(): void {
+  /** A new session begins with an arena that holds its weights. */
+  configureSession(sessionOptions: Pointer, _stream: Pointer, arenaBytesMax = Infinity): void {
+    recordAssignment(sessionOptions);
     const text = this.#options.sessionErrors?.[this.#sessions++] ?? null;
     if (text !== null) throw new OnnxRuntimeError(text);
     this.#arenaBytes = 0;
+    this.#arenaBytesMax = arenaBytesMax;
+    this.#extendArena(this.#options.sessionBytes ?? 0);
+  }
+
+  cpuNodes(session: Pointer): readonly AssignedNode[] {
+    const { cpuOperators = [] } = this.#options;
+    return [...nodesByProvider(session).values()].flat().filter(({ operator }) => cpuOperators.includes(operator));
   }
 
   settle(): void {
@@ -270,18 +303,20 @@ export class SoftwareGpu implements GpuDriver {
   }
 
   #takeArena({ rowCount, shrinksArena }: DeviceRun, runIndex: number): void {
-    const own = rowCount * (this.#options.runBytesPerRow ?? 0);
-    const needed = Math.max(this.#arenaBytes, own);
-    const tooLarge = needed - this.#arenaBytes > this.memory().freeBytes;
-    if (!tooLarge && this.#options.outOfMemoryRuns?.includes(runIndex) !== true) {
-      this.#arenaBytes = shrinksArena ? own : needed;
-      return;
-    }
-    throw new GpuError(
-      1,
-      `BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size ${needed}`,
-      'outOfMemory',
-    );
+    const { runBytesPerRow = 0, sessionBytes = 0, outOfMemoryRuns } = this.#options;
+    const own = sessionBytes + rowCount * runBytesPerRow;
+    if (outOfMemoryRuns?.includes(runIndex) === true) throw arenaError(`for requested buffer of size ${own}`);
+    this.#extendArena(own);
+    if (shrinksArena) this.#arenaBytes = own;
+  }
+
+  #extendArena(bytes: number): void {
+    const more = bytes - this.#arenaBytes;
+    if (more <= 0) return;
+    const left = this.#arenaBytesMax - this.#arenaBytes;
+    if (more > left) throw arenaError(`Available memory of ${left} is smaller than requested bytes of ${more}`);
+    if (more > this.memory().freeBytes) throw arenaError(`for requested buffer of size ${more}`);
+    this.#arenaBytes = bytes;
   }
 
   #deviceRange(memory: Pointer, bytes: number): MemoryRange {
@@ -295,6 +330,11 @@ export class SoftwareGpu implements GpuDriver {
   #stream(stream: Pointer): SoftwareStream {
     return this.#streams[Number(stream)]!;
   }
+}
+
+/** In ONNX Runtime's words. */
+function arenaError(what: string): GpuError {
+  return new GpuError(1, `BFCArena::AllocateRawInternal Failed to allocate memory ${what}`, 'outOfMemory');
 }
 
 /** The devices of this module, as JSON in the environment: an array of {@link SoftwareGpuOptions}. */
