@@ -112,6 +112,7 @@ async function main(): Promise<void> {
     model: models[workload],
     output: join(output, workload),
     overwrite: true,
+    useProfile: false,
   });
   for (const workload of workloadNames) plans.set(workload, await planScore(optionsOf(workload)));
   const lines = await timeStagesAlone(plans);

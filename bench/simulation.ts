@@ -6,7 +6,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deviceBuffersDefault } from '../src/limits.ts';
-import { deviceSlotRows, deviceSlotsPerThread } from '../src/planning/devices.ts';
+import { deviceSlots } from '../src/planning/devices.ts';
 import { runVirtually, type VirtualRun } from '../src/testing/virtual-device.ts';
 import type { CopyEngine, VirtualGpuOptions } from '../src/testing/virtual-gpu.ts';
 import { median } from './measure.ts';
@@ -124,8 +124,7 @@ export function simulate(setup: Setup): Simulated {
   const { rates, cores } = setup;
   const gpus = virtualGpus(setup);
   const bytesPerRow = inputBytesPerRow + outputBytesPerRow;
-  const slotRows = deviceSlotRows(bytesPerRow, gpus);
-  const slotsPerThread = deviceSlotsPerThread(gpus, slotRows, cores);
+  const { slotRows, slots: slotsPerThread } = deviceSlots(gpus, bytesPerRow, cores);
   const prep = {
     threads: cores,
     slotsPerThread,

@@ -1,20 +1,30 @@
 /** Tandem's public API. */
 export { TandemError, errorCodes, formatError, type ErrorCode, type ErrorPlace } from './errors.ts';
 export type {
+  BatchSizeDecision,
+  BatchSizeSearch,
   CheckReport,
   Compression,
+  DeviceReport,
+  GpuMemory,
   InputOptions,
   InspectedColumn,
   InspectReport,
+  Precision,
   Progress,
   ReaderName,
   RunOptions,
   ScoreOptions,
   ScoreResult,
+  TunedSetting,
+  TuneOptions,
+  TuneProgress,
+  TuneReport,
 } from './options.ts';
 export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
+export { tune } from './tune/tune.ts';
 export { readShards, type ReadShardsOptions } from './read-shards.ts';
 export { scoreBatches, type ScoreBatchesOptions } from './score-batches.ts';
 export { doctor, type DoctorOptions } from './doctor/doctor.ts';

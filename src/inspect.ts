@@ -46,7 +46,13 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
   }
   const folder = mkdtempSync(join(tmpdir(), 'tandem-check-'));
   try {
-    await score({ ...options, shards: golden.path, output: folder, keep: [] });
+    const { device, precision } = await score({
+      ...options,
+      shards: golden.path,
+      output: folder,
+      keep: [],
+      useProfile: false,
+    });
     const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
     try {
       const request = {
@@ -55,7 +61,7 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
         scores: join(folder, basename(golden.path)),
         tolerance: golden.tolerance,
       } as const;
-      return (await planner.ask(request, 'compared')).report;
+      return { ...(await planner.ask(request, 'compared')).comparison, device, precision };
     } finally {
       await planner.close([]);
     }

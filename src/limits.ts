@@ -98,3 +98,19 @@ export const deviceWorkspaceBytes = 128 * 2 ** 20;
 export const deviceWarmUpRuns = 3;
 /** Between two looks at a device's memory once the batch size is found: a look may take a millisecond. */
 export const deviceLookIntervalMs = 100;
+
+/** What `tandem tune` takes by default: some forty trials. */
+export const tuneSecondsDefault = 60;
+export const tuneSecondsMax = 86_400;
+/** Trials that fit into the time, if each took nothing but its measuring: starting one costs about as much again. */
+export const tuneTrialsPlanned = 80;
+/** Steady work of a trial in seconds: below the first, starting and stopping show; above the second, nothing is gained. */
+export const tuneTrialSecondsMin = 0.2;
+export const tuneTrialSecondsMax = 5;
+/** Shards of a trial: enough for every thread to have some of its own, few enough to plan them in no time. */
+export const tuneShardsMax = 256;
+/** Trials of each setting that may still win, at least and at most: a median of fewer is chance. */
+export const tuneRoundsMin = 3;
+export const tuneRoundsMax = 7;
+/** How often a trial looks at the counters. */
+export const tuneTickMs = 10;

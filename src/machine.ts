@@ -1,6 +1,6 @@
 /** Cores and memory that this process may use: the machine's, or less where a container says so. */
 import { readFileSync } from 'node:fs';
-import { availableParallelism, freemem, totalmem } from 'node:os';
+import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { join } from 'node:path';
 
 /** A bound and what set it, in words. */
@@ -70,6 +70,12 @@ export function coreBound(read: ReadText = readText): Bound {
   if (quota !== undefined && quota < machine)
     return { value: Math.max(1, Math.ceil(quota)), setBy: `the container's CPU quota of ${quota} cores` };
   return { value: machine, setBy: `the machine's ${machine} cores` };
+}
+
+/** `AMD EPYC 7763, 8 cores`: what tells one CPU from another where speed is concerned. */
+export function cpuLabel(read: ReadText = readText): string {
+  const cores = coreBound(read).value;
+  return `${cpus()[0]?.model.trim() || process.arch}, ${cores} ${cores === 1 ? 'core' : 'cores'}`;
 }
 
 /** Bytes of memory for the process. */

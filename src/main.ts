@@ -10,6 +10,7 @@ const loadApi: LoadApi = async () => ({
   planScore: async (options) => (await import('./pipeline.ts')).planScore(options),
   inspect: async (options) => (await import('./inspect.ts')).inspect(options),
   check: async (options) => (await import('./inspect.ts')).check(options),
+  tune: async (options) => (await import('./tune/tune.ts')).tune(options),
   doctor: async (options) => (await import('./doctor/doctor.ts')).doctor(options),
   setupCuda: async (options) => (await import('./setup/setup-cuda.ts')).setupCuda(options),
 });

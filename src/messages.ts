@@ -6,12 +6,16 @@ import type { ErrorRecord } from './errors.ts';
 import type {
   BatchSizeDecision,
   CheckReport,
+  DeviceOptions,
   DeviceReport,
   InspectReport,
   ReaderName,
   ScoreOptions,
 } from './options.ts';
-import type { ModelPlan, RunPlan } from './plan.ts';
+import type { DevicePlan, DeviceProfile, RunPlan } from './plan.ts';
+
+/** What is compared; where it was scored, the caller knows. */
+export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
 
 /** Options without the functions that cannot cross a thread. */
 export type PlainScoreOptions = Omit<ScoreOptions, 'signal' | 'onProgress' | 'onWarning' | 'onDecision'>;
@@ -41,7 +45,7 @@ export type PlannerReply =
   | { readonly kind: 'connected'; readonly connection: Pointer }
   | { readonly kind: 'planned'; readonly plan: RunPlan; readonly engines: Engines }
   | { readonly kind: 'inspected'; readonly report: InspectReport }
-  | { readonly kind: 'compared'; readonly report: CheckReport }
+  | { readonly kind: 'compared'; readonly comparison: GoldenComparison }
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'closed' };
@@ -51,12 +55,28 @@ export type WorkerMessage =
   /** Addresses for stopping what runs. They stay valid until the planner closes them. */
   | { readonly kind: 'connected'; readonly connections: readonly Pointer[]; readonly runOptions: readonly Pointer[] }
   | { readonly kind: 'warning'; readonly text: string }
-  /** Nodes of the model that the CPU runs for a GPU: on shapes only, and on what the batch holds. */
   | { readonly kind: 'shardDone'; readonly shardIndex: number; readonly rowCount: number; readonly bytes: number }
   | { readonly kind: 'decided'; readonly decision: BatchSizeDecision }
   | { readonly kind: 'deviceDone'; readonly report: DeviceReport }
+  /** A GPU's thread, at its end. */
+  | { readonly kind: 'batchSizeSearched'; readonly finding: BatchSizeFinding }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'finished' };
+
+/** What the search for a GPU's batch size has found out. */
+export interface BatchSizeFinding {
+  /** Position in the plan's devices. */
+  readonly deviceIndex: number;
+  /** Undefined: the run ended before the search did. */
+  readonly chosen: DeviceProfile | undefined;
+  /** Sizes that were timed, ascending, with the rate of the model alone. */
+  readonly sizes: readonly { readonly rows: number; readonly rowsPerSecond: number }[];
+  readonly memory: { readonly fixedBytes: number; readonly perRowBytes: number } | undefined;
+  /** Model runs that the search took. */
+  readonly searchRuns: number;
+  /** The run's profile has proved right, and nothing new was found. */
+  readonly provesProfile: boolean;
+}
 
 /** What a prep or writer thread starts with. */
 export interface WorkerStart {
@@ -66,6 +86,8 @@ export interface WorkerStart {
   /** See {@link control}. */
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
+  /** Microseconds that all threads together ran the model in place. */
+  readonly modelMicroseconds: BigInt64Array;
   /** Slots of all threads. */
   readonly slots: SharedMemory;
   /** Number of the thread's first one. */
@@ -82,7 +104,7 @@ export interface WorkerStart {
 export interface DeviceStart {
   /** Position in the plan's devices, and in the queues. */
   readonly deviceIndex: number;
-  readonly plan: RunPlan;
+  readonly plan: DevicePlan;
   readonly control: Int32Array;
   readonly slots: SharedMemory;
   readonly queues: SlotQueueMemory;
@@ -125,20 +147,32 @@ export const control = {
   length: 3,
 } as const;
 
+/** The way from the threads of `scoreBatches` to the devices. */
+export interface BatchHandOver {
+  /** Slots of all threads, those of a thread side by side. */
+  readonly slots: SharedMemory;
+  readonly slotsPerThread: number;
+  readonly queues: SlotQueueMemory;
+}
+
 /** What the first thread of `scoreBatches` finds out for the others. */
-export interface BatchPlan {
+export interface BatchPlan extends DevicePlan {
   readonly engines: Engines;
-  readonly model: ModelPlan;
   readonly batchSize: number | undefined;
-  readonly slotRows: number;
   /** SELECT list over a batch, which is called `shard` in it. */
   readonly projection: string;
+  /** Undefined where the threads score in place. */
+  readonly handOver: BatchHandOver | undefined;
+  readonly warnings: readonly string[];
 }
 
 export interface BatchWorkerStart {
   readonly threadIndex: number;
+  /** How many there may be; all hand over slots where devices score. */
+  readonly threads: number;
   readonly model: string;
   readonly batchSize: number | undefined;
+  readonly deviceOptions: DeviceOptions;
   readonly control: Int32Array;
   /** Undefined for the first thread, which makes it. */
   readonly plan: BatchPlan | undefined;
@@ -147,8 +181,8 @@ export interface BatchWorkerStart {
 export type BatchRequest =
   /** One batch to score, as an Arrow IPC stream. */
   | { readonly kind: 'score'; readonly index: number; readonly ipc: Uint8Array }
-  /** Free everything and end. The first thread, which opened the engines, is asked last. */
-  | { readonly kind: 'close' };
+  /** Free everything and end. The first thread, which opened the engines, is asked last and frees `runOptions` too. */
+  | { readonly kind: 'close'; readonly runOptions: readonly Pointer[] };
 
 /** Values of one output tensor for all rows of a batch. */
 export type ScoredValues = NumberArray | string[];

@@ -2,6 +2,11 @@
 
 export type Compression = 'snappy' | 'zstd' | 'none';
 export type ReaderName = 'duckdb' | 'parquetjs';
+/**
+ * How a GPU multiplies float32: in full, or with factors rounded to 10 bits of mantissa (TensorFloat-32), which is faster
+ * and gives other scores.
+ */
+export type Precision = 'float32' | 'tf32';
 
 export interface InputOptions {
   /** Paths, folders or glob patterns of Parquet files. */
@@ -32,6 +37,12 @@ export interface RunOptions {
   readonly gpuMemory?: GpuMemory;
   /** Scores on a GPU although the batch passes nodes that ONNX Runtime leaves to the CPU. Default: that is an error. */
   readonly allowCpuNodes?: boolean;
+  /** Of float32 models on a GPU. Default: float32. */
+  readonly precision?: Precision;
+  /** Slots of each thread that hands them to a GPU. Default: enough for two batches in all. */
+  readonly slotsPerThread?: number;
+  /** False: starts with no profile of an earlier run or of `tune`, and leaves none. What is given here always wins over one. */
+  readonly useProfile?: boolean;
   /** Stops the run; what is whole stays. The promise is rejected with STOPPED. */
   readonly signal?: AbortSignal;
   /** Told about what is odd but no error. */
@@ -63,6 +74,14 @@ export interface BatchSizeDecision {
   readonly isSearch: boolean;
 }
 
+/** The search for a GPU's batch size in one run. */
+export interface BatchSizeSearch {
+  /** Undefined: the run ended before the search did. */
+  readonly found: number | undefined;
+  /** Model runs that it took; they scored rows like any other. */
+  readonly runs: number;
+}
+
 /** What a GPU has done in a run. */
 export interface DeviceReport {
   /** `cuda:0` */
@@ -73,6 +92,8 @@ export interface DeviceReport {
   readonly batchCount: number;
   /** The last one. */
   readonly batchSize: number;
+  /** What the search for it took; undefined: it was given. */
+  readonly search: BatchSizeSearch | undefined;
   /** The most that this process held there, its context and libraries included; looked at a few times a second. */
   readonly memoryPeakBytes: number;
   /** As promised; undefined: nothing was. */
@@ -83,6 +104,9 @@ export interface DeviceReport {
    */
   readonly cpuNodes: { readonly shape: number; readonly data: number };
 }
+
+/** What says where a run scores, and how. */
+export type DeviceOptions = Pick<RunOptions, 'device' | 'precision' | 'ortDir' | 'gpuMemory' | 'allowCpuNodes'>;
 
 /** Where a run stands. Totals are exact: they come from the shards' footers. */
 export interface Progress {
@@ -121,9 +145,72 @@ export interface ScoreResult {
   readonly devices: readonly DeviceReport[];
   /** How the GPUs' batch sizes came about, in the order of time. */
   readonly decisions: readonly BatchSizeDecision[];
+  readonly precision: Precision;
   readonly output: string;
   readonly outputBytes: number;
   readonly warnings: readonly string[];
+}
+
+export interface TuneOptions
+  extends InputOptions, Omit<DeviceOptions, 'precision'>, Pick<RunOptions, 'memoryBytes' | 'signal' | 'onWarning'> {
+  /** About what it takes in all. Default: 60. */
+  readonly seconds?: number;
+  /** Told each trial. */
+  readonly onProgress?: (progress: TuneProgress) => void;
+}
+
+export interface TuneProgress {
+  readonly setting: string;
+  /** Undefined: it begins. */
+  readonly rowsPerSecond: number | undefined;
+  readonly secondsElapsed: number;
+}
+
+/** One value of one setting; the others were as far as they had been found by then. */
+export interface TunedSetting {
+  readonly setting: 'batch size' | 'threads' | 'slots per thread' | 'precision';
+  readonly value: number | Precision;
+  /** Median over the trials. */
+  readonly rowsPerSecond: number;
+  /** Of the best value of this setting. */
+  readonly shareOfBest: number;
+  readonly trials: number;
+  readonly chosen: boolean;
+}
+
+export interface TuneReport {
+  readonly version: 1;
+  readonly device: string;
+  /** For people: `NVIDIA H200`; model and cores of a CPU. */
+  readonly label: string;
+  /** What the trials read, in part or whole. */
+  readonly sample: { readonly shards: number; readonly rows: number };
+  readonly seconds: number;
+  readonly settings: readonly TunedSetting[];
+  /** The job as it is without a profile, and with this one, in turn. */
+  readonly defaultRowsPerSecond: number;
+  readonly chosen: {
+    readonly batchSize: number;
+    readonly threads: number;
+    readonly slotsPerThread: number;
+    readonly precision: Precision;
+    readonly rowsPerSecond: number;
+  };
+  /** How far two trials of one setting are apart, as a share; half of them are nearer. */
+  readonly noise: number;
+  /** Why it is this batch size, and what the limit is. */
+  readonly explanation: string;
+  /** What was not tried and why, and what the figures do not say. */
+  readonly notes: readonly string[];
+  /** Scores of golden.parquet with each precision that was tried. */
+  readonly golden: readonly {
+    readonly precision: Precision;
+    readonly passed: boolean;
+    readonly differenceMax: number;
+    readonly tolerance: number;
+    readonly rowsBeyond: number;
+  }[];
+  readonly profiles: readonly { readonly precision: Precision; readonly path: string }[];
 }
 
 /** One column as the shards have it and what becomes of it. */
@@ -180,6 +267,8 @@ export interface InspectReport {
 export interface CheckReport {
   readonly version: 1;
   readonly rowCount: number;
+  readonly device: string;
+  readonly precision: Precision;
   readonly tolerance: number;
   readonly passed: boolean;
   /** One for each output column that golden.parquet holds. */

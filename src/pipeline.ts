@@ -5,6 +5,7 @@ import { TandemError } from './errors.ts';
 import type { PlainScoreOptions } from './messages.ts';
 import type { Progress, ScoreOptions, ScoreResult } from './options.ts';
 import type { RunPlan } from './plan.ts';
+import { rememberFindings } from './planning/profile.ts';
 import { Crew } from './threads/crew.ts';
 import { PlannerClient } from './threads/planner-client.ts';
 import { cleanOutput, finishOutput } from './write/output-folder.ts';
@@ -32,7 +33,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
       const { onDecision } = options;
       crew = new Crew(plan, engines, options.reader, { onWarning: warn, ...(onDecision && { onDecision }) });
-      await work(plan, crew, options);
+      await work(plan, crew, options).finally(() => rememberFindings(plan.profiles, crew!.findings));
     }
     const result = summarize(plan, crew, (performance.now() - startedMs) / 1000, warnings);
     finishOutput(plan.output, result);
@@ -131,6 +132,7 @@ function summarize(
     device: plan.device,
     devices: crew?.devices ?? [],
     decisions: crew?.decisions ?? [],
+    precision: plan.precision,
     output: plan.output,
     outputBytes: tally?.bytesWritten ?? 0,
     warnings,

@@ -1,6 +1,7 @@
 /** The plan: what a run will read, score and write, in what order and under which bounds. Plain data. */
 import type { TensorLayout } from './batch.ts';
-import type { Compression } from './options.ts';
+import type { Compression, Precision } from './options.ts';
+import type { ProfileKey, UsedProfile } from './planning/profile.ts';
 
 export interface PlannedShard {
   readonly index: number;
@@ -75,6 +76,8 @@ export interface ModelPlan {
 
 export interface MemoryLine {
   readonly what: string;
+  /** Page-locked memory is the host's too; a device's is its own, whatever the host's limit. */
+  readonly where: 'host' | 'pinned' | 'device';
   readonly count: number;
   readonly bytesEach: number;
 }
@@ -94,19 +97,43 @@ export interface PlannedDevice {
   readonly fixedBatchSize: number | undefined;
   /** The most that this process may hold there, all included; undefined: nothing is promised. */
   readonly memoryBudgetBytes: number | undefined;
+  /** Where the search for it starts, and what it should find there. */
+  readonly profile?: DeviceProfile | undefined;
 }
 
-export interface RunPlan {
-  readonly version: 1;
-  /** Words: `cpu`, `cuda:0`, `cuda:0, cuda:1`. */
-  readonly device: string;
+/** A batch size with the rate at which the model alone runs at it; bytes on the device = fixed + perRow x rows. */
+export interface DeviceProfile {
+  readonly rows: number;
+  readonly rowsPerSecond: number;
+  readonly fixedBytes: number;
+  readonly perRowBytes: number;
+}
+
+/** What a GPU's thread has to know of a plan, wherever its rows come from. */
+export interface DevicePlan {
+  readonly model: ModelPlan;
   /** Empty: every thread scores in place. */
   readonly devices: readonly PlannedDevice[];
   /** Whether a batch on a GPU may pass nodes that run on the CPU. */
   readonly allowCpuNodes: boolean;
   /** The ONNX Runtime of all threads; undefined: the one that Tandem brings. */
   readonly onnxRuntimePath: string | undefined;
-  readonly model: ModelPlan;
+  /** Rows that a slot holds. */
+  readonly slotRows: number;
+}
+
+export interface RunPlan extends DevicePlan {
+  readonly version: 1;
+  /** Words: `cpu`, `cuda:0`, `cuda:0, cuda:1`. */
+  readonly device: string;
+  readonly precision: Precision;
+  /** What earlier runs left for this one; keys and used ones in the order of the devices, or of the CPU alone. */
+  readonly profiles: {
+    /** Undefined: none is wanted, and none is left. */
+    readonly folder: string | undefined;
+    readonly keys: readonly ProfileKey[];
+    readonly used: readonly (UsedProfile | undefined)[];
+  };
   readonly shards: readonly PlannedShard[];
   readonly schemas: readonly PlannedSchema[];
   readonly rowsTotal: number;
@@ -123,8 +150,6 @@ export interface RunPlan {
   readonly threadsBound: string;
   /** Fixed by the caller or the model; undefined: measured at the start. */
   readonly batchSize: number | undefined;
-  /** Rows that a slot holds. */
-  readonly slotRows: number;
   /** Slots of each thread: 1 where it scores in place. */
   readonly slotsPerThread: number;
   readonly memory: readonly MemoryLine[];

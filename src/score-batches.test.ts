@@ -8,76 +8,29 @@ import {
   FixedSizeList,
   Float32,
   Int32,
-  RecordBatch,
-  Schema,
-  Struct,
   Table,
   Utf8,
-  makeData,
   tableFromArrays,
   tableFromIPC,
   tableToIPC,
   vectorFromArray,
+  type RecordBatch,
   type Vector,
 } from 'apache-arrow';
-import { Workplace } from './e2e/workplace.ts';
-import { TandemError, type ErrorPlace } from './errors.ts';
-import { readShards, score, scoreBatches, type ScoreBatchesOptions } from './index.ts';
-import { identityModel, mixedInputsModel, rowSumModel, scoreMixed, type MixedClassifier } from './testing/models.ts';
+import { countFrom, counting, failsWith, identityPlace, scoreAll, valuesOf } from './e2e/arrow-batches.ts';
+import { countTo, Workplace } from './e2e/workplace.ts';
+import { TandemError } from './errors.ts';
+import { readShards, score, scoreBatches } from './index.ts';
+import { mixedInputsModel, rowSumModel, scoreMixed, type MixedClassifier } from './testing/models.ts';
 import { readRows, writeShard } from './testing/shards.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const flights = join(root, 'models/flights');
 const flightsShard = join(root, 'node_modules/vega-datasets/data/flights-3m.parquet');
 
-type Batches = AsyncIterable<RecordBatch> | Iterable<RecordBatch>;
-
-async function scoreAll(batches: Batches, options: ScoreBatchesOptions): Promise<RecordBatch[]> {
-  const scored: RecordBatch[] = [];
-  for await (const batch of scoreBatches(batches, options)) scored.push(batch);
-  return scored;
-}
-
-function valuesOf(batches: readonly RecordBatch[], name: string): unknown[] {
-  return batches.flatMap((batch) => [...batch.getChild(name)!]);
-}
-
-/** Batches of these sizes; x counts on through all of them. */
-function counting(sizes: readonly number[]): RecordBatch[] {
-  let next = 0;
-  return sizes.map((size) => countFrom((next += size) - size, size));
-}
-
-/** A batch may be one without rows, which a table cannot hold. */
-function countFrom(first: number, size: number): RecordBatch {
-  const values = Float32Array.from({ length: size }, (_, row) => first + row);
-  const data = makeData({ type: new Float32(), length: size, nullCount: 0, data: values });
-  const type = new Struct([new Field('x', new Float32(), true)]);
-  return new RecordBatch(new Schema(type.children), makeData({ type, length: size, nullCount: 0, children: [data] }));
-}
-
 function columnsOf(batch: RecordBatch): string[] {
   return batch.schema.fields.map((field) => field.name);
 }
-
-function countTo(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => index);
-}
-
-function identityPlace(t: { after(remove: () => void): void }): Workplace {
-  const place = new Workplace(t);
-  place.writeModel(identityModel('float32'), { inputs: { x: [{ column: 'x' }] }, outputs: { y: 'y' } });
-  return place;
-}
-
-const failsWith =
-  (code: string, place: ErrorPlace, message: RegExp) =>
-  (error: unknown): boolean => {
-    assert.ok(error instanceof TandemError, String(error));
-    assert.match(error.message, message);
-    assert.deepEqual([error.code, error.place], [code, place]);
-    return true;
-  };
 
 test('flights: the same scores as score gives', async (t) => {
   const place = new Workplace(t);

@@ -3,18 +3,19 @@ import type { RecordBatch, Schema } from 'apache-arrow';
 import { TandemError } from './errors.ts';
 import { coreBound } from './machine.ts';
 import type { ScoredValues } from './messages.ts';
-import type { RunOptions } from './options.ts';
+import type { DeviceOptions, RunOptions } from './options.ts';
+import { deviceNumbers } from './planning/devices.ts';
 import { Arrivals, Bell } from './transfer/arrivals.ts';
 import { BatchThreads } from './threads/batch-threads.ts';
 import { noScores, withScores } from './write/score-arrow.ts';
 
-export interface ScoreBatchesOptions extends Pick<RunOptions, 'threads' | 'batchSize' | 'signal'> {
+export interface ScoreBatchesOptions
+  extends DeviceOptions, Pick<RunOptions, 'threads' | 'batchSize' | 'signal' | 'onWarning'> {
   /** A model folder, or an .onnx file. */
   readonly model: string;
-  readonly device?: 'cpu' | 'auto';
 }
 
-/** Batches in work for each thread: one that it scores, one that waits. */
+/** Batches in work for each thread: one that it scores, or a GPU, and one that waits or is filled meanwhile. */
 const batchesAhead = 2;
 
 /** A batch on its way, and what became of it. */
@@ -32,8 +33,9 @@ interface Waiting {
  * batches came out.
  *
  * Rows of a batch with a fixed-size list output are `FixedSizeList`; float16 scores come as `Float32`.
+ * On GPUs each thread owns a few page-locked slots, and rows of several batches are scored in one run.
  * @throws USAGE, BAD_CONTRACT, BAD_MODEL, BAD_COLUMN, BAD_ROW (`row` counts within the batch, `batch 3` stands for the
- * shard: batches count from 0), STOPPED
+ * shard: batches count from 0), STOPPED; on GPUs also ENVIRONMENT, MEMORY, and TRANSIENT when the last one is lost
  */
 export async function* scoreBatches(
   batches: AsyncIterable<RecordBatch> | Iterable<RecordBatch>,
@@ -42,6 +44,7 @@ export async function* scoreBatches(
   const { signal, threads: threadCount = coreBound().value } = options;
   requireCount('threads', threadCount);
   requireCount('batchSize', options.batchSize ?? 1);
+  deviceNumbers(options.device ?? 'cpu');
   throwIfStopped(signal);
   const bell = new Bell();
   const arrivals = new Arrivals(batches, bell);

@@ -10,6 +10,7 @@ import type { Flag } from './cli/flags.ts';
 import { inspectFlags } from './cli/inspect.ts';
 import { scoreFlags } from './cli/score.ts';
 import { setupFlags } from './cli/setup.ts';
+import { tuneFlags } from './cli/tune.ts';
 import { errorCodes } from './errors.ts';
 
 /** Compiled tests run from dist/src; the rules are about the sources. */
@@ -205,6 +206,6 @@ test('the README lists the flags of each command, and no other', () => {
   const rows = readFileSync(join(root, 'README.md'), 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('| `--'));
-  const flags = [...scoreFlags, ...inspectFlags, ...checkFlags, ...doctorFlags, ...setupFlags];
+  const flags = [...scoreFlags, ...inspectFlags, ...checkFlags, ...tuneFlags, ...doctorFlags, ...setupFlags];
   assert.deepEqual(rows, flags.map(flagRow));
 });

@@ -1,7 +1,16 @@
 /** The functions of the public API that the commands call; a seam, so that tests need no shards. */
 import type { DoctorOptions } from '../doctor/doctor.ts';
 import type { DoctorReport } from '../doctor/report.ts';
-import type { CheckReport, InspectReport, ReaderName, RunOptions, ScoreOptions, ScoreResult } from '../options.ts';
+import type {
+  CheckReport,
+  InspectReport,
+  ReaderName,
+  RunOptions,
+  ScoreOptions,
+  ScoreResult,
+  TuneOptions,
+  TuneReport,
+} from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import type { SetupCudaOptions, SetupReport } from '../setup/setup-cuda.ts';
 
@@ -15,6 +24,7 @@ export interface Api {
     readonly onWarning?: (text: string) => void;
   }): Promise<InspectReport>;
   check(options: { readonly model: string } & RunOptions): Promise<CheckReport>;
+  tune(options: TuneOptions): Promise<TuneReport>;
   doctor(options: DoctorOptions): Promise<DoctorReport>;
   setupCuda(options: SetupCudaOptions): Promise<SetupReport>;
 }

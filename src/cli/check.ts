@@ -8,6 +8,7 @@ import {
   gpuMemoryFlag,
   jsonFlag,
   ortDirFlag,
+  precisionFlag,
   printResult,
   runOptions,
   threadsFlag,
@@ -21,6 +22,7 @@ import { watchSignals } from './signals.ts';
 export const checkFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder with a golden.parquet' },
   deviceFlag,
+  precisionFlag,
   ortDirFlag,
   gpuMemoryFlag,
   allowCpuNodesFlag,
@@ -38,6 +40,10 @@ export const checkCommand: Command = {
       ['tandem check --model models/flights', 'Rows, largest difference, worst rows'],
       ['tandem check --model models/flights --batch-size 7 --threads 3', 'The scores must not depend on either'],
       ['tandem check --model models/flights --device cuda', 'What a GPU makes of the same rows'],
+      [
+        'tandem check --model models/flights --device cuda --precision tf32',
+        'Whether rounded products are good enough',
+      ],
       ['tandem check --model models/flights --json', 'The same for a script'],
     ],
   },

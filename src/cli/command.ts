@@ -1,5 +1,5 @@
 /** What a command is, and what its handler is given. */
-import type { RunOptions } from '../options.ts';
+import type { Precision, RunOptions } from '../options.ts';
 import { threadsMax } from '../limits.ts';
 import type { LoadApi } from './api.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
@@ -27,11 +27,24 @@ export const batchSizeFlag: Flag = {
   describe: 'Rows of one model run',
   otherwise: 'measured at the start of the run',
 };
+export const memoryFlag: Flag = {
+  name: 'memory',
+  value: 'size',
+  otherwise: 'what is free, less a tenth',
+  describe: 'Memory that the process may use: 2GiB, 500MB or 60%',
+};
 export const deviceFlag: Flag = {
   name: 'device',
   value: 'name',
   describe: 'What scores: cpu, cuda (all GPUs), cuda:0,2, or auto (GPUs where there are any)',
   otherwise: 'cpu',
+};
+export const precisionFlag: Flag = {
+  name: 'precision',
+  value: 'name',
+  choices: ['float32', 'tf32'],
+  describe: 'Of float32 products on a GPU; tf32 is faster and gives other scores',
+  otherwise: 'float32',
 };
 export const ortDirFlag: Flag = {
   name: 'ort-dir',
@@ -50,6 +63,10 @@ export const allowCpuNodesFlag: Flag = {
   describe:
     'Score on a GPU although the model has nodes that only the CPU can run: each copies the batch there and back',
 };
+export const noProfileFlag: Flag = {
+  name: 'no-profile',
+  describe: 'Start with no profile that `tandem tune` or an earlier run has left, and leave none',
+};
 export const readerFlag: Flag = {
   name: 'reader',
   value: 'name',
@@ -61,19 +78,24 @@ export const readerFlag: Flag = {
 /** Rows of the longest batch that can be asked for; ONNX Runtime's kernels count in 32 bits. */
 const batchSizeMax = 2 ** 31 - 1;
 
-type CommonOptions = Pick<RunOptions, 'threads' | 'batchSize' | 'device' | 'ortDir' | 'gpuMemory' | 'allowCpuNodes'>;
+type CommonOptions = Pick<
+  RunOptions,
+  'threads' | 'batchSize' | 'device' | 'precision' | 'ortDir' | 'gpuMemory' | 'allowCpuNodes'
+>;
 
 /** What several commands take and hand to a run. @throws USAGE */
 export function runOptions(given: Arguments): CommonOptions {
   const threads = given.count('threads', threadsMax);
   const batchSize = given.count('batch-size', batchSizeMax);
   const device = given.text('device');
+  const precision = given.text('precision') as Precision | undefined;
   const ortDir = given.text('ort-dir');
   const gpuMemory = given.text('gpu-memory');
   return {
     ...(threads === undefined ? {} : { threads }),
     ...(batchSize === undefined ? {} : { batchSize }),
     ...(device === undefined ? {} : { device }),
+    ...(precision === undefined ? {} : { precision }),
     ...(ortDir === undefined ? {} : { ortDir }),
     ...(gpuMemory === undefined ? {} : { gpuMemory: parseSize('--gpu-memory', gpuMemory) }),
     ...(given.isOn('allow-cpu-nodes') ? { allowCpuNodes: true } : {}),

@@ -5,7 +5,7 @@ import { counted, formatCount, formatDifference, formatTable } from './format.ts
 export function renderCheck(report: CheckReport): string {
   const verdict = report.passed ? 'passed' : 'FAILED';
   const parts = [
-    `${verdict}: ${counted(report.rowCount, 'golden row')}, tolerance ${formatDifference(report.tolerance)}`,
+    `${verdict}: ${counted(report.rowCount, 'golden row')}, tolerance ${formatDifference(report.tolerance)}${where(report)}`,
     formatTable(
       [{ title: 'column' }, right('largest difference'), right('rows beyond')],
       report.columns.map((column) => [
@@ -29,6 +29,11 @@ export function renderCheck(report: CheckReport): string {
     parts.push(`worst rows, counted from 0\n${formatTable(columns, worst)}`);
   }
   return parts.join('\n');
+}
+
+function where({ device, precision }: CheckReport): string {
+  const how = precision === 'float32' ? '' : `, ${precision}`;
+  return device === 'cpu' ? '' : `, ${device}${how}`;
 }
 
 function right(title: string) {

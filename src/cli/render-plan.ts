@@ -121,22 +121,42 @@ function runLines(plan: RunPlan): string {
       ({ name, label, buffers, bufferRows }) =>
         `  device       ${name} (${printable(label)}): ${buffers} buffers of up to ${counted(bufferRows, 'row')}`,
     ),
+    ...(plan.devices.length === 0 ? [] : [`  precision    ${plan.precision}`]),
+    ...profileLines(plan),
     `  batch size   ${batch}${fixed}`,
     `  slot         ${counted(plan.slotRows, 'row')}`,
     `  compression  ${plan.compression}`,
   ].join('\n');
 }
 
+/** GPUs of one kind share a profile. */
+function profileLines({ profiles }: RunPlan): string[] {
+  const lines = profiles.used.flatMap((used) => {
+    if (used === undefined) return [];
+    const { path, profile, sets } = used;
+    const from = `${printable(path)} (${profile.writtenBy}, ${profile.writtenAt.slice(0, 10)})`;
+    if (sets.length === 0) return [`  profile      overridden: ${from}`];
+    return [`  profile      ${sets.join(', ')}: ${from}; --no-profile ignores it`];
+  });
+  return [...new Set(lines)];
+}
+
 function memoryTable(plan: RunPlan): string {
   const rows = plan.memory.map((line) => [
-    line.what,
+    printable(line.what),
+    line.where,
     formatCount(line.count),
     formatBytes(line.bytesEach),
     formatBytes(line.count * line.bytesEach),
   ]);
-  const sum = plan.memory.reduce((bytes, line) => bytes + line.count * line.bytesEach, 0);
-  rows.push(['sum', '', '', formatBytes(sum)], ['limit', '', '', formatBytes(plan.memoryLimitBytes)]);
-  const table = formatTable([{ title: 'what' }, right('count'), right('each'), right('bytes')], rows);
+  const ofHost = plan.memory.filter((line) => line.where !== 'device');
+  const sum = ofHost.reduce((bytes, line) => bytes + line.count * line.bytesEach, 0);
+  const sumOf = ofHost.length === plan.memory.length ? 'sum' : 'sum without device';
+  rows.push([sumOf, '', '', '', formatBytes(sum)], ['limit', '', '', '', formatBytes(plan.memoryLimitBytes)]);
+  const table = formatTable(
+    [{ title: 'what' }, { title: 'where' }, right('count'), right('each'), right('bytes')],
+    rows,
+  );
   return `${table}\n  limit set by: ${plan.memoryBound}`;
 }
 

@@ -3,8 +3,19 @@ import type { DeviceReport, Progress, ScoreResult } from '../options.ts';
 import { counted, formatBytes, formatCount, formatRate, formatSeconds, printable } from './format.ts';
 
 export function renderScore(result: ScoreResult): string {
-  const { rowsIn, rowsOut, shards, shardsSkipped, wallSeconds, rowsPerSecond, batchSize, threads, device, output } =
-    result;
+  const {
+    rowsIn,
+    rowsOut,
+    shards,
+    shardsSkipped,
+    wallSeconds,
+    rowsPerSecond,
+    batchSize,
+    threads,
+    device,
+    precision,
+    output,
+  } = result;
   const lines: string[] = [];
   if (shards === 0 && shardsSkipped > 0) lines.push(`nothing to do: ${counted(shardsSkipped, 'shard')} whole already`);
   else {
@@ -15,7 +26,8 @@ export function renderScore(result: ScoreResult): string {
     if (shardsSkipped > 0) lines.push(`  ${counted(shardsSkipped, 'more shard')} whole already`);
     if (rowsOut !== rowsIn) lines.push(`  ${counted(rowsOut, 'row')} written`);
     const batch = batchSize === undefined ? '' : `batch size ${formatCount(batchSize)}, `;
-    lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}`, ...result.devices.map(renderDevice));
+    const products = precision === 'float32' ? '' : `, ${precision}`;
+    lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}${products}`, ...result.devices.map(renderDevice));
   }
   lines.push(
     `result: ${output}${result.outputBytes === 0 ? '' : ` (${formatBytes(result.outputBytes)})`}`,

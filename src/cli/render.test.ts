@@ -22,6 +22,7 @@ const scored: ScoreResult = {
   device: 'cpu',
   devices: [],
   decisions: [],
+  precision: 'float32',
   output: 'out/',
   outputBytes: 500,
   warnings: [],
@@ -133,6 +134,8 @@ const plan: RunPlan = {
   devices: [],
   allowCpuNodes: false,
   onnxRuntimePath: undefined,
+  precision: 'float32',
+  profiles: { folder: undefined, keys: [], used: [] },
   model: {
     path: 'models/m/model.onnx',
     bytes: 2048,
@@ -170,8 +173,8 @@ const plan: RunPlan = {
   slotRows: 8192,
   slotsPerThread: 1,
   memory: [
-    { what: 'slots', count: 2, bytesEach: 2 ** 20 },
-    { what: 'model', count: 1, bytesEach: 2048 },
+    { what: 'slots', where: 'host', count: 2, bytesEach: 2 ** 20 },
+    { what: 'model', where: 'host', count: 1, bytesEach: 2048 },
   ],
   memoryLimitBytes: 2 ** 31,
   memoryBound: '--memory',
@@ -196,7 +199,8 @@ test('plan', () => {
     '  3.0 MiB compressed to copy; the features read 1.0 MiB',
     "  threads      2: the machine's 2 cores",
     '  batch size   measured at the start',
-    '  slots      2  1.0 MiB  2.0 MiB',
+    '  slots  host      2  1.0 MiB  2.0 MiB',
+    '  sum                  2.0 MiB',
     '  limit                  2.00 GiB',
     '  limit set by: --memory',
   ];
@@ -220,6 +224,48 @@ test('plan: hints, and lists that are at their bound', () => {
   assert.match(all, /batch size {3}1 row \(fixed by the model\)/);
   assert.ok(!all.includes(' more\n'));
   assert.match(renderPlan({ ...plan, keep: [], keepBytes: 0 }), /keep\n {2}no columns\n/);
+});
+
+test('plan of a run on a device: its memory is shown, and counts for no limit of the host', () => {
+  const text = renderPlan({
+    ...plan,
+    memory: [
+      ...plan.memory,
+      { what: 'slots', where: 'pinned', count: 3, bytesEach: 2 ** 20 },
+      { what: 'cuda:0: buffers', where: 'device', count: 3, bytesEach: 2 ** 30 },
+    ],
+  });
+  assert.match(text, /\n {2}slots +pinned +3 +1\.0 MiB +3\.0 MiB\n/);
+  assert.match(text, /\n {2}cuda:0: buffers +device +3 +1\.00 GiB +3\.00 GiB\n/);
+  assert.match(text, /\n {2}sum without device +5\.0 MiB\n/);
+});
+
+test('plan: a profile is one line that says from where, what it decides and how to do without', () => {
+  const key = {
+    modelSha256: '',
+    contractSha256: '',
+    device: 'cpu',
+    onnxRuntimeVersion: '1',
+    precision: 'float32',
+  } as const;
+  const profile = {
+    version: 1,
+    key,
+    batchSize: 64,
+    rowsPerSecond: 9,
+    writtenBy: 'tune',
+    writtenAt: '2026-05-04T10:00:00.000Z',
+  } as const;
+  const show = (sets: readonly string[]) =>
+    renderPlan({
+      ...plan,
+      profiles: { folder: '/c', keys: [key, key], used: [undefined, { path: '/c/a.json', profile, sets }] },
+    });
+  assert.match(
+    show(['batch size 64', 'threads 2']),
+    /\n {2}profile {6}batch size 64, threads 2: \/c\/a\.json \(tune, 2026-05-04\); --no-profile ignores it\n/,
+  );
+  assert.match(show([]), /\n {2}profile {6}overridden: \/c\/a\.json \(tune, 2026-05-04\)\n/);
 });
 
 const inspected: InspectReport = {
@@ -265,6 +311,8 @@ test('check', () => {
   const report: CheckReport = {
     version: 1,
     rowCount: 2000,
+    device: 'cpu',
+    precision: 'float32',
     tolerance: 1e-5,
     passed: true,
     columns: [{ name: 'p', differenceMax: 1.2e-7, rowsBeyond: 0, worst: [] }],

@@ -20,6 +20,7 @@ const result: ScoreResult = {
   device: 'cpu',
   devices: [],
   decisions: [],
+  precision: 'float32',
   output: 'scores',
   outputBytes: 2 ** 20,
   warnings: ['late warning'],
@@ -51,6 +52,8 @@ const inspected: InspectReport = {
 const checked: CheckReport = {
   version: 1,
   rowCount: 2,
+  device: 'cpu',
+  precision: 'float32',
   tolerance: 1e-5,
   passed: false,
   columns: [
@@ -283,6 +286,9 @@ test('wrong usage is found before anything is loaded, and names the nearest righ
     ['score a --model m --output o --json=maybe', /Expected --json to be a switch without a value, got `maybe`/],
     ['check --model m x', /to be given flags only, got `x`/],
     ['inspect a --keep b', /got `--keep`/],
+    ['score a --model m --output o --precision tf23', /to be float32 or tf32, got `tf23`/],
+    ['tune a --model m --seconds 0', /Expected --seconds to be a whole number/],
+    ['tune a --model m --threads 2', /got `--threads`/],
   ];
   for (const [line, expected] of cases) {
     const { exitCode, stderr, stdout, loads } = await run(line === '' ? [] : line.split(' '));
@@ -317,6 +323,7 @@ test('every example is a command line that is accepted', async () => {
         planScore: refuse,
         inspect: refuse,
         check: refuse,
+        tune: refuse,
         doctor: refuse,
         setupCuda: refuse,
       });

@@ -10,8 +10,16 @@ import { inspectCommand } from './inspect.ts';
 import { widthOf, type Io } from './io.ts';
 import { scoreCommand } from './score.ts';
 import { setupCommand } from './setup.ts';
+import { tuneCommand } from './tune.ts';
 
-export const commands: readonly Command[] = [scoreCommand, inspectCommand, checkCommand, doctorCommand, setupCommand];
+export const commands: readonly Command[] = [
+  scoreCommand,
+  inspectCommand,
+  checkCommand,
+  tuneCommand,
+  doctorCommand,
+  setupCommand,
+];
 
 /** Runs a command line (without node and script) and gives the exit code; never throws. */
 export async function runCommandLine(args: readonly string[], io: Io, loadApi: LoadApi): Promise<number> {

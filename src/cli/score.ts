@@ -7,7 +7,10 @@ import {
   deviceFlag,
   gpuMemoryFlag,
   jsonFlag,
+  memoryFlag,
+  noProfileFlag,
   ortDirFlag,
+  precisionFlag,
   printResult,
   readerFlag,
   runOptions,
@@ -44,17 +47,14 @@ export const scoreFlags: readonly Flag[] = [
   { name: 'dry-run', describe: 'Print the plan with its memory table, write nothing' },
   { name: 'overwrite', describe: 'Remove what Tandem wrote under the output folder, then start' },
   deviceFlag,
+  precisionFlag,
   ortDirFlag,
   gpuMemoryFlag,
   allowCpuNodesFlag,
   threadsFlag,
   batchSizeFlag,
-  {
-    name: 'memory',
-    value: 'size',
-    otherwise: 'what is free, less a tenth',
-    describe: 'Memory that the process may use: 2GiB, 500MB or 60%',
-  },
+  noProfileFlag,
+  memoryFlag,
   {
     name: 'compression',
     value: 'name',
@@ -104,6 +104,7 @@ export function scoreOptions(given: Arguments): ScoreOptions {
     compression: (given.text('compression') ?? 'snappy') as Compression,
     reader: (given.text('reader') ?? 'duckdb') as ReaderName,
     overwrite: given.isOn('overwrite'),
+    ...(given.isOn('no-profile') ? { useProfile: false } : {}),
   };
 }
 

@@ -11,7 +11,7 @@ import { readRows, tempDir, withConnection, writeShard, type WriteOptions } from
 
 export type Row = Record<string, Value>;
 
-/** One test's folder: `data` holds shards, `model` the model folder, `scores` is the output. */
+/** One test's folder: `data` holds shards, `model` the model folder, `scores` is the output, `cache` holds profiles. */
 export class Workplace {
   readonly folder: string;
   readonly data: string;
@@ -23,6 +23,8 @@ export class Workplace {
     this.data = join(this.folder, 'data');
     this.model = join(this.folder, 'model');
     this.output = join(this.folder, 'scores');
+    // What runs leave for later ones is this test's own.
+    process.env['XDG_CACHE_HOME'] = join(this.folder, 'cache');
   }
 
   /** Writes a shard; gives its path. */

@@ -145,17 +145,18 @@ test('threads: as many slots as one shared memory addresses', () => {
 
 test('the memory table stays within the limit: fewer split shards, then fewer threads', () => {
   const wanted = { value: 8, setBy: '--threads' };
+  const slots = { rows: 8192, bytes: mib, count: 1, where: 'host' } as const;
   for (const shards of [
     [shard(50e6)],
     Array.from({ length: 8 }, () => shard(5e6)),
     [shard(50e6, { rowGroupBytesMax: 90 * mib }), shard(9e6)],
   ]) {
     for (let limit = 300 * mib; limit < 2048 * mib; limit += 50 * mib) {
-      const run = allocateRun(wanted, shards, { rows: 8192, bytes: mib }, 32, { value: limit, setBy: '--memory' });
+      const run = allocateRun(wanted, shards, slots, 32, { value: limit, setBy: '--memory' });
       const sum = run.memory.reduce((bytes, line) => bytes + line.count * line.bytesEach, 0);
       assert.ok(sum <= limit, `${sum / mib} MiB of ${limit / mib} with ${run.threads} threads`);
       assert.ok(run.threads > 1 || run.splits.every((split) => !split));
     }
   }
-  assert.equal(allocateRun(wanted, [shard(50e6)], { rows: 8192, bytes: mib }, 32, enough).threads, 8);
+  assert.equal(allocateRun(wanted, [shard(50e6)], slots, 32, enough).threads, 8);
 });

@@ -15,7 +15,9 @@ import {
   wasmPagesMax,
 } from '../limits.ts';
 import type { Bound } from '../machine.ts';
-import type { MemoryLine, ModelPlan } from '../plan.ts';
+import type { MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
+import { slotBytes } from '../score/scorer.ts';
+import { deviceSlots, fitDeviceSlots } from './devices.ts';
 
 export interface ShardSize {
   readonly name: string;
@@ -32,6 +34,49 @@ export interface ShardSize {
 export function slotRowsFor(bytesPerRow: number, batchSize: number | undefined): number {
   if (batchSize !== undefined) return batchSize;
   return Math.max(1, Math.min(batchRowsMax, Math.floor(slotBytesMax / Math.max(1, bytesPerRow))));
+}
+
+/** Slots of each thread. */
+export interface ThreadSlots {
+  /** Of one. */
+  readonly rows: number;
+  readonly bytes: number;
+  /** 1 where the thread scores in place. */
+  readonly count: number;
+  /** Pinned where a device copies from them. */
+  readonly where: 'host' | 'pinned';
+}
+
+/** What the rows of a run go through. */
+export interface PlannedScoring {
+  readonly model: ModelPlan;
+  /** Empty: every thread scores in place. */
+  readonly devices: readonly PlannedDevice[];
+  readonly batchSize: number | undefined;
+  /** Of a device run: as a profile has them, and as the caller wants their number. Undefined: as the devices need them. */
+  readonly slots?: { readonly slotRows: number; readonly slots: number } | undefined;
+  readonly slotsPerThread?: number | undefined;
+}
+
+/** Slots that leave room for one thread at least, as far as rows allow: {@link chooseThreads} says what does not fit. */
+export function planSlots(
+  { model, devices, batchSize, slots: recalled, slotsPerThread }: PlannedScoring,
+  threads: number,
+  shards: readonly ShardSize[],
+  limit: Bound,
+): ThreadSlots {
+  if (devices.length === 0) {
+    const rows = slotRowsFor(slotBytes(model, 64) / 64, batchSize);
+    return { rows, bytes: slotBytes(model, rows), count: 1, where: 'host' };
+  }
+  const [largest = 0] = heldRowGroups(shards, [], 1);
+  const bytesMax = Math.min(wasmPagesMax * pageBytes, limit.value - processBytesBase - threadBytesBase - largest);
+  const wanted = recalled ?? deviceSlots(devices, slotBytes(model, 64) / 64, threads);
+  // This run's device buffers may be smaller than those of the profile's run, and no slot is larger than a batch may be.
+  const rowsMax = Math.max(...devices.map(({ bufferRows }) => bufferRows));
+  const asked = { slotRows: Math.min(wanted.slotRows, rowsMax), slots: slotsPerThread ?? wanted.slots };
+  const { slotRows, slots } = fitDeviceSlots(asked, model, bytesMax);
+  return { rows: slotRows, bytes: slotBytes(model, slotRows), count: slots, where: 'pinned' };
 }
 
 /** Threads, the shards that they share, and the memory that both take. */
@@ -51,11 +96,11 @@ export interface Allocation {
 export function allocateRun(
   wanted: Bound,
   shards: readonly ShardSize[],
-  slot: { readonly rows: number; readonly bytes: number },
+  slot: ThreadSlots,
   perRow: number,
   limit: Bound,
 ): Allocation {
-  const first = chooseThreads(wanted, shards, slot.bytes, limit);
+  const first = chooseThreads(wanted, shards, slot.count * slot.bytes, limit);
   for (let { threads, setBy } = first; ; threads--) {
     const splits = chooseSplits(shards, threads);
     // Largest first: those gain most from being shared.
@@ -65,7 +110,7 @@ export function allocateRun(
       .sort((a, b) => shards[b]!.rowCount - shards[a]!.rowCount);
     const rings = split.map((index) => cutSpans(shards[index]!, threads, perRow, slot.rows).capacityRows * perRow);
     for (;;) {
-      const memory = memoryTable(threads, slot.bytes, heldRowGroups(shards, splits, threads), rings);
+      const memory = memoryTable(threads, slot, heldRowGroups(shards, splits, threads), rings);
       const fits = sumOf(memory) <= limit.value;
       if (fits || threads === 1) return { threads, setBy, splits, memory };
       if (split.length <= 1) break;
@@ -108,7 +153,7 @@ export function chooseThreads(
   if (slotsMax === 0) {
     throw new TandemError(
       'MEMORY',
-      `Expected the slot of a thread to fit into ${mib(wasmPagesMax * pageBytes)}, got a need of ${mib(slotBytes)}.`,
+      `Expected the slots of a thread to fit into ${mib(wasmPagesMax * pageBytes)}, got a need of ${mib(slotBytes)}.`,
       {
         remedy: 'Choose a smaller --batch-size, or export the model with smaller inputs and outputs.',
       },
@@ -144,14 +189,17 @@ function doesNotFit(shard: ShardSize | undefined, slotBytes: number, limit: Boun
   const group = Math.ceil((shard?.rowGroupBytesMax ?? 0) * rowGroupFactor);
   const needed = processBytesBase + threadBytesBase + slotBytes + group;
   const path = shard?.path ?? '';
-  const remedy =
-    group > processBytesBase
+  const areSlotsWide = slotBytes > Math.max(group, processBytesBase);
+  const remedy = areSlotsWide
+    ? `Give at least --memory ${mib(needed)}, choose a smaller --batch-size, or export the model with smaller inputs and outputs.`
+    : group > processBytesBase
       ? `Give at least --memory ${mib(needed)}, or write the file with smaller row groups: ` +
         `duckdb -c "COPY (FROM '${path}') TO '${path.replace(/\.parquet$/, '')}-small.parquet' (ROW_GROUP_SIZE 122880)"`
       : `Give at least --memory ${mib(needed)}.`;
   return new TandemError(
     'MEMORY',
-    `Expected one thread to fit into ${mib(limit.value)} (${limit.setBy}), got a need of ${mib(needed)}, ${mib(group)} of it for a row group.`,
+    `Expected one thread to fit into ${mib(limit.value)} (${limit.setBy}), got a need of ${mib(needed)}, ` +
+      `${areSlotsWide ? `${mib(slotBytes)} of it for slots, which hold input and output tensors` : `${mib(group)} of it for a row group`}.`,
     {
       ...(shard === undefined ? {} : { place: { shard: shard.name } }),
       remedy,
@@ -245,28 +293,40 @@ export function cutSpans(
 }
 
 /**
- * What the run will hold at most.
+ * What the run will hold on the host at most.
  * @param rowGroupBytes of each thread that holds one
  */
 export function memoryTable(
   threads: number,
-  slotBytes: number,
+  slot: Pick<ThreadSlots, 'count' | 'bytes' | 'where'>,
   rowGroupBytes: readonly number[],
   ringBytes: readonly number[],
 ): MemoryLine[] {
   const lines: MemoryLine[] = [
-    { what: 'Node, engines and the plan', count: 1, bytesEach: processBytesBase },
-    { what: 'thread: heap, decoder, row group being written', count: threads, bytesEach: threadBytesBase },
-    { what: 'slots: input and output tensors', count: threads, bytesEach: slotBytes },
+    { what: 'Node, engines and the plan', where: 'host', count: 1, bytesEach: processBytesBase },
+    {
+      what: 'thread: heap, decoder, row group being written',
+      where: 'host',
+      count: threads,
+      bytesEach: threadBytesBase,
+    },
+    {
+      what: 'slots: input and output tensors',
+      where: slot.where,
+      count: threads * slot.count,
+      bytesEach: slot.bytes,
+    },
     {
       what: "the threads' largest row groups, compressed, of the columns read",
+      where: 'host',
       count: 1,
       bytesEach: total(rowGroupBytes),
     },
   ];
   if (ringBytes.length > 0) {
-    lines.push({ what: 'writer thread', count: 1, bytesEach: threadBytesBase });
-    lines.push({ what: 'scores of split shards waiting to be written', count: 1, bytesEach: total(ringBytes) });
+    lines.push({ what: 'writer thread', where: 'host', count: 1, bytesEach: threadBytesBase });
+    const what = 'scores of split shards waiting to be written';
+    lines.push({ what, where: 'host', count: 1, bytesEach: total(ringBytes) });
   }
   return lines;
 }

@@ -4,15 +4,22 @@ import type { Connection } from '../engines/duckdb/database.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { ModelPlan, OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
+import type { OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
 import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
-import { slotBytes } from '../score/scorer.ts';
 import { inspectOutput, lastBatchWarnings, type RunIdentity } from '../write/output-folder.ts';
-import { allocateRun, scoreBytesPerRow, slotRowsFor, type ShardSize } from './allocate.ts';
-import { deviceSlots, planDevices, type ChosenDevices } from './devices.ts';
+import {
+  allocateRun,
+  scoreBytesPerRow,
+  planSlots,
+  type PlannedScoring,
+  type ShardSize,
+  type ThreadSlots,
+} from './allocate.ts';
+import { deviceMemory, planDevices, type ChosenDevices } from './devices.ts';
 import { planModel, resolveModel, type PlanningEngines } from './model.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
+import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
 
 /** @throws every error that can be known before a row is scored */
 export function buildPlan(
@@ -29,6 +36,7 @@ export function buildPlan(
     modelSha256: model.sha256,
     contractSha256: model.contractSha256,
     keep: keep ?? 'all',
+    precision: options.precision ?? 'float32',
   };
   const planned: PlannedSchema[] = schemas.plan(
     requests,
@@ -45,14 +53,12 @@ export function buildPlan(
     rowGroupBytesMax: rowGroupBytesMax(footer, reads(footer)),
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, model.outputs),
   }));
-  const bytesPerRow = slotBytes(model, 64) / 64;
-  const batchSize = model.fixedBatchRows ?? options.batchSize;
-  const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory);
-  const { slotRows, slots } =
-    devices.length === 0
-      ? { slotRows: slotRowsFor(bytesPerRow, batchSize), slots: 1 }
-      : deviceSlots(devices, bytesPerRow, wantedThreads(options).value);
-  const allocation = allocate(shardSizes, whole, model, { slotRows, slots }, options);
+  const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
+  const batchSize = model.fixedBatchRows ?? options.batchSize ?? settings.batchSize;
+  const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory, profiles.used);
+  const wanted = wantedThreads(options, settings);
+  const scoring = { model, devices, batchSize, slots: settings.slots, slotsPerThread: options.slotsPerThread };
+  const allocation = allocate(shardSizes, whole, scoring, wanted, options.memoryBytes);
   const pending = footers.filter((footer) => !whole.has(footer.name));
   return {
     version: 1,
@@ -60,6 +66,8 @@ export function buildPlan(
     devices,
     allowCpuNodes: options.allowCpuNodes ?? false,
     onnxRuntimePath: chosen?.onnxRuntimePath,
+    precision: options.precision ?? 'float32',
+    profiles,
     model,
     shards: planShards(footers, shardSizes, schemas, allocation.split, whole),
     schemas: planned,
@@ -73,12 +81,12 @@ export function buildPlan(
     threads: allocation.threads,
     threadsBound: allocation.threadsBound,
     batchSize,
-    slotRows,
-    slotsPerThread: slots,
-    memory: allocation.memory,
+    slotRows: allocation.slot.rows,
+    slotsPerThread: allocation.slot.count,
+    memory: [...allocation.memory, ...deviceMemory(devices, model)],
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
-    warnings: [...(chosen?.note === undefined ? [] : [chosen.note]), ...lastBatchWarnings(output)],
+    warnings: [...(chosen?.note === undefined ? [] : [chosen.note]), ...warnings, ...lastBatchWarnings(output)],
   };
 }
 
@@ -117,6 +125,7 @@ function isSplittable(footer: Footer, outputs: readonly OutputLayout[]): boolean
 }
 
 interface Allocation {
+  readonly slot: ThreadSlots;
   readonly threads: number;
   readonly threadsBound: string;
   readonly split: ReadonlySet<number>;
@@ -127,21 +136,21 @@ interface Allocation {
 function allocate(
   shards: readonly ShardSize[],
   whole: ReadonlySet<string>,
-  model: ModelPlan,
-  { slotRows, slots }: { readonly slotRows: number; readonly slots: number },
-  options: PlainScoreOptions,
+  scoring: PlannedScoring,
+  wanted: Bound,
+  memoryBytes: number | undefined,
 ): Allocation {
-  const limit = memoryLimit(options.memoryBytes);
-  const wanted = wantedThreads(options);
+  const limit = memoryLimit(memoryBytes);
   const pending = shards.map((shard, index) => ({ ...shard, index })).filter((shard) => !whole.has(shard.name));
-  const slot = { rows: slotRows, bytes: slots * slotBytes(model, slotRows) };
-  const { threads, setBy, splits, memory } = allocateRun(wanted, pending, slot, scoreBytesPerRow(model), limit);
+  const slot = planSlots(scoring, wanted.value, pending, limit);
+  const { threads, setBy, splits, memory } = allocateRun(wanted, pending, slot, scoreBytesPerRow(scoring.model), limit);
   const split = pending.filter((_, position) => splits[position]);
-  return { threads, threadsBound: setBy, limit, split: new Set(split.map((shard) => shard.index)), memory };
+  return { slot, threads, threadsBound: setBy, limit, split: new Set(split.map((shard) => shard.index)), memory };
 }
 
-function wantedThreads(options: PlainScoreOptions): Bound {
-  return options.threads === undefined ? coreBound() : { value: options.threads, setBy: '--threads' };
+function wantedThreads(options: PlainScoreOptions, settings: RecalledSettings): Bound {
+  if (options.threads !== undefined) return { value: options.threads, setBy: '--threads' };
+  return settings.threads === undefined ? coreBound() : { value: settings.threads, setBy: 'the profile' };
 }
 
 /** What a run may take, known before anything is read. */

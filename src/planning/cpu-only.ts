@@ -1,8 +1,13 @@
-/** Models that are not for a GPU, told by their operators before one is opened. */
+/**
+ * Models that are not for a GPU, told by their operators before one is opened. Whoever scores on the CPU need not load
+ * this: import it when a GPU is chosen.
+ */
 import { loadContract } from '../contract/load.ts';
 import type { Pointer } from '../engines/native.ts';
+import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
 import { describeSession } from '../engines/onnxruntime/session.ts';
 import type { PlainScoreOptions } from '../messages.ts';
+import { cpuOnlyNodes, declineForCpuNodes, refuseCpuNodes } from '../score/cpu-nodes.ts';
 import type { ChosenDevices } from './devices.ts';
 
 /**
@@ -10,11 +15,11 @@ import type { ChosenDevices } from './devices.ts';
  * shows only when a GPU loads the model is an error of its thread: too late to choose the CPU.
  * @throws BAD_MODEL where GPUs were asked for by name and the model has such nodes
  */
-export async function declineCpuOnly(
+export function declineCpuOnly(
   chosen: ChosenDevices,
-  options: PlainScoreOptions,
+  options: Pick<PlainScoreOptions, 'model' | 'device' | 'allowCpuNodes'>,
   session: Pointer,
-): Promise<ChosenDevices> {
+): ChosenDevices {
   if (chosen.found.length === 0) return chosen;
   const isAuto = options.device === 'auto';
   const { inputs } = describeSession(session);
@@ -23,11 +28,6 @@ export async function declineCpuOnly(
     return { ...chosen, found: [], note: `Scoring on the CPU: the model's input ${text.name} holds strings.` };
   }
   if (options.allowCpuNodes === true) return chosen;
-  // Here and not above: a run on the CPU needs neither.
-  const [{ readModelGraph }, { cpuOnlyNodes, declineForCpuNodes, refuseCpuNodes }] = await Promise.all([
-    import('../engines/onnxruntime/model-graph.ts'),
-    import('../score/cpu-nodes.ts'),
-  ]);
   const graph = readModelGraph(loadContract(options.model).contract.modelPath);
   const data = cpuOnlyNodes(
     graph,

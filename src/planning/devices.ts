@@ -9,9 +9,11 @@ import {
   slotsPerThreadMax,
   slotsPerThreadMin,
 } from '../limits.ts';
-import type { GpuMemory } from '../options.ts';
-import type { ModelPlan, PlannedDevice } from '../plan.ts';
+import type { GpuMemory, Precision } from '../options.ts';
+import type { DeviceProfile, MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
 import { deviceBufferBytes } from '../score/device-scorer.ts';
+import { slotBytes } from '../score/scorer.ts';
+import type { Profile, UsedProfile } from './profile.ts';
 
 /** Another module in place of CUDA's; the tests' software GPU comes this way. */
 export const driverModuleVariable = 'TANDEM_GPU_DRIVER';
@@ -33,30 +35,48 @@ export async function chooseDevices(
   text: string,
   ortDir: string | undefined,
   environment: NodeJS.ProcessEnv,
+  precision: Precision = 'float32',
 ): Promise<ChosenDevices> {
+  const numbers = deviceNumbers(text);
+  const module = environment[driverModuleVariable] ?? new URL('../engines/cuda/cuda-devices.js', import.meta.url).href;
+  const none = { module, found: [], onnxRuntimePath: undefined };
+  if (text === 'cpu') {
+    expectFloat32(precision, 'the CPU');
+    return { ...none, note: undefined };
+  }
+  try {
+    const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir, precision);
+    const found = numbers === undefined ? devices : pick(devices, numbers);
+    // Their memory is looked at here, where `auto` can still do without them.
+    for (const { freeBytes } of found) void freeBytes;
+    return { module, found, onnxRuntimePath, note: undefined };
+  } catch (error) {
+    if (text !== 'auto' || !(error instanceof TandemError)) throw error;
+    expectFloat32(precision, `the CPU, since no GPU can be used (${error.message})`);
+    return { ...none, note: `Scoring on the CPU: ${error.message}` };
+  }
+}
+
+/** The GPUs that a text counts up; undefined where it does not. @throws USAGE for a text that means no device */
+export function deviceNumbers(text: string): readonly number[] | undefined {
   const match = /^(?:cpu|auto|cuda(?::(\d+(?:,\d+)*))?)$/.exec(text);
   if (match === null) {
     throw new TandemError('USAGE', `Expected the device to be cpu, cuda, cuda:0,2 or auto, got \`${text}\`.`, {
       remedy: '`cuda` takes all GPUs that this process sees; `cuda:0,2` the first and the third of them.',
     });
   }
-  const module = environment[driverModuleVariable] ?? new URL('../engines/cuda/cuda-devices.js', import.meta.url).href;
-  const none = { module, found: [], onnxRuntimePath: undefined };
-  if (text === 'cpu') return { ...none, note: undefined };
-  try {
-    const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir);
-    const found = match[1] === undefined ? devices : pick(devices, match[1]);
-    // Their memory is looked at here, where `auto` can still do without them.
-    for (const { freeBytes } of found) void freeBytes;
-    return { module, found, onnxRuntimePath, note: undefined };
-  } catch (error) {
-    if (text !== 'auto' || !(error instanceof TandemError)) throw error;
-    return { ...none, note: `Scoring on the CPU: ${error.message}` };
-  }
+  return match[1] === undefined ? undefined : [...new Set(match[1].split(',').map(Number))];
 }
 
-function pick(found: readonly UsableDevice[], list: string): UsableDevice[] {
-  const numbers = [...new Set(list.split(',').map(Number))];
+/** @throws USAGE: a CPU has no other way to multiply */
+function expectFloat32(precision: Precision, where: string): void {
+  if (precision === 'float32') return;
+  throw new TandemError('USAGE', `Expected the precision to be float32 on ${where}, got \`${precision}\`.`, {
+    remedy: 'TensorFloat-32 is a way of multiplying that GPUs have: add --device cuda, or leave --precision out.',
+  });
+}
+
+function pick(found: readonly UsableDevice[], numbers: readonly number[]): UsableDevice[] {
   return numbers.map((number) => {
     const device = found[number];
     if (device !== undefined) return device;
@@ -77,15 +97,20 @@ export function deviceSlotRows(bytesPerRow: number, devices: readonly Pick<Plann
   return rows < 64 ? rows : rows - (rows % 64);
 }
 
-/** Slots of each thread: enough for two batches in all, and never so few that a thread would wait for each. */
+/**
+ * Slots of each thread: enough for two batches in all, no more bytes than the most slots of narrow rows take, and never
+ * so few that a thread would wait for each.
+ */
 export function deviceSlotsPerThread(
   devices: readonly Pick<PlannedDevice, 'bufferRows'>[],
   slotRows: number,
+  bytesPerRow: number,
   threads: number,
 ): number {
   const rows = devices.reduce((sum, device) => sum + device.bufferRows, 0);
   const wanted = 1 + Math.ceil((2 * rows) / (slotRows * threads));
-  return Math.min(slotsPerThreadMax, Math.max(slotsPerThreadMin, wanted));
+  const byBytes = Math.floor((slotsPerThreadMax * deviceSlotBytes) / Math.max(1, slotRows * bytesPerRow));
+  return Math.max(slotsPerThreadMin, Math.min(slotsPerThreadMax, byBytes, wanted));
 }
 
 /** Rows of a slot, and slots of each thread. */
@@ -95,7 +120,38 @@ export function deviceSlots(
   threads: number,
 ): { readonly slotRows: number; readonly slots: number } {
   const slotRows = deviceSlotRows(bytesPerRow, devices);
-  return { slotRows, slots: deviceSlotsPerThread(devices, slotRows, threads) };
+  return { slotRows, slots: deviceSlotsPerThread(devices, slotRows, bytesPerRow, threads) };
+}
+
+/**
+ * Slots for a thread whose slots may take so many bytes. What does not fit gets fewer slots, then smaller ones, and at
+ * last a single one, of a single row, for which the thread then waits: whether that fits is for the caller to see.
+ * @param wanted as {@link deviceSlots} has them
+ */
+export function fitDeviceSlots(
+  wanted: { readonly slotRows: number; readonly slots: number },
+  model: Pick<ModelPlan, 'inputs' | 'outputs'>,
+  bytesMax: number,
+): { readonly slotRows: number; readonly slots: number } {
+  let { slotRows, slots } = wanted;
+  const isTooMuch = (): boolean => slots * slotBytes(model, slotRows) > bytesMax;
+  while (isTooMuch() && slots > slotsPerThreadMin) slots--;
+  while (isTooMuch() && slotRows > 1) slotRows = Math.floor(slotRows / 2);
+  while (isTooMuch() && slots > 1) slots--;
+  return { slotRows, slots };
+}
+
+/** What lies on the devices. */
+export function deviceMemory(
+  devices: readonly PlannedDevice[],
+  model: Pick<ModelPlan, 'inputs' | 'outputs'>,
+): MemoryLine[] {
+  return devices.map(({ name, buffers, bufferRows }) => ({
+    what: `${name}: buffers of input and output tensors`,
+    where: 'device',
+    count: buffers,
+    bytesEach: deviceBufferBytes(model, bufferRows),
+  }));
 }
 
 /**
@@ -107,10 +163,11 @@ export function planDevices(
   model: ModelPlan,
   batchSize: number | undefined,
   gpuMemory: GpuMemory | undefined,
+  profiles: readonly (UsedProfile | undefined)[] = [],
 ): PlannedDevice[] {
   if (chosen.found.length === 0) return [];
   expectDeviceTensors(model);
-  return chosen.found.map((device) => {
+  return chosen.found.map((device, index) => {
     const memoryBudgetBytes = gpuMemory === undefined ? undefined : budgetOf(device, gpuMemory);
     const bytesMax = Math.min(device.freeBytes, memoryBudgetBytes ?? Infinity) * deviceBufferShare;
     const bytesOf = (rows: number): number => deviceBuffersDefault * deviceBufferBytes(model, rows);
@@ -119,9 +176,9 @@ export function planDevices(
     if (bytesOf(rows) > bytesMax) {
       throw new TandemError(
         'MEMORY',
-        `Expected ${deviceBuffersDefault} buffers of ${rows} rows to fit into a quarter of what may be used of ${device.name}, ` +
+        `Expected ${deviceBuffersDefault} buffers of ${rows === 1 ? 'one row' : `${rows} rows`} to fit into a quarter of what may be used of ${device.name}, ` +
           `got a need of ${Math.ceil(bytesOf(rows) / 2 ** 20)} MiB of ${Math.floor(bytesMax / 2 ** 20)} MiB.`,
-        { remedy: 'Choose a smaller --batch-size, or leave it out.' },
+        { remedy: rows > 1 && model.fixedBatchRows === undefined ? smallerBatch : smallerModel },
       );
     }
     const { name, label, options } = device;
@@ -134,6 +191,7 @@ export function planDevices(
       bufferRows: rows,
       fixedBatchSize: batchSize,
       memoryBudgetBytes,
+      profile: startOf(profiles[index]?.profile),
     };
   });
 }
@@ -145,6 +203,15 @@ function budgetOf({ name, totalBytes, freeBytes }: UsableDevice, gpuMemory: GpuM
   throw new TandemError('MEMORY', `Expected ${asked} of ${name} to be free, got ${free} of ${total}.`, {
     remedy: 'Promise less (--gpu-memory), or free memory there: other processes hold it.',
   });
+}
+
+const smallerBatch = 'Choose a smaller --batch-size, or leave it out.';
+const smallerModel =
+  'Free memory on the device (other processes use it too), score with --device cpu, or export the model with smaller inputs and outputs.';
+
+function startOf(profile: Profile | undefined): DeviceProfile | undefined {
+  if (profile?.memory === undefined) return undefined;
+  return { rows: profile.batchSize, rowsPerSecond: profile.rowsPerSecond, ...profile.memory };
 }
 
 function expectDeviceTensors(model: ModelPlan): void {

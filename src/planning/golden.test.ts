@@ -3,12 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { CheckReport } from '../options.ts';
+import type { GoldenComparison } from '../messages.ts';
 import { withConnection } from '../testing/shards.ts';
 import { compareWithGolden } from './golden.ts';
 
 /** One row each, under the name y, with a tolerance of 0.01. */
-function compare(golden: string, score: string): CheckReport {
+function compare(golden: string, score: string): GoldenComparison {
   const folder = mkdtempSync(join(tmpdir(), 'tandem-golden-'));
   try {
     return withConnection((connection) => {

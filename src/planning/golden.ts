@@ -1,6 +1,7 @@
 /** Compares scores with those of golden.parquet, row by row. */
 import { quoteIdentifier, quotePath, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError } from '../errors.ts';
+import type { GoldenComparison } from '../messages.ts';
 import type { CheckReport } from '../options.ts';
 import { describe, readParquet } from '../read/footers.ts';
 import { isNumeric, isText, listType } from '../read/projection.ts';
@@ -18,7 +19,7 @@ export function compareWithGolden(
   golden: string,
   scores: string,
   tolerance: number,
-): CheckReport {
+): GoldenComparison {
   const goldenTypes = new Map(
     describe(connection, '*', readParquet(golden)).map(({ name, type }) => [name.toLowerCase(), type]),
   );

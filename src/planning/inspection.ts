@@ -67,6 +67,7 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
       shards: [],
       model: modelPath,
       output: resolve('tandem-inspect-no-such-folder'),
+      useProfile: false,
     });
     columns = new Map(
       plan.model.outputs.map((output, index) => [

@@ -27,6 +27,7 @@ import {
   type DeviceLimits,
   type Step,
 } from './device-batch-state.ts';
+import type { BatchSizeFinding } from '../messages.ts';
 import { eligible, search, startSearch } from './device-batch-search.ts';
 import { bytesText } from './memory-model.ts';
 
@@ -117,6 +118,18 @@ export function profileOf(state: ControllerState): BatchSizeProfile | undefined 
   const record = recordOf(state, chosenRows);
   if (record.secondsPerRow.length === 0) return undefined;
   return { rows: chosenRows, ...fit, rowsPerSecond: record.rowsPerSecond };
+}
+
+/** All that the search has found out, ended or not. */
+export function findingOf(state: ControllerState, deviceIndex: number): BatchSizeFinding {
+  return {
+    deviceIndex,
+    chosen: profileOf(state),
+    sizes: eligible(state).map(({ rows, rowsPerSecond }) => ({ rows, rowsPerSecond })),
+    memory: memoryFit(state),
+    searchRuns: state.searchRuns,
+    provesProfile: state.prior !== undefined && state.chosenRows !== undefined,
+  };
 }
 
 export function observe(state: ControllerState, sample: Sample): ControllerState {

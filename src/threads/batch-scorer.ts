@@ -1,44 +1,67 @@
 /** Entry of a thread that scores Arrow batches handed to it: SQL over the batch, then the same lane as for shards. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { RecordBatch, tableFromIPC } from 'apache-arrow';
-import type { NumberArray, TensorValues } from '../batch.ts';
 import { loadContract } from '../contract/load.ts';
 import { registerArrowTable, type ArrowTable } from '../engines/duckdb/arrow-import.ts';
 import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
+import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
-import { closeSession, openSession } from '../engines/onnxruntime/session.ts';
+import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import type { Pointer } from '../engines/native.ts';
 import { asTandemError, TandemError } from '../errors.ts';
-import {
-  type BatchPlan,
-  type BatchReply,
-  type BatchRequest,
-  type BatchWorkerStart,
-  type ScoredValues,
+import type {
+  BatchHandOver,
+  BatchPlan,
+  BatchReply,
+  BatchRequest,
+  BatchWorkerStart,
+  ScoredValues,
 } from '../messages.ts';
 import type { ModelPlan } from '../plan.ts';
+import { chooseDevices, planDevices } from '../planning/devices.ts';
+import { planBatchSlots } from '../planning/batch-slots.ts';
 import { planModel, resolveModel } from '../planning/model.ts';
 import { DuckDbTables } from '../planning/tables.ts';
 import { slotRowsFor } from '../planning/allocate.ts';
 import { describe } from '../read/footers.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
-import { layOutSlot, slotBytes, SlotScorer } from '../score/scorer.ts';
-import { roomForScores } from '../write/score-arrow.ts';
+import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
+import { SlotSender } from '../transfer/slot-queue.ts';
+import { putScores, roomForScores } from '../write/score-arrow.ts';
+import { DeviceBatches } from './device-batches.ts';
+import { DeviceLane } from './device-lane.ts';
 import { duckDbReader } from './duckdb-reader.ts';
 import { InPlaceLane, type Lane } from './lane.ts';
+import type { LaneRows } from './slot-filler.ts';
 
 const start = workerData as BatchWorkerStart;
 const tableName = `tandem_batch_${start.threadIndex}`;
 
 let connection: Connection | undefined;
 let table: ArrowTable | undefined;
+/** In place, or by way of the devices. */
 let lane: Lane | undefined;
+let deviceBatches: DeviceBatches | undefined;
 let scorer: SlotScorer | undefined;
 let runOptions: Pointer | undefined;
 let plan = start.plan;
 /** Only the first thread, which starts without a plan, opens these. */
 let database: Pointer | undefined;
 let session: Pointer | undefined;
+const { device = 'cpu' } = start.deviceOptions;
+/** Loaded by the first thread alone, and only where there may be a GPU. */
+const decline =
+  device === 'cpu' || start.plan !== undefined ? undefined : (await import('../planning/cpu-only.ts')).declineCpuOnly;
+/** A refusal is the first batch's error. */
+const choice =
+  start.plan !== undefined
+    ? undefined
+    : await chooseDevices(device, start.deviceOptions.ortDir, process.env).then(
+        (chosen) => () => chosen,
+        (error: unknown) => () => {
+          throw error;
+        },
+      );
 
 function post(reply: BatchReply, transfer: ArrayBuffer[] = []): void {
   parentPort!.postMessage(reply, transfer);
@@ -51,6 +74,8 @@ function readBatch(ipc: Uint8Array): RecordBatch {
 
 /** The first thread opens the engines and fits the model to the first batch; the others take over what it found. */
 function openAndPlan(batch: RecordBatch): BatchPlan {
+  let chosen = choice!();
+  useOnnxRuntimeAt(chosen.onnxRuntimePath);
   database = openDatabase();
   connection = new Connection(database);
   const { contract } = loadContract(start.model);
@@ -59,6 +84,7 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   } catch (error) {
     throw explainLoadFailure(error, contract.modelPath);
   }
+  if (decline !== undefined) chosen = decline(chosen, { model: start.model, ...start.deviceOptions }, session);
   table = registerArrowTable(connection, tableName, batch);
   const from = `${tableName}()`;
   const source = { name: 'the first batch', from, rowCount: batch.numRows, columns: describe(connection, '*', from) };
@@ -67,12 +93,22 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   const model = planModel(engines, [source], resolved);
   requireOwnNames(batch, model);
   const batchSize = model.fixedBatchRows ?? start.batchSize;
+  const devices = planDevices(chosen, model, batchSize, start.deviceOptions.gpuMemory);
+  const { slotRows, handOver } =
+    devices.length === 0
+      ? { slotRows: slotRowsFor(slotBytes(model, 64) / 64, batchSize), handOver: undefined }
+      : planBatchSlots(devices, model, start.threads);
   return {
     engines: { database, session },
     model,
+    devices,
+    allowCpuNodes: start.deviceOptions.allowCpuNodes ?? false,
+    onnxRuntimePath: chosen.onnxRuntimePath,
     batchSize,
-    slotRows: slotRowsFor(slotBytes(model, 64) / 64, batchSize),
+    slotRows,
     projection: resolved.schemas.projection(source, resolved.requests),
+    handOver,
+    warnings: chosen.note === undefined ? [] : [chosen.note],
   };
 }
 
@@ -90,6 +126,29 @@ function requireOwnNames(batch: RecordBatch, model: ModelPlan): void {
   );
 }
 
+function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Connection): DeviceBatches {
+  const { model, slotRows } = known;
+  const { slots, slotsPerThread, queues } = handOver;
+  const firstSlot = start.threadIndex * slotsPerThread;
+  const bytes = slotBytes(model, slotRows);
+  const own = Array.from({ length: slotsPerThread }, (_, index): Slot =>
+    layOutSlot(model, slotRows, slots.buffer, (firstSlot + index) * bytes),
+  );
+  const deviceLane = new DeviceLane({
+    plan: known,
+    reader: duckDbReader(open, model),
+    slots: own,
+    firstSlot,
+    sender: new SlotSender(queues, start.control),
+    inFlight: { enter: () => {} },
+    control: start.control,
+    rowsScored: new BigInt64Array(new SharedArrayBuffer(8)),
+    readAhead: () => undefined,
+  });
+  lane = deviceLane;
+  return new DeviceBatches({ lane: deviceLane, model, done: postScores, failed: postFailure });
+}
+
 function createLane(known: BatchPlan, open: Connection): Lane {
   runOptions = createRunOptions();
   const slot = layOutSlot(known.model, known.slotRows, new ArrayBuffer(slotBytes(known.model, known.slotRows)), 0);
@@ -102,6 +161,7 @@ function createLane(known: BatchPlan, open: Connection): Lane {
     inFlight: { enter: () => {} },
     control: start.control,
     rowsScored: new BigInt64Array(new SharedArrayBuffer(8)),
+    modelMicroseconds: new BigInt64Array(new SharedArrayBuffer(8)),
     now: () => performance.now() / 1000,
   });
 }
@@ -115,55 +175,71 @@ function scoreBatch(request: Extract<BatchRequest, { kind: 'score' }>): void {
   connection ??= new Connection(plan.engines.database);
   if (table === undefined) table = registerArrowTable(connection, tableName, batch);
   else table.replace(batch);
-  lane ??= createLane(plan, connection);
   const values = roomForScores(plan.model, batch.numRows);
-  lane.open({
-    shardIndex: 0,
+  const rows: LaneRows = {
+    shardIndex: request.index,
     firstRow: 0,
     rowCount: batch.numRows,
     name: `batch ${request.index}`,
     rowGroupRows: [],
     sql: `SELECT ${plan.projection} FROM ${tableName}() AS shard`,
     numberedFrom: undefined,
-  });
-  for (let scored = lane.next(); scored !== undefined; scored = lane.next()) {
-    const { firstRow, rowCount, outputs } = scored;
-    values.forEach((target, output) =>
-      append(target, outputs[output]!, plan!.model.outputs[output]!.width, firstRow, rowCount),
-    );
+  };
+  if (plan.handOver === undefined) return scoreInPlace((lane ??= createLane(plan, connection)), plan, rows, values);
+  deviceBatches ??= createDeviceBatches(plan, plan.handOver, connection);
+  deviceBatches.score(rows, values);
+}
+
+function scoreInPlace(own: Lane, { model }: BatchPlan, rows: LaneRows, values: readonly ScoredValues[]): void {
+  own.open(rows);
+  for (let scored = own.next(); scored !== undefined; scored = own.next()) {
+    putScores(model, values, scored.firstRow, scored.rowCount, scored.outputs);
   }
-  lane.close();
+  own.close();
+  postScores(rows.shardIndex, values);
+}
+
+function postScores(index: number, values: readonly ScoredValues[]): void {
   post(
-    { kind: 'scored', index: request.index, values },
+    { kind: 'scored', index, values },
     values.flatMap((each) => (Array.isArray(each) ? [] : [each.buffer as ArrayBuffer])),
   );
 }
 
-function append(target: ScoredValues, source: TensorValues, width: number, firstRow: number, rowCount: number): void {
-  if (Array.isArray(target)) {
-    for (let index = 0; index < rowCount * width; index++)
-      target[firstRow * width + index] = (source as string[])[index]!;
-    return;
-  }
-  (target as Float64Array).set((source as NumberArray).subarray(0, rowCount * width) as Float64Array, firstRow * width);
+function postFailure(index: number, error: unknown): void {
+  post({ kind: 'failed', index, error: asTandemError(error).toRecord() });
 }
 
-function close(): void {
+function close(runOptionsOfDevices: readonly Pointer[]): void {
   lane?.close();
+  // What is out is not waited for.
+  deviceBatches = undefined;
   scorer?.close();
   table?.dispose();
   connection?.close();
   if (runOptions !== undefined) releaseRunOptions(runOptions);
+  runOptionsOfDevices.forEach(releaseRunOptions);
   if (session !== undefined) closeSession(session);
+  closeEnvironment();
   if (database !== undefined) closeDatabase(database);
   parentPort!.close();
 }
 
-parentPort!.on('message', (request: BatchRequest) => {
-  if (request.kind === 'close') return close();
+function answer(request: BatchRequest): void {
+  if (request.kind === 'close') return close(request.runOptions);
   try {
     scoreBatch(request);
   } catch (error) {
-    post({ kind: 'failed', index: request.index, error: asTandemError(error).toRecord() });
+    postFailure(request.index, error);
+  }
+}
+
+parentPort!.on('message', (request: BatchRequest) => {
+  answer(request);
+  while (deviceBatches?.areWaiting === true) {
+    // What comes meanwhile fills the slots that are free: only then is there nothing to do but to wait.
+    const next = receiveMessageOnPort(parentPort!)?.message as BatchRequest | undefined;
+    if (next === undefined) deviceBatches.take();
+    else answer(next);
   }
 });

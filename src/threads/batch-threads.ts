@@ -10,11 +10,12 @@ import {
   type BatchWorkerStart,
   type ScoredValues,
 } from '../messages.ts';
-import type { RunOptions } from '../options.ts';
+import type { DeviceOptions, RunOptions } from '../options.ts';
 import type { ModelPlan } from '../plan.ts';
+import { BatchDevices, threadEnded } from './batch-devices.ts';
 import { startWorker } from './start-worker.ts';
 
-export interface BatchThreadsOptions extends Pick<RunOptions, 'batchSize'> {
+export interface BatchThreadsOptions extends DeviceOptions, Pick<RunOptions, 'batchSize' | 'onWarning'> {
   readonly model: string;
   readonly threads: number;
 }
@@ -28,6 +29,8 @@ export class BatchThreads {
   readonly #pending = new Map<number, Done>();
   readonly #control = new Int32Array(new SharedArrayBuffer(control.length * Int32Array.BYTES_PER_ELEMENT));
   #plan: BatchPlan | undefined;
+  /** Undefined where the threads score in place. */
+  #devices: BatchDevices | undefined;
   #sent = 0;
   #closing = false;
   /** A thread has ended: what it is sent would never be answered. */
@@ -61,17 +64,25 @@ export class BatchThreads {
   /** Ends what runs, then frees the engines: the first thread, which opened them, comes last. */
   async close(): Promise<void> {
     this.#closing = true;
-    Atomics.store(this.#control, control.stop, 1);
+    if (this.#pending.size > 0) this.#stop();
     const [first, ...others] = this.#workers;
-    await Promise.all(others.map(endWorker));
-    if (first !== undefined) await endWorker(first);
+    await Promise.all([...others.map((worker) => endWorker(worker)), this.#devices?.close()]);
+    if (first !== undefined) await endWorker(first, this.#devices?.runOptions);
   }
 
   #start(): void {
+    const { model, threads, batchSize, device, ortDir, gpuMemory, allowCpuNodes } = this.#options;
     const workerData: BatchWorkerStart = {
       threadIndex: this.#workers.length,
-      model: this.#options.model,
-      batchSize: this.#options.batchSize,
+      threads,
+      model,
+      batchSize,
+      deviceOptions: {
+        ...(device && { device }),
+        ...(ortDir && { ortDir }),
+        ...(gpuMemory && { gpuMemory }),
+        ...(allowCpuNodes && { allowCpuNodes }),
+      },
       control: this.#control,
       plan: this.#plan,
     };
@@ -79,38 +90,52 @@ export class BatchThreads {
     worker.on('message', (reply: BatchReply) => this.#take(reply));
     worker.on('error', (error) => this.#failAll(asTandemError(error)));
     worker.on('exit', () => {
-      if (this.#closing) return;
-      this.#failAll(
-        new TandemError('TRANSIENT', 'Expected a scoring thread to go on, got its end.', {
-          remedy: 'Run it again; if it happens again, score the batch by itself to see why.',
-        }),
-      );
+      if (!this.#closing) this.#failAll(threadEnded('a scoring thread'));
     });
     this.#workers.push(worker);
   }
 
   #take(reply: BatchReply): void {
-    if (reply.kind === 'planned') {
-      this.#plan = reply.plan;
-      return;
-    }
+    if (reply.kind === 'planned') return this.#follow(reply.plan);
     const done = this.#pending.get(reply.index);
     this.#pending.delete(reply.index);
     done?.(reply.kind === 'scored' ? { values: reply.values } : { error: TandemError.fromRecord(reply.error) });
   }
 
+  /** The first thread fills slots already, and sleeps until devices score them. */
+  #follow(plan: BatchPlan): void {
+    this.#plan = plan;
+    if (this.#closing) return;
+    plan.warnings.forEach((text) => this.#warn(text));
+    if (plan.handOver === undefined) return;
+    this.#devices = new BatchDevices(plan, plan.handOver, this.#control, {
+      warn: (text) => this.#warn(text),
+      fail: (error) => this.#failAll(error),
+    });
+  }
+
+  #warn(text: string): void {
+    if (!this.#closing) this.#options.onWarning?.(text);
+  }
+
   #failAll(error: TandemError): void {
-    this.#dead = error;
+    this.#dead ??= error;
+    this.#stop();
     for (const done of this.#pending.values()) done({ error });
     this.#pending.clear();
   }
+
+  /** Threads that wait for slots or for rows of theirs wake up and end what they do. */
+  #stop(): void {
+    Atomics.store(this.#control, control.stop, 1);
+  }
 }
 
-async function endWorker(worker: Worker): Promise<void> {
+async function endWorker(worker: Worker, runOptions: Extract<BatchRequest, { kind: 'close' }>['runOptions'] = []) {
   // A thread that is gone already neither answers nor ends again.
   if (worker.threadId === -1) return;
   const ended = new Promise((resolve) => worker.once('exit', resolve));
-  const request: BatchRequest = { kind: 'close' };
+  const request: BatchRequest = { kind: 'close', runOptions };
   worker.postMessage(request);
   await ended;
 }

@@ -11,6 +11,7 @@ import {
   type Engines,
   type RingMemory,
   type DeviceStart,
+  type BatchSizeFinding,
   type WorkerMessage,
   type WorkerStart,
 } from '../messages.ts';
@@ -25,6 +26,8 @@ import { startWorker } from './start-worker.ts';
 /** What the crew has done so far. */
 export interface Tally {
   readonly rowsScored: number;
+  /** Of all threads together, running the model in place; 0 on a GPU. */
+  readonly modelSeconds: number;
   readonly shardsDone: number;
   readonly bytesWritten: number;
   /** Undefined while it is being chosen. */
@@ -44,6 +47,8 @@ export class Crew {
   readonly attempt = randomBytes(6).toString('hex');
   /** Connections that the threads leave open: whoever closes the database disconnects them. */
   readonly connections: Pointer[] = [];
+  /** What the GPUs' threads found out about their batch sizes, once they have ended. */
+  readonly findings: BatchSizeFinding[] = [];
   readonly #plan: RunPlan;
   readonly #hears: CrewListener;
   /** By the plan's order of devices, once they are done. */
@@ -51,6 +56,7 @@ export class Crew {
   readonly decisions: BatchSizeDecision[] = [];
   readonly #control = new Int32Array(new SharedArrayBuffer(control.length * Int32Array.BYTES_PER_ELEMENT));
   readonly #rowsScored = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
+  readonly #modelMicroseconds = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
   readonly #runOptions: Pointer[] = [];
   readonly #ended: Promise<void>[] = [];
   #shardsDone = 0;
@@ -72,6 +78,7 @@ export class Crew {
       engines,
       control: this.#control,
       rowsScored: this.#rowsScored,
+      modelMicroseconds: this.#modelMicroseconds,
       slots,
       firstSlot: threadIndex * plan.slotsPerThread,
       queues,
@@ -89,6 +96,7 @@ export class Crew {
     const chosen = Atomics.load(this.#control, control.batchSize);
     return {
       rowsScored: Number(Atomics.load(this.#rowsScored, 0)),
+      modelSeconds: Number(Atomics.load(this.#modelMicroseconds, 0)) / 1e6,
       shardsDone: this.#shardsDone,
       bytesWritten: this.#bytesWritten,
       batchSize: this.#plan.batchSize ?? (chosen === 0 ? undefined : chosen),
@@ -143,6 +151,9 @@ export class Crew {
       case 'shardDone':
         this.#shardsDone++;
         this.#bytesWritten += message.bytes;
+        return;
+      case 'batchSizeSearched':
+        this.findings.push(message.finding);
         return;
       case 'warning':
         return this.#hears.onWarning?.(message.text);

@@ -61,25 +61,44 @@ export class DeviceLane implements Lane {
     this.#filler.open(rows);
   }
 
-  next(): ScoredBatch | undefined {
-    const { slots, firstSlot, sender, rowsScored } = this.#parts;
+  /**
+   * Hands over as many rows as there are free slots for; the last scores given are taken back. False: rows are left.
+   * @throws BAD_ROW, BAD_SHARD, STOPPED
+   */
+  fill(): boolean {
     if (this.#given !== undefined) this.#free.push(this.#given);
     this.#given = undefined;
     while (this.#reading !== undefined && this.#free.length > 0) this.#fillNext(this.#reading);
-    const oldest = this.#sent[0];
-    if (oldest === undefined || oldest.rows !== this.#rows) {
-      if (this.#failure !== undefined && this.#failure.rows === this.#rows) throw this.#failure.error;
-      return undefined;
-    }
-    this.#sent.shift();
-    sender.take(firstSlot + oldest.index);
-    this.#given = oldest.index;
-    Atomics.add(rowsScored, 0, BigInt(oldest.address.rowCount));
-    return { ...oldest.address, outputs: slots[oldest.index]!.outputs };
+    return this.#reading === undefined;
   }
 
+  next(): ScoredBatch | undefined {
+    this.fill();
+    const oldest = this.#sent[0];
+    if (oldest !== undefined && oldest.rows === this.#rows) return this.#take();
+    if (this.#failure !== undefined && this.#failure.rows === this.#rows) throw this.#failure.error;
+    return undefined;
+  }
+
+  /** The scores of the slot that was handed over first, whatever was opened since. @throws as {@link next} */
+  oldest(): ScoredBatch | undefined {
+    this.fill();
+    return this.#sent.length === 0 ? undefined : this.#take();
+  }
+
+  /** Slots that are out still come back by {@link oldest}. */
   close(): void {
     this.#filler.close();
+    this.#reading = undefined;
+  }
+
+  #take(): ScoredBatch {
+    const { slots, firstSlot, sender, rowsScored } = this.#parts;
+    const { index, address } = this.#sent.shift()!;
+    sender.take(firstSlot + index);
+    this.#given = index;
+    Atomics.add(rowsScored, 0, BigInt(address.rowCount));
+    return { ...address, outputs: slots[index]!.outputs };
   }
 
   /** Fills a slot from these rows and hands it over; goes on to the next rows where they end. */
@@ -88,6 +107,7 @@ export class DeviceLane implements Lane {
     try {
       if (this.#send(index, rows)) return;
     } catch (error) {
+      this.#free.push(index);
       return this.#fail(rows, error);
     }
     this.#free.push(index);

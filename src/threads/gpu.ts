@@ -14,7 +14,7 @@ import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
 import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
-import { startController } from '../score/device-batch-size.ts';
+import { findingOf, startController } from '../score/device-batch-size.ts';
 import { DeviceMemory, type MemoryLook } from '../score/device-memory.ts';
 import { deviceBufferBytes, DeviceScorer } from '../score/device-scorer.ts';
 import { bytesText } from '../score/memory-model.ts';
@@ -52,6 +52,9 @@ function run(driver: GpuDriver): void {
       driver.settle();
       passOn(loop, receiver, error);
     } finally {
+      if (loop.controller !== undefined) {
+        post({ kind: 'batchSizeSearched', finding: findingOf(loop.controller, start.deviceIndex) });
+      }
       report();
     }
   } catch (error) {
@@ -129,6 +132,7 @@ function createLoop(
     hostBytesMax: Infinity,
     // Two batches at least of what all slots hold: a larger one would never be full, and nothing would overlap.
     rowsMax: Math.max(1, Math.min(bufferRows, Math.floor(slotRowsInAll / (2 * plan.devices.length)))),
+    profile: device.profile,
   };
   return new DeviceLoop({
     scorer,
@@ -196,7 +200,10 @@ class DeviceSessions {
 function report(loop: DeviceLoop, { peakBytes, budgetBytes }: DeviceMemory, cpuNodes: DeviceReport['cpuNodes']): void {
   const { batchCount, rowCount } = loop.scored;
   const { name, label } = device;
-  const scored = { name, label, rowCount, batchCount, batchSize: loop.batchSize };
+  const finding = loop.controller === undefined ? undefined : findingOf(loop.controller, start.deviceIndex);
+  if (finding !== undefined) post({ kind: 'batchSizeSearched', finding });
+  const search = finding === undefined ? undefined : { found: finding.chosen?.rows, runs: finding.searchRuns };
+  const scored = { name, label, rowCount, batchCount, batchSize: loop.batchSize, search };
   const memory = { memoryPeakBytes: peakBytes, memoryBudgetBytes: budgetBytes };
   post({ kind: 'deviceDone', report: { ...scored, ...memory, cpuNodes } });
   if (budgetBytes === undefined || peakBytes <= budgetBytes) return;

@@ -33,6 +33,7 @@ export interface LaneParts {
   readonly inFlight: Pick<InFlight, 'enter'>;
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
+  readonly modelMicroseconds: BigInt64Array;
   /** Seconds, from a monotonic clock. */
   readonly now: () => number;
 }
@@ -53,14 +54,16 @@ export class InPlaceLane implements Lane {
   }
 
   next(): ScoredBatch | undefined {
-    const { slot, scorer, inFlight, now, rowsScored } = this.#parts;
+    const { slot, scorer, inFlight, now, rowsScored, modelMicroseconds } = this.#parts;
     const address = this.#filler.fill(slot, this.#batchSize());
     if (address === undefined) return undefined;
     const { firstRow, rowCount } = address;
     inFlight.enter(address);
     const started = now();
     this.#filler.explain(firstRow, () => scorer.score(rowCount));
-    this.#learn({ rowCount, seconds: now() - started });
+    const seconds = now() - started;
+    this.#learn({ rowCount, seconds });
+    Atomics.add(modelMicroseconds, 0, BigInt(Math.round(seconds * 1e6)));
     Atomics.add(rowsScored, 0, BigInt(rowCount));
     return { ...address, outputs: slot.outputs };
   }

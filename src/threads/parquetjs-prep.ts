@@ -80,6 +80,7 @@ function run(): void {
     inFlight,
     control: start.control,
     rowsScored: start.rowsScored,
+    modelMicroseconds: start.modelMicroseconds,
     now: () => performance.now() / 1000,
   });
   try {

@@ -12,7 +12,6 @@ import type { PlainScoreOptions, PlannerReply, PlannerRequest } from '../message
 import type { ReaderName } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { buildPlan, memoryLimit, readShardFooters } from '../planning/build-plan.ts';
-import { declineCpuOnly } from '../planning/cpu-only.ts';
 import { chooseDevices } from '../planning/devices.ts';
 import { compareWithGolden } from '../planning/golden.ts';
 import { buildInspection } from '../planning/inspection.ts';
@@ -76,10 +75,13 @@ async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
   );
   // `auto` with the slow reader is the CPU: see checkParquetJsOptions.
   const device = options.reader === 'parquetjs' ? 'cpu' : (options.device ?? 'cpu');
-  const devices = await chooseDevices(device, options.ortDir, process.env);
+  const devices = await chooseDevices(device, options.ortDir, process.env, options.precision);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = load(options.model);
-  return buildPlan({ reader, session }, footers, options, await declineCpuOnly(devices, options, session));
+  const engines = { reader, session };
+  if (devices.found.length === 0) return buildPlan(engines, footers, options, devices);
+  const { declineCpuOnly } = await import('../planning/cpu-only.ts');
+  return buildPlan(engines, footers, options, declineCpuOnly(devices, options, session));
 }
 
 async function answer(request: PlannerRequest): Promise<void> {
@@ -98,7 +100,7 @@ async function answer(request: PlannerRequest): Promise<void> {
     case 'compare':
       return post({
         kind: 'compared',
-        report: compareWithGolden(connect(), request.golden, request.scores, request.tolerance),
+        comparison: compareWithGolden(connect(), request.golden, request.scores, request.tolerance),
       });
     case 'close':
       if (session !== undefined) closeSession(session);

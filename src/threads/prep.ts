@@ -100,7 +100,8 @@ function openLane(
   const slot = slots[0]!;
   const scorer = new SlotScorer(plan.model, engines.session, runOptions, slot);
   const now = (): number => performance.now() / 1000;
-  return { lane: new InPlaceLane({ ...shared, slot, scorer, now }), close: () => scorer.close() };
+  const { modelMicroseconds } = start;
+  return { lane: new InPlaceLane({ ...shared, slot, scorer, modelMicroseconds, now }), close: () => scorer.close() };
 }
 
 try {

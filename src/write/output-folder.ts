@@ -20,6 +20,7 @@ import {
 } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
 import { TandemError } from '../errors.ts';
+import type { Precision } from '../options.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
 import { readInFlight } from './in-flight.ts';
 import { cannotWrite } from './write-failure.ts';
@@ -39,6 +40,7 @@ export interface RunIdentity {
   readonly contractSha256: string;
   /** The list, or 'all'. */
   readonly keep: readonly string[] | 'all';
+  readonly precision: Precision;
 }
 
 export interface ShardIdentity {
@@ -52,7 +54,8 @@ interface Manifest {
   readonly version: number;
   readonly shard: ShardIdentity;
   readonly output: { readonly rowCount: number; readonly bytes: number };
-  readonly run: RunIdentity;
+  /** Folders from before there was a choice have no precision: it was float32. */
+  readonly run: Omit<RunIdentity, 'precision'> & Partial<Pick<RunIdentity, 'precision'>>;
 }
 
 /** Path of a shard's output under the folder: the shard's own name, ending in .parquet. */
@@ -189,6 +192,8 @@ function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifes
   if (manifest.run.contractSha256 !== identity.contractSha256) differences.push('another contract (tandem.json)');
   if (JSON.stringify(manifest.run.keep) !== JSON.stringify(identity.keep))
     differences.push(`other kept columns (${String(manifest.run.keep)})`);
+  const { precision = 'float32' } = manifest.run;
+  if (precision !== identity.precision) differences.push(`precision ${precision}`);
   if (differences.length === 0) return;
   throw new TandemError(
     'BAD_OUTPUT',

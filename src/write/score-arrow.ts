@@ -22,7 +22,7 @@ import {
   type Data,
   type DataType,
 } from 'apache-arrow';
-import { elementBytes, viewOf } from '../batch.ts';
+import { elementBytes, viewOf, type NumberArray, type TensorValues } from '../batch.ts';
 import type { ElementType } from '../contract/contract.ts';
 import { float16Value } from '../float16.ts';
 import type { ScoredValues } from '../messages.ts';
@@ -34,6 +34,27 @@ export function roomForScores({ outputs }: Pick<ModelPlan, 'outputs'>, rowCount:
     const length = rowCount * width;
     if (elementType === 'string') return new Array<string>(length);
     return viewOf(elementType, new ArrayBuffer(length * elementBytes[elementType]), 0, length);
+  });
+}
+
+/** Copies scores of consecutive rows to their place in the room for all. */
+export function putScores(
+  { outputs }: Pick<ModelPlan, 'outputs'>,
+  room: readonly ScoredValues[],
+  firstRow: number,
+  rowCount: number,
+  scores: readonly TensorValues[],
+): void {
+  room.forEach((target, output) => {
+    const { width } = outputs[output]!;
+    const source = scores[output]!;
+    if (Array.isArray(target)) {
+      for (let index = 0; index < rowCount * width; index++)
+        target[firstRow * width + index] = (source as string[])[index]!;
+      return;
+    }
+    const values = (source as NumberArray).subarray(0, rowCount * width);
+    (target as Float64Array).set(values as Float64Array, firstRow * width);
   });
 }
 

@@ -141,5 +141,6 @@ export function identityOf(plan: RunPlan): RunIdentity {
     modelSha256: plan.model.sha256,
     contractSha256: plan.model.contractSha256,
     keep: plan.keepsAll ? 'all' : plan.keep,
+    precision: plan.precision,
   };
 }

@@ -3,26 +3,33 @@ import { TandemError } from '../../errors.ts';
 import { adviceFor } from './advice.ts';
 import { loadCuda } from './bindings.ts';
 import { nameOfDevice, openCudaDriver, type CudaDriverOptions } from './cuda-driver.ts';
-import { GpuError, type GpuDriver, type UsableDevice, type UsableDevices } from './driver.ts';
+import { GpuError, type DevicePrecision, type GpuDriver, type UsableDevice, type UsableDevices } from './driver.ts';
 import { findCuda } from './libraries.ts';
+import { nvmlSoname, openNvml } from '../nvml/nvml.ts';
 import { openCudaLibraries } from './open-libraries.ts';
 
-export function listDevices(ortDir: string | undefined): UsableDevices {
+export function listDevices(ortDir: string | undefined, precision: DevicePrecision): UsableDevices {
   const found = findCuda({ ...(ortDir === undefined ? {} : { ortDir }), environment: process.env });
   const { core } = openCudaLibraries(found);
   const cudartPath = found.libraries.cudart!;
-  return { devices: explained(() => describeDevices(cudartPath)), onnxRuntimePath: core };
+  const driverVersion = driverVersionOf(found.libraries.nvml);
+  return { devices: explained(() => describeDevices(cudartPath, driverVersion, precision)), onnxRuntimePath: core };
 }
 
 /** @throws GpuError */
-export function describeDevices(cudartPath: string): UsableDevice[] {
+export function describeDevices(
+  cudartPath: string,
+  driverVersion: string | undefined,
+  precision: DevicePrecision,
+): UsableDevice[] {
   const count: [number | null] = [null];
   loadCuda(cudartPath).call('cudaGetDeviceCount', count);
   return Array.from({ length: Number(count[0]) }, (_, deviceIndex) => {
-    // Full float32: the scores are those of the CPU but for the order of additions.
-    const options: CudaDriverOptions = { deviceIndex, cudartPath, providerOptions: { tf32: false } };
+    // In full float32 the scores are those of the CPU but for the order of additions.
+    const providerOptions = { tf32: precision === 'tf32' };
+    const options: CudaDriverOptions = { deviceIndex, cudartPath, providerOptions };
     const label = nameOfDevice(cudartPath, deviceIndex);
-    return describeDevice(`cuda:${deviceIndex}`, label, options);
+    return describeDevice({ name: `cuda:${deviceIndex}`, label, driverVersion }, options);
   });
 }
 
@@ -30,7 +37,10 @@ export function describeDevices(cudartPath: string): UsableDevice[] {
  * Opens the device when somebody asks for its memory, and not before: the context stays, for the thread that will use it,
  * and takes some hundred MiB. Devices that are not chosen may be somebody else's, or full. Memory is asked for once.
  */
-function describeDevice(name: string, label: string, options: CudaDriverOptions): UsableDevice {
+function describeDevice(
+  names: Pick<UsableDevice, 'name' | 'label' | 'driverVersion'>,
+  options: CudaDriverOptions,
+): UsableDevice {
   let memory: ReturnType<GpuDriver['memory']> | undefined;
   const look = (): ReturnType<GpuDriver['memory']> => {
     const driver = openCudaDriver(options);
@@ -39,8 +49,7 @@ function describeDevice(name: string, label: string, options: CudaDriverOptions)
     return found;
   };
   return {
-    name,
-    label,
+    ...names,
     options,
     get freeBytes() {
       return (memory ??= explained(look)).freeBytes;
@@ -59,6 +68,19 @@ function explained<Result>(work: () => Result): Result {
     if (!(error instanceof GpuError)) throw error;
     const { means, remedy } = adviceFor(`CUDA failure ${error.code}`);
     throw new TandemError('ENVIRONMENT', `${error.message} It says: ${means}.`, { remedy, cause: error });
+  }
+}
+
+/** As NVML says it: CUDA's own number is that of the newest CUDA it runs. */
+function driverVersionOf(nvmlPath = nvmlSoname): string | undefined {
+  try {
+    const nvml = openNvml(nvmlPath);
+    const version = nvml.driverVersion();
+    nvml.close();
+    return version;
+  } catch {
+    // A container may lack NVML: then profiles do not tell drivers apart.
+    return undefined;
   }
 }
 

@@ -138,11 +138,19 @@ export interface UsableDevice {
   readonly name: string;
   /** For people: `NVIDIA H200`. */
   readonly label: string;
+  /** `580.65.06`; undefined where nobody can tell. */
+  readonly driverVersion?: string | undefined;
   readonly freeBytes: number;
   readonly totalBytes: number;
   /** For {@link DriverModule.openDriver}; plain data, since it crosses a thread. */
   readonly options: unknown;
 }
+
+/**
+ * How float32 products are computed: in full, or with factors rounded to 10 bits of mantissa (TensorFloat-32): faster,
+ * and other scores.
+ */
+export type DevicePrecision = 'float32' | 'tf32';
 
 /** The GPUs of this machine, in the order of their numbers. */
 export interface UsableDevices {
@@ -155,9 +163,10 @@ export interface UsableDevices {
 export interface DriverModule {
   /**
    * @param ortDir a folder with ONNX Runtime's CUDA provider, to be looked at first
+   * @param precision of the sessions that their drivers open
    * @throws ENVIRONMENT where none can be used, with the reason
    */
-  listDevices(ortDir: string | undefined): UsableDevices;
+  listDevices(ortDir: string | undefined, precision: DevicePrecision): UsableDevices;
   /** Opens a device in the thread that will make all its calls. */
   openDriver(options: unknown): GpuDriver;
 }

@@ -91,10 +91,19 @@ export interface FindOptions {
 
 /** The folder that `tandem setup cuda` fills. */
 export function cudaCacheFolder(environment: Environment): string {
+  return join(cacheFolderOf(environment), `cuda-${providerVersion}`);
+}
+
+/** The folder of what runs have measured and later ones start with. */
+export function profileFolder(environment: Environment): string {
+  return join(cacheFolderOf(environment), 'profiles');
+}
+
+function cacheFolderOf(environment: Environment): string {
   const given = environment['XDG_CACHE_HOME'] ?? '';
   // The XDG specification says to ignore a relative path.
   const cache = isAbsolute(given) ? given : join(environment['HOME'] ?? homedir(), '.cache');
-  return join(cache, 'tandem', `cuda-${providerVersion}`);
+  return join(cache, 'tandem');
 }
 
 /**

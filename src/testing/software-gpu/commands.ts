@@ -16,7 +16,9 @@ export const operation = {
   wait: 4n,
   /** Nothing, for so many microseconds. */
   pause: 5n,
-  end: 6n,
+  /** memory, bytes: float32 values lose the lower 13 of their 23 bits of mantissa */
+  round: 6n,
+  end: 7n,
 } as const;
 
 export const eventsMax = 256;

@@ -6,6 +6,7 @@
 import { Worker } from 'node:worker_threads';
 import {
   GpuError,
+  type DevicePrecision,
   type DeviceRange,
   type DeviceRun,
   type GpuDriver,
@@ -41,6 +42,8 @@ export interface SoftwareGpuOptions {
   readonly sessionBytes?: number;
   /** Nobody tells how much of the device's memory this process holds. */
   readonly hidesMemory?: boolean;
+  /** The same for each row of the run: larger batches gain less and less. */
+  readonly rowMicroseconds?: number;
   /** Memory that a run takes for each of its rows; the arena keeps what the largest run took. */
   readonly runBytesPerRow?: number;
   /** Runs (counted from 0) that fail for want of memory, whatever is free. */
@@ -52,6 +55,13 @@ export interface SoftwareGpuOptions {
   readonly sessionErrors?: readonly (string | null)[];
   /** Operators that it counts as the CPU's; it runs all nodes alike. */
   readonly cpuOperators?: readonly string[];
+  /** In place of runMicroseconds and rowMicroseconds when it runs with TensorFloat-32. */
+  readonly tf32?: { readonly runMicroseconds?: number; readonly rowMicroseconds?: number };
+}
+
+/** What crosses to the thread that drives it. */
+interface OpenOptions extends SoftwareGpuOptions {
+  readonly precision: DevicePrecision;
 }
 
 const poison = 0xa5;
@@ -124,7 +134,7 @@ export class SoftwareGpu implements GpuDriver {
   readonly name = 'software GPU';
   readonly memoryInfo: Pointer;
   readonly arenaName = 'cpu:0';
-  readonly #options: SoftwareGpuOptions;
+  readonly #options: SoftwareGpuOptions & { readonly precision?: DevicePrecision };
   readonly #order = new HappensBefore();
   readonly #streams: SoftwareStream[] = [];
   readonly #shared = {
@@ -142,7 +152,7 @@ export class SoftwareGpu implements GpuDriver {
   #sessions = 0;
   #lost = false;
 
-  constructor(options: SoftwareGpuOptions) {
+  constructor(options: SoftwareGpuOptions & { readonly precision?: DevicePrecision }) {
     this.#options = options;
     this.memoryInfo = create((out) => loadOnnxRuntime().CreateCpuMemoryInfo(0, 0, out));
   }
@@ -227,9 +237,14 @@ export class SoftwareGpu implements GpuDriver {
     const ranges = (list: readonly DeviceRange[]): MemoryRange[] =>
       list.map(({ memory, bytes }) => this.#deviceRange(memory, bytes));
     this.#order.operation(Number(stream), ranges(run.reads), ranges(run.writes));
-    const { runMicroseconds = 0 } = this.#options;
-    if (runMicroseconds > 0) this.#stream(stream).queue(operation.pause, BigInt(runMicroseconds));
+    const rounds = this.#options.precision === 'tf32';
+    const { runMicroseconds = 0, rowMicroseconds = 0 } = (rounds ? this.#options.tf32 : undefined) ?? this.#options;
+    const pause = Math.round(runMicroseconds + rowMicroseconds * run.rowCount);
+    if (pause > 0) this.#stream(stream).queue(operation.pause, BigInt(pause));
     this.#stream(stream).queue(operation.run, run.session, run.runOptions, run.binding);
+    // Outputs, where a GPU rounds factors: as much of a score is lost.
+    const outputs = rounds ? run.writes : [];
+    for (const { memory, bytes } of outputs) this.#stream(stream).queue(operation.round, memory, BigInt(bytes));
   }
 
   record(event: Pointer, stream: Pointer): void {
@@ -340,14 +355,14 @@ function arenaError(what: string): GpuError {
 /** The devices of this module, as JSON in the environment: an array of {@link SoftwareGpuOptions}. */
 export const softwareGpusVariable = 'TANDEM_SOFTWARE_GPUS';
 
-export function listDevices(): UsableDevices {
+export function listDevices(_ortDir: string | undefined, precision: DevicePrecision): UsableDevices {
   const gpus = JSON.parse(process.env[softwareGpusVariable] ?? '[]') as SoftwareGpuOptions[];
   const devices = gpus.map((options, index) => ({
     name: `software:${index}`,
     label: 'software GPU',
     freeBytes: options.memoryBytes,
     totalBytes: options.memoryBytes,
-    options,
+    options: { ...options, precision } satisfies OpenOptions,
   }));
   return { devices, onnxRuntimePath: undefined };
 }

@@ -1,7 +1,7 @@
 /** Entry of a thread that is one stream of a software GPU: runs commands in order, sleeps while there are none. */
 import { workerData } from 'node:worker_threads';
 import { check, loadOnnxRuntime } from '../../engines/onnxruntime/bindings.ts';
-import { memcpy } from '../../engines/native.ts';
+import { addressOf, memcpy } from '../../engines/native.ts';
 import { commandsMax, commandWords, done, operation, queued, type StreamMemory } from './commands.ts';
 
 const { commands, counters, events, eventTimes, failure, failureText, copyBytesPerSecond } = workerData as StreamMemory;
@@ -29,6 +29,13 @@ function runCommand(word: (index: number) => bigint): void {
         Atomics.wait(events, event, passed);
       }
       return;
+    }
+    case operation.round: {
+      const bytes = Number(word(2));
+      const words = new Uint32Array(bytes / 4);
+      memcpy(addressOf(words), word(1), bytes);
+      for (let index = 0; index < words.length; index++) words[index] = words[index]! & ~0x1fff;
+      return memcpy(word(1), addressOf(words), bytes);
     }
     case operation.pause:
       return pause(Number(word(1)) / 1000);
