@@ -26,7 +26,10 @@ export interface RunOptions {
   /** Bytes that the process may use. Default: what the machine or the container leaves free, less a tenth. */
   readonly memoryBytes?: number;
   readonly reader?: ReaderName;
-  /** What scores: `cpu`, `cuda` (all GPUs), `cuda:0,2`, or `auto` (GPUs where there are any). Default: `cpu`. */
+  /**
+   * What scores: `cpu`, `cuda` (all GPUs), `cuda:0,2`, `cuda:GPU-1f4c` (the start of a UUID, of a MIG slice `MIG-...`), or
+   * `auto` (GPUs where there are any). Default: `cpu`.
+   */
   readonly device?: string;
   /** Folder with ONNX Runtime's CUDA provider. Default: where `tandem setup cuda` or pip put it. */
   readonly ortDir?: string;

@@ -4,7 +4,7 @@ import { TandemError } from './errors.ts';
 import { coreBound } from './machine.ts';
 import type { ScoredValues } from './messages.ts';
 import type { DeviceOptions, RunOptions } from './options.ts';
-import { deviceNumbers } from './planning/devices.ts';
+import { parseDevice } from './engines/cuda/device-names.ts';
 import { Arrivals, Bell } from './transfer/arrivals.ts';
 import { BatchThreads } from './threads/batch-threads.ts';
 import { noScores, withScores } from './write/score-arrow.ts';
@@ -44,7 +44,7 @@ export async function* scoreBatches(
   const { signal, threads: threadCount = coreBound().value } = options;
   requireCount('threads', threadCount);
   requireCount('batchSize', options.batchSize ?? 1);
-  deviceNumbers(options.device ?? 'cpu');
+  parseDevice(options.device ?? 'cpu');
   throwIfStopped(signal);
   const bell = new Bell();
   const arrivals = new Arrivals(batches, bell);

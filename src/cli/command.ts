@@ -36,7 +36,8 @@ export const memoryFlag: Flag = {
 export const deviceFlag: Flag = {
   name: 'device',
   value: 'name',
-  describe: 'What scores: cpu, cuda (all GPUs), cuda:0,2, or auto (GPUs where there are any)',
+  describe:
+    "What scores: cpu, cuda (all GPUs), cuda:0,2, cuda:GPU-1f4c (a UUID's start), or auto (GPUs where there are any)",
   otherwise: 'cpu',
 };
 export const precisionFlag: Flag = {

@@ -8,7 +8,7 @@ export const doctorFlags: readonly Flag[] = [
   {
     name: 'device',
     value: 'name',
-    describe: 'What must work: cpu, cuda (all GPUs), cuda:0,2, or auto (at least the CPU)',
+    describe: 'What must work: cpu, cuda (all GPUs), cuda:0,2, cuda:GPU-1f4c, or auto (at least the CPU)',
     otherwise: 'all is looked at, nothing must',
   },
   {

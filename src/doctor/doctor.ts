@@ -1,6 +1,6 @@
 /** `doctor`: what this machine has of what Tandem needs, tried in processes of their own. */
-import { TandemError } from '../errors.ts';
 import type { Answer } from '../engines/cuda/ask.ts';
+import { parseDevice, positionOf } from '../engines/cuda/device-names.ts';
 import { cudaLibraries, findCuda, type Environment, type FoundCuda } from '../engines/cuda/libraries.ts';
 import { faultsOf, type ProviderFault } from '../engines/cuda/provider-files.ts';
 import { coreBound, memoryBound } from '../machine.ts';
@@ -19,10 +19,10 @@ export interface DoctorOptions {
 /** Looks at the machine; nothing that is wrong with it is thrown. @throws USAGE for a device that is none */
 export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
   const { device, ortDir, environment = process.env } = options;
-  const asked = numbersOf(device);
+  const { names } = parseDevice(device ?? 'auto');
   const [[duckdb, onnxruntime], cuda] = await Promise.all([
     ask([{ about: 'duckdb' }, { about: 'onnxruntime' }]),
-    device === 'cpu' ? undefined : lookAtCuda(findCuda({ ortDir, environment }), asked),
+    device === 'cpu' ? undefined : lookAtCuda(findCuda({ ortDir, environment }), names),
   ]);
   return makeReport(device, {
     platform: process.platform,
@@ -37,7 +37,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
   });
 }
 
-async function lookAtCuda(found: FoundCuda, asked: readonly number[]): Promise<CudaFacts> {
+async function lookAtCuda(found: FoundCuda, names: readonly string[]): Promise<CudaFacts> {
   const faults: readonly ProviderFault[] =
     found.provider === undefined ? [] : faultsOf(found.provider, found.cacheFolder);
   const { cudart, driver } = found.libraries;
@@ -49,10 +49,14 @@ async function lookAtCuda(found: FoundCuda, asked: readonly number[]): Promise<C
   const complete = cudaLibraries.every(
     ({ name, onlyFor }) => onlyFor !== undefined || found.libraries[name] !== undefined,
   );
+  const aboutDevices: Question[] =
+    cudart === undefined || driver === undefined ? [] : [{ about: 'devices', cudart, driver }];
+  const asked = await numbersOf(names, aboutDevices);
+  const first = asked.find((each) => typeof each === 'number') ?? 0;
   const questions: Question[] = [
     ...opened,
-    ...(cudart === undefined || driver === undefined ? [] : [{ about: 'devices', cudart, driver } as const]),
-    ...(core === undefined || !complete ? [] : [{ about: 'provider', core, device: asked[0] ?? 0 } as const]),
+    ...aboutDevices,
+    ...(core === undefined || !complete ? [] : [{ about: 'provider', core, device: first } as const]),
   ];
   const answers = await ask(questions);
   const answerTo = (fits: (question: Question) => boolean): Answer | undefined => answers[questions.findIndex(fits)];
@@ -66,16 +70,12 @@ async function lookAtCuda(found: FoundCuda, asked: readonly number[]): Promise<C
   };
 }
 
-/** @throws USAGE */
-function numbersOf(device: string | undefined): number[] {
-  if (device === undefined) return [];
-  const match = /^(?:cpu|auto|cuda(?::(\d+(?:,\d+)*))?)$/.exec(device);
-  if (match === null) {
-    throw new TandemError('USAGE', `Expected the device to be cpu, cuda, cuda:0,2 or auto, got \`${device}\`.`, {
-      remedy: '`cuda` takes all GPUs that this process sees; `cuda:0,2` the first and the third of them.',
-    });
-  }
-  return match[1] === undefined ? [] : match[1].split(',').map(Number);
+/** Numbers of the named devices. A UUID that none has stays as it is; to know that, the devices are asked beforehand. */
+async function numbersOf(names: readonly string[], aboutDevices: readonly Question[]): Promise<CudaFacts['asked']> {
+  if (names.every((name) => /^\d+$/.test(name))) return names.map(Number);
+  const [answer] = await ask(aboutDevices);
+  const devices = answer?.devices ?? [];
+  return names.map((name) => (/^\d+$/.test(name) ? Number(name) : (positionOf(name, devices) ?? name)));
 }
 
 function glibcVersion(): string | undefined {

@@ -12,7 +12,8 @@ import { makeReport, type CudaFacts, type DoctorReport, type MachineFacts } from
 
 const paths = { driver: '/l/libcuda.so.1', nvml: '/l/libnvidia-ml.so.1', cudart: '/l/libcudart.so.13' };
 const others = { cublasLt: '/l/libcublasLt.so.13', cublas: '/l/libcublas.so.13', curand: '/l/libcurand.so.10' };
-const h200 = { name: 'NVIDIA H200', memoryBytes: 140 * 2 ** 30, capability: [9, 0] } as const;
+const uuid = 'GPU-1f4c2a3b-0000-0000-0000-000000000001';
+const h200 = { name: 'NVIDIA H200', uuid, memoryBytes: 140 * 2 ** 30, capability: [9, 0] } as const;
 
 /** A machine on which all is well, cuDNN and cuFFT apart. */
 const wellCuda: CudaFacts = {
@@ -66,7 +67,7 @@ test('all is well', () => {
   assert.deepEqual([report.passed, report.works], [true, { cpu: true, cuda: true }]);
   assert.deepEqual(report.notes, ['CUDA scoring has not been tried on a GPU yet']);
   assert.equal(item(report, 'NVIDIA driver'), 'ok | 580.65.06, CUDA 13.0 (/l/libcuda.so.1)');
-  assert.equal(item(report, 'GPU 0'), 'ok | NVIDIA H200, 140.0 GiB, compute capability 9.0');
+  assert.equal(item(report, 'GPU 0'), `ok | NVIDIA H200, 140.0 GiB, compute capability 9.0, ${uuid}`);
   assert.match(item(report, 'cuDNN'), /^spare \| not found \| .*--cudnn/);
 });
 
@@ -147,7 +148,7 @@ test('GPUs: none, not the asked one, of a generation without machine code', () =
   assert.match(item(withCuda({ devices: { version: '13.0', devices: [] } }), 'GPUs'), /^bad \| .*shows no GPU/);
   assert.match(item(withCuda({ devices: undefined, provider: undefined }), 'GPUs'), /^unasked/);
   assert.match(item(withCuda({ asked: [0, 1] }), 'GPU 1'), /^bad \| there is no GPU of this number .*not among 1/);
-  const v100 = { name: 'V100', memoryBytes: 2 ** 34, capability: [7, 0] } as const;
+  const v100 = { name: 'V100', uuid: 'GPU-2', memoryBytes: 2 ** 34, capability: [7, 0] } as const;
   const devices = { version: '13.0', devices: [h200, v100] };
   assert.match(item(withCuda({ devices }), 'GPU 1'), /^bad \| the provider has no machine code .*V100, 16\.0 GiB/);
   const first = withCuda({ devices, asked: [0] });
@@ -223,4 +224,11 @@ test('here: the CPU works, and an empty folder has no provider', async (context)
   assert.match(item(broken, 'NVIDIA driver'), /^bad \| the (file is no library|library is cut off)/);
   assert.equal((await doctor({ device: 'cpu' })).works.cuda, undefined);
   await assert.rejects(doctor({ device: 'gpu' }), (error) => error instanceof TandemError && error.code === 'USAGE');
+});
+
+test('a UUID that no GPU has is a fault of its own', () => {
+  const report = withCuda({ asked: [0, 'GPU-99'] }, 'cuda:0,GPU-99');
+  assert.match(item(report, 'GPU 0'), /^ok /);
+  assert.match(item(report, 'GPU-99'), /^bad \| .*not among 1/);
+  assert.equal(report.passed, false);
 });

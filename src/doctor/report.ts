@@ -62,8 +62,8 @@ export interface CudaFacts {
   /** undefined: could not be asked. */
   readonly devices: Answer | undefined;
   readonly provider: Answer | undefined;
-  /** Numbers of the devices that were asked for; empty: all. */
-  readonly asked: readonly number[];
+  /** Numbers of the devices that were asked for, and UUIDs that none has; empty: all. */
+  readonly asked: readonly (number | string)[];
 }
 
 const glibcMin = '2.28';
@@ -217,11 +217,16 @@ function deviceItems({ devices, asked }: CudaFacts): DoctorItem[] {
     return [failed(item, devices.problem)];
   }
   const all = devices.devices ?? [];
-  const beyond = asked.filter((number) => number >= all.length);
+  const beyond = asked.filter((each) => typeof each === 'string' || each >= all.length);
   return [
     ...all.map((device, number) => deviceItem(device, number, asked.length === 0 || asked.includes(number))),
     ...(all.length === 0 ? [failed(item, 'CUDA failure 100: none')] : []),
-    ...beyond.map((number) => failed({ ...item, name: `GPU ${number}` }, `CUDA failure 101: not among ${all.length}`)),
+    ...beyond.map((each) =>
+      failed(
+        { ...item, name: typeof each === 'string' ? each : `GPU ${each}` },
+        `CUDA failure 101: not among ${all.length}`,
+      ),
+    ),
   ];
 }
 
@@ -240,9 +245,9 @@ function gist(text: string): string {
 const gistLengthMax = 200;
 
 /** A GPU that was not asked for may be of any kind. */
-function deviceItem({ name, memoryBytes, capability }: CudaDevice, number: number, wanted: boolean): DoctorItem {
+function deviceItem({ name, uuid, memoryBytes, capability }: CudaDevice, number: number, wanted: boolean): DoctorItem {
   const [major, minor] = capability;
-  const found = `${name}, ${gibibytes(memoryBytes)}, compute capability ${major}.${minor}`;
+  const found = `${name}, ${gibibytes(memoryBytes)}, compute capability ${major}.${minor}, ${uuid}`;
   const item = { name: `GPU ${number}`, for: 'CUDA', needed: 'compute capability 7.5, 8.x, 9.0 or 12.0' } as const;
   if (providerRunsOn(major, minor)) return { ...item, state: 'ok', found };
   return wanted ? failed(item, 'CUDA failure 209', found) : { ...item, state: 'spare', found };

@@ -1,4 +1,5 @@
 /** Which GPUs a run uses, and what lies on them. */
+import { parseDevice, positionOf } from '../engines/cuda/device-names.ts';
 import type { DriverModule, UsableDevice } from '../engines/cuda/driver.ts';
 import { TandemError } from '../errors.ts';
 import {
@@ -28,7 +29,7 @@ export interface ChosenDevices {
 }
 
 /**
- * The devices that a text names: `cpu`, `auto`, `cuda`, `cuda:1`, `cuda:0,2`.
+ * The devices that a text names: see {@link parseDevice}.
  * @throws USAGE for another text; ENVIRONMENT when `cuda` was asked for and cannot be used: it never falls back
  */
 export async function chooseDevices(
@@ -37,35 +38,24 @@ export async function chooseDevices(
   environment: NodeJS.ProcessEnv,
   precision: Precision = 'float32',
 ): Promise<ChosenDevices> {
-  const numbers = deviceNumbers(text);
+  const { kind, names } = parseDevice(text);
   const module = environment[driverModuleVariable] ?? new URL('../engines/cuda/cuda-devices.js', import.meta.url).href;
   const none = { module, found: [], onnxRuntimePath: undefined };
-  if (text === 'cpu') {
+  if (kind === 'cpu') {
     expectFloat32(precision, 'the CPU');
     return { ...none, note: undefined };
   }
   try {
     const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir, precision);
-    const found = numbers === undefined ? devices : pick(devices, numbers);
+    const found = names.length === 0 ? devices : pick(devices, names, environment['CUDA_VISIBLE_DEVICES']);
     // Their memory is looked at here, where `auto` can still do without them.
     for (const { freeBytes } of found) void freeBytes;
     return { module, found, onnxRuntimePath, note: undefined };
   } catch (error) {
-    if (text !== 'auto' || !(error instanceof TandemError)) throw error;
+    if (kind !== 'auto' || !(error instanceof TandemError)) throw error;
     expectFloat32(precision, `the CPU, since no GPU can be used (${error.message})`);
     return { ...none, note: `Scoring on the CPU: ${error.message}` };
   }
-}
-
-/** The GPUs that a text counts up; undefined where it does not. @throws USAGE for a text that means no device */
-export function deviceNumbers(text: string): readonly number[] | undefined {
-  const match = /^(?:cpu|auto|cuda(?::(\d+(?:,\d+)*))?)$/.exec(text);
-  if (match === null) {
-    throw new TandemError('USAGE', `Expected the device to be cpu, cuda, cuda:0,2 or auto, got \`${text}\`.`, {
-      remedy: '`cuda` takes all GPUs that this process sees; `cuda:0,2` the first and the third of them.',
-    });
-  }
-  return match[1] === undefined ? undefined : [...new Set(match[1].split(',').map(Number))];
 }
 
 /** @throws USAGE: a CPU has no other way to multiply */
@@ -76,14 +66,25 @@ function expectFloat32(precision: Precision, where: string): void {
   });
 }
 
-function pick(found: readonly UsableDevice[], numbers: readonly number[]): UsableDevice[] {
-  return numbers.map((number) => {
-    const device = found[number];
-    if (device !== undefined) return device;
-    throw new TandemError('USAGE', `Expected GPU ${number} to be one of ${found.length}, counted from 0.`, {
-      remedy: `This process sees ${found.map(({ name, label }) => `${name} (${label})`).join(', ')}.`,
+/** In the order in which they are named, each once. */
+function pick(
+  visible: readonly UsableDevice[],
+  names: readonly string[],
+  variable: string | undefined,
+): readonly UsableDevice[] {
+  const found = names.map((name) => {
+    const position = positionOf(name, visible);
+    if (position !== undefined) return visible[position]!;
+    const shown = visible.map(({ name, label, uuid }) => [`${name} (${label}`, ...(uuid === undefined ? [] : [uuid])]);
+    const hidden = variable === undefined ? '' : ` CUDA_VISIBLE_DEVICES is \`${variable}\` and hides all others.`;
+    const expected = /^\d+$/.test(name)
+      ? `Expected GPU ${name} to be one of ${visible.length}, counted from 0.`
+      : `Expected ${name} to begin the UUID of exactly one of ${visible.length} GPUs.`;
+    throw new TandemError('USAGE', expected, {
+      remedy: `This process sees ${shown.map((parts) => `${parts.join(', ')})`).join(', ')}.${hidden}`,
     });
   });
+  return [...new Set(found)];
 }
 
 /**

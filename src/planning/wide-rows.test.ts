@@ -42,7 +42,7 @@ interface Machine {
 function plan({ rowBytes, deviceBytes, hostBytes, batchSize }: Machine) {
   const model = modelOf(rowBytes);
   const gpu = { label: '', freeBytes: deviceBytes, totalBytes: deviceBytes, options: undefined };
-  const found = ['cuda:0', 'cuda:1'].map((name) => ({ ...gpu, name }));
+  const found = ['cuda:0', 'cuda:1'].map((name) => ({ ...gpu, name, uuid: undefined }));
   const devices = planDevices(
     { module: '', found, onnxRuntimePath: undefined, note: undefined },
     model,

@@ -61,7 +61,8 @@ function isNamedAfter(name: string, nameInFile: string): boolean {
 
 /**
  * Shape(Transpose(x)), which PyTorch writes for every attention, becomes a Gather from Shape(x) (HandleShape in ONNX
- * Runtime's onnx_transpose_optimization.cc); nothing else of its making is a Gather under a name of its own.
+ * Runtime's onnx_transpose_optimization.cc). Gathers of its making carry the operator's name, and permute lists with an
+ * entry for each axis.
  */
 function isPermutedShape({ name, operator }: AssignedNode): boolean {
   return operator === 'Gather' && /^Gather(?:_token_\d+)?$/.test(name);
@@ -81,7 +82,7 @@ export function cpuOnlyNodes(graph: ModelGraph, batchInputs: readonly string[]):
     .map(({ name, operator }) => ({ name, operator }));
 }
 
-/** Of the operators of ai.onnx.ml CUDA has the LabelEncoder (OperatorKernels.md of ONNX Runtime 1.30). */
+/** Of the operators of ai.onnx.ml CUDA has the LabelEncoder (providers/cuda/ml in ONNX Runtime's sources). */
 function isCpuOnly(operator: string): boolean {
   return textOperators.test(operator) || (operator.startsWith('ai.onnx.ml.') && operator !== 'ai.onnx.ml.LabelEncoder');
 }

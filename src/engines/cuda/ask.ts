@@ -4,10 +4,13 @@
  */
 import koffi, { type LibraryHandle } from 'koffi';
 import { ortApiFunctions } from '../onnxruntime/api-table.ts';
+import { uuidText } from './device-names.ts';
 
 export interface CudaDevice {
   /** For people: `NVIDIA H200`. */
   readonly name: string;
+  /** `GPU-1f4c2a3b-...`, of a MIG slice `MIG-...`. */
+  readonly uuid: string;
   readonly memoryBytes: number;
   /** Compute capability: major, minor. */
   readonly capability: readonly [number, number];
@@ -55,6 +58,9 @@ function askDevice(driver: LibraryHandle, ordinal: number): CudaDevice {
   const device = deviceOut[0] ?? ordinal;
   const name = Buffer.alloc(256);
   driver.func('int cuDeviceGetName(void *name, int bytes, int device)')(name, name.length, device);
+  // Of a MIG slice its own, where the function without _v2 gives that of the GPU.
+  const uuid = Buffer.alloc(16);
+  driver.func('int cuDeviceGetUuid_v2(void *uuid, int device)')(uuid, device);
   const bytes: [number | bigint | null] = [null];
   driver.func('int cuDeviceTotalMem_v2(_Out_ size_t *bytes, int device)')(bytes, device);
   const getAttribute = driver.func('int cuDeviceGetAttribute(_Out_ int *value, int attribute, int device)');
@@ -63,8 +69,10 @@ function askDevice(driver: LibraryHandle, ordinal: number): CudaDevice {
     getAttribute(value, which, device);
     return value[0] ?? 0;
   };
+  const label = name.toString('utf8', 0, name.indexOf(0));
   return {
-    name: name.toString('utf8', 0, name.indexOf(0)),
+    name: label,
+    uuid: uuidText(uuid, label),
     memoryBytes: Number(bytes[0] ?? 0),
     capability: [attribute(attributeMajor), attribute(attributeMinor)],
   };

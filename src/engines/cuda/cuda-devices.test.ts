@@ -13,7 +13,7 @@ test('listing devices opens those only whose memory is asked for, and does not l
   const cudartPath = buildFake('cudart', tempDir(t));
   setEnvironment('FAKE_DEVICES', '3');
   const timesOpened = koffi.load(cudartPath).func('int fakeTimesOpened(int device)') as (device: number) => number;
-  const devices = describeDevices(cudartPath, undefined, 'float32');
+  const devices = describeDevices(cudartPath, undefined, undefined, 'float32');
   assert.deepEqual(
     devices.map(({ name, label }) => [name, label]),
     [

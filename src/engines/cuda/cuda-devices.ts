@@ -2,7 +2,7 @@
 import { TandemError } from '../../errors.ts';
 import { adviceFor } from './advice.ts';
 import { loadCuda } from './bindings.ts';
-import { nameOfDevice, openCudaDriver, type CudaDriverOptions } from './cuda-driver.ts';
+import { openCudaDriver, propertiesOf, type CudaDriverOptions } from './cuda-driver.ts';
 import { GpuError, type DevicePrecision, type GpuDriver, type UsableDevice, type UsableDevices } from './driver.ts';
 import { findCuda } from './libraries.ts';
 import { nvmlSoname, openNvml } from '../nvml/nvml.ts';
@@ -11,14 +11,15 @@ import { openCudaLibraries } from './open-libraries.ts';
 export function listDevices(ortDir: string | undefined, precision: DevicePrecision): UsableDevices {
   const found = findCuda({ ...(ortDir === undefined ? {} : { ortDir }), environment: process.env });
   const { core } = openCudaLibraries(found);
-  const cudartPath = found.libraries.cudart!;
-  const driverVersion = driverVersionOf(found.libraries.nvml);
-  return { devices: explained(() => describeDevices(cudartPath, driverVersion, precision)), onnxRuntimePath: core };
+  const { cudart, nvml } = found.libraries;
+  const devices = explained(() => describeDevices(cudart!, nvml, driverVersionOf(nvml), precision));
+  return { devices, onnxRuntimePath: core };
 }
 
 /** @throws GpuError */
 export function describeDevices(
   cudartPath: string,
+  nvmlPath: string | undefined,
   driverVersion: string | undefined,
   precision: DevicePrecision,
 ): UsableDevice[] {
@@ -27,9 +28,9 @@ export function describeDevices(
   return Array.from({ length: Number(count[0]) }, (_, deviceIndex) => {
     // In full float32 the scores are those of the CPU but for the order of additions.
     const providerOptions = { tf32: precision === 'tf32' };
-    const options: CudaDriverOptions = { deviceIndex, cudartPath, providerOptions };
-    const label = nameOfDevice(cudartPath, deviceIndex);
-    return describeDevice({ name: `cuda:${deviceIndex}`, label, driverVersion }, options);
+    const options: CudaDriverOptions = { deviceIndex, cudartPath, nvmlPath, providerOptions };
+    const { name: label, uuid } = propertiesOf(loadCuda(cudartPath), deviceIndex);
+    return describeDevice({ name: `cuda:${deviceIndex}`, label, uuid, driverVersion }, options);
   });
 }
 
@@ -38,7 +39,7 @@ export function describeDevices(
  * and takes some hundred MiB. Devices that are not chosen may be somebody else's, or full. Memory is asked for once.
  */
 function describeDevice(
-  names: Pick<UsableDevice, 'name' | 'label' | 'driverVersion'>,
+  names: Pick<UsableDevice, 'name' | 'label' | 'uuid' | 'driverVersion'>,
   options: CudaDriverOptions,
 ): UsableDevice {
   let memory: ReturnType<GpuDriver['memory']> | undefined;

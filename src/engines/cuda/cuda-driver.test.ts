@@ -13,7 +13,7 @@ import { check, create, loadOnnxRuntime, onnxRuntimeLibraryPath } from '../onnxr
 import { BoundRun, createRunOptions, releaseRunOptions, terminateRuns } from '../onnxruntime/run.ts';
 import { closeSession, openSession } from '../onnxruntime/session.ts';
 import { loadCuda } from './bindings.ts';
-import { openCudaDriver, pciBusIdOf } from './cuda-driver.ts';
+import { openCudaDriver, pciBusIdOf, uuidOf } from './cuda-driver.ts';
 import { GpuError, type GpuDriver } from './driver.ts';
 
 const mib = 2 ** 20;
@@ -64,7 +64,8 @@ describe('over a CUDA runtime', { skip: skipWithoutCompiler() }, () => {
     const { driver, cudartPath } = open(t, { FAKE_MEM_MB: '8192' }, 1);
     assert.equal(driver.name, 'Fake GPU 1');
     assert.deepEqual(driver.memory(), { freeBytes: 8 * gib, totalBytes: 8 * gib });
-    assert.equal(pciBusIdOf(loadCuda(cudartPath), 1), '0000:1B:00.0');
+    assert.equal(pciBusIdOf(cudartPath, 1), '0000:1B:00.0');
+    assert.equal(uuidOf(cudartPath, 1), 'GPU-b0b1b2b3-b4b5-b6b7-b8b9-babbbcbdbebf');
     driver.close();
   });
 

@@ -1,12 +1,13 @@
 /** The driver over CUDA: its runtime for memory, copies and events, ONNX Runtime's CUDA provider for model runs. */
 import { TandemError } from '../../errors.ts';
 import { addressOf, type Pointer } from '../native.ts';
-import { openProcessMemory, type ProcessMemory } from '../nvml/process-memory.ts';
+import { openHeldBytes, type HeldBytes } from '../nvml/held-bytes.ts';
 import { arenaHeldBytes } from '../onnxruntime/arena.ts';
 import { nodesByProvider, recordAssignment, type AssignedNode } from '../onnxruntime/assignment.ts';
 import { check, create, loadOnnxRuntime, OnnxRuntimeError } from '../onnxruntime/bindings.ts';
 import { adviceFor } from './advice.ts';
 import { cudaErrorNotReady, cudaSuccess, loadCuda, type Cuda } from './bindings.ts';
+import { uuidText } from './device-names.ts';
 import { GpuError, kindOfRunFailure, type DeviceRun, type GpuDriver } from './driver.ts';
 
 /** Choices among the CUDA provider's options; all others are the same for every session. */
@@ -20,6 +21,8 @@ export interface CudaDriverOptions {
   readonly deviceIndex: number;
   /** Absolute path of libcudart. */
   readonly cudartPath: string;
+  /** Path of libnvidia-ml; undefined: where the loader finds it. */
+  readonly nvmlPath?: string | undefined;
   readonly providerOptions: CudaProviderOptions;
 }
 
@@ -34,11 +37,12 @@ const deviceToHost = 2;
  * Takes a device for the calling thread: one driver per thread, since CUDA's current device belongs to the thread.
  * @throws ENVIRONMENT where there is no such device or no driver that fits
  */
-export function openCudaDriver({ deviceIndex, cudartPath, providerOptions }: CudaDriverOptions): GpuDriver {
+export function openCudaDriver(options: CudaDriverOptions): GpuDriver {
+  const { deviceIndex, cudartPath } = options;
   const cuda = loadCuda(cudartPath);
   try {
     cuda.call('cudaSetDevice', deviceIndex);
-    return new CudaDriver(cuda, deviceIndex, providerOptions);
+    return new CudaDriver(cuda, options);
   } catch (error) {
     throw error instanceof GpuError ? unusableDevice(error, deviceIndex) : error;
   }
@@ -50,18 +54,22 @@ class CudaDriver implements GpuDriver {
   readonly #cuda: Cuda;
   readonly #deviceIndex: number;
   readonly #providerOptions: CudaProviderOptions;
+  readonly #heldBytes: HeldBytes;
   readonly #streams: Pointer[] = [];
   readonly #events: Pointer[] = [];
-  readonly #processMemory: ProcessMemory;
   #memoryInfo: Pointer | undefined;
 
-  constructor(cuda: Cuda, deviceIndex: number, providerOptions: CudaProviderOptions) {
+  constructor(cuda: Cuda, { deviceIndex, cudartPath, nvmlPath, providerOptions }: CudaDriverOptions) {
     this.#cuda = cuda;
     this.#deviceIndex = deviceIndex;
     this.#providerOptions = providerOptions;
     this.arenaName = `gpu:${deviceIndex}`;
-    this.name = nameOf(cuda, deviceIndex);
-    this.#processMemory = openProcessMemory(pciBusIdOf(cuda, deviceIndex));
+    const { name, uuid } = propertiesOf(cuda, deviceIndex);
+    this.name = name;
+    // Of a slice NVML would show the whole GPU's processes.
+    const isSlice = uuid.startsWith('MIG-');
+    const pciBusId = pciBusIdOf(cudartPath, deviceIndex);
+    this.#heldBytes = openHeldBytes({ nvmlPath, pciBusId, ...(isSlice ? { samePids: false } : {}) });
   }
 
   /** Not made before it is asked for: listing devices must not load ONNX Runtime before it is known from where. */
@@ -79,6 +87,10 @@ class CudaDriver implements GpuDriver {
     const total: [number | null] = [null];
     this.#cuda.call('cudaMemGetInfo', free, total);
     return { freeBytes: Number(free[0]), totalBytes: Number(total[0]) };
+  }
+
+  heldBytes(): number | undefined {
+    return this.#heldBytes.read();
   }
 
   allocate(bytes: number): Pointer {
@@ -182,16 +194,11 @@ class CudaDriver implements GpuDriver {
     return arenaHeldBytes(session, this.memoryInfo);
   }
 
-  heldBytes(): number | undefined {
-    return this.#processMemory.heldBytes();
-  }
-
   cpuNodes(session: Pointer): readonly AssignedNode[] {
     return [...nodesByProvider(session)].flatMap(([provider, nodes]) => (provider === cudaProvider ? [] : nodes));
   }
 
   close(): void {
-    this.#processMemory.close();
     // What fails here has failed before: whoever wants to know blocks on an event, and a lost device must not hide the
     // error that ended the work.
     this.settle();
@@ -199,6 +206,7 @@ class CudaDriver implements GpuDriver {
     for (const event of this.#events) this.#cuda.ask('cudaEventDestroy', event);
     this.#streams.length = 0;
     this.#events.length = 0;
+    this.#heldBytes.close();
     if (this.#memoryInfo !== undefined) loadOnnxRuntime().ReleaseMemoryInfo(this.#memoryInfo);
     this.#memoryInfo = undefined;
   }
@@ -262,28 +270,34 @@ function unusableDevice(cause: GpuError, deviceIndex: number): TandemError {
   return new TandemError('ENVIRONMENT', message, { remedy, cause });
 }
 
-/** cudaDeviceProp grows with each version of CUDA (1.1 kB in 13), but always starts with the name. */
+/**
+ * cudaDeviceProp grows with each version of CUDA (1.1 kB in 13), but has started with `char name[256]` and the UUID's 16
+ * bytes since CUDA 10 (driver_types.h).
+ */
 const propertiesBytesMax = 16_384;
 const nameBytesMax = 256;
+const uuidBytes = 16;
 
-function nameOf(cuda: Cuda, deviceIndex: number): string {
+/** Name, for people, and UUID of a device, which is not opened. @throws GpuError */
+export function propertiesOf(cuda: Cuda, deviceIndex: number): { readonly name: string; readonly uuid: string } {
   const properties = Buffer.alloc(propertiesBytesMax);
   cuda.call('cudaGetDeviceProperties', properties, deviceIndex);
-  return textIn(properties.subarray(0, nameBytesMax));
+  const name = textIn(properties.subarray(0, nameBytesMax));
+  return { name, uuid: uuidText(properties.subarray(nameBytesMax, nameBytesMax + uuidBytes), name) };
 }
 
-/** For people: `NVIDIA H200`. Opens nothing. @throws GpuError */
-export function nameOfDevice(cudartPath: string, deviceIndex: number): string {
-  return nameOf(loadCuda(cudartPath), deviceIndex);
+/** `GPU-1f4c2a3b-...`, of a MIG slice `MIG-...`: what CUDA_VISIBLE_DEVICES calls the same device. @throws GpuError */
+export function uuidOf(cudartPath: string, deviceIndex: number): string {
+  return propertiesOf(loadCuda(cudartPath), deviceIndex).uuid;
 }
 
 /**
  * `0000:1A:00.0`: the name by which NVML finds the same device, whatever CUDA_VISIBLE_DEVICES hides.
  * @throws GpuError
  */
-export function pciBusIdOf(cuda: Cuda, deviceIndex: number): string {
+export function pciBusIdOf(cudartPath: string, deviceIndex: number): string {
   const text = Buffer.alloc(32);
-  cuda.call('cudaDeviceGetPCIBusId', text, text.length, deviceIndex);
+  loadCuda(cudartPath).call('cudaDeviceGetPCIBusId', text, text.length, deviceIndex);
   return textIn(text);
 }
 

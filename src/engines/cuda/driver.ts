@@ -29,6 +29,11 @@ export interface GpuDriver {
   readonly name: string;
   /** Bytes of the device's memory, other processes' counted too. */
   memory(): { readonly freeBytes: number; readonly totalBytes: number };
+  /**
+   * Bytes of the device's memory that this process holds by the account of NVIDIA's driver, contexts and code included.
+   * Undefined where it does not tell: on a MIG slice, without NVML, in a container that numbers processes by itself.
+   */
+  heldBytes(): number | undefined;
   /** @throws GpuError `outOfMemory` */
   allocate(bytes: number): Pointer;
   free(memory: Pointer): void;
@@ -64,11 +69,6 @@ export interface GpuDriver {
   configureSession(sessionOptions: Pointer, stream: Pointer, arenaBytesMax?: number): void;
   /** Memory that the session has taken from the device and keeps; undefined where it does not tell. */
   arenaBytes(session: Pointer): number | undefined;
-  /**
-   * All that this process holds on the device, its context and libraries too, as the device's own software counts it;
-   * undefined where that does not tell. May take a millisecond.
-   */
-  heldBytes(): number | undefined;
   /** Nodes of a session with these options that another than this device runs: the CPU. */
   cpuNodes(session: Pointer): readonly AssignedNode[];
   /** As ONNX Runtime's `memory.enable_memory_arena_shrinkage` names this device: `gpu:0`. */
@@ -140,6 +140,8 @@ export interface UsableDevice {
   readonly label: string;
   /** `580.65.06`; undefined where nobody can tell. */
   readonly driverVersion?: string | undefined;
+  /** `GPU-1f4c2a3b-...`, of a MIG slice its own: `MIG-...`. Undefined where the driver has none. */
+  readonly uuid: string | undefined;
   readonly freeBytes: number;
   readonly totalBytes: number;
   /** For {@link DriverModule.openDriver}; plain data, since it crosses a thread. */

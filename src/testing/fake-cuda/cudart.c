@@ -1,6 +1,8 @@
-/* libcudart for tests: the symbols that the driver binds, with the signatures of cuda_runtime_api.h 13.0.
+/* libcudart for tests: the symbols that the driver binds, with the signatures of cuda_runtime_api.h 13.0, and those of
+ * libcuda (cuda.h) with which `doctor` asks about devices.
  *
  *   FAKE_DEVICES   number of devices, 2 unless set
+ *   FAKE_MIG       1: the devices are slices
  *   FAKE_MEM_MB    MiB of each device, 1024 unless set
  *   FAKE_FAIL      see fail.h
  *
@@ -178,13 +180,32 @@ int cudaSetDevice(int device) {
   return success;
 }
 
+static void nameDevice(char *name, size_t bytes, int device) {
+  snprintf(name, bytes, numberFrom("FAKE_MIG", 0) ? "Fake GPU %d MIG 1g.18gb" : "Fake GPU %d", device);
+}
+
+/* a0a1...af of the first device, b0b1...bf of the second. */
+static void identify(unsigned char *uuid, int device) {
+  for (int index = 0; index < 16; index++) uuid[index] = (unsigned char)(0xa0 + 0x10 * device + index);
+}
+
 int cudaGetDeviceProperties(void *properties, int device) {
   BEGIN;
   if (device < 0 || device >= deviceCount()) return fail(invalidDevice);
   memset(properties, 0xff, 4096);
-  snprintf(properties, 256, "Fake GPU %d", device);
+  nameDevice(properties, 256, device);
+  identify((unsigned char *)properties + 256, device);
   return success;
 }
+
+int cuInit(unsigned flags) { return flags == 0 ? success : invalidValue; }
+int cuDeviceGet(int *device, int ordinal) { return *device = ordinal, success; }
+int cuDeviceGetName(char *name, int bytes, int device) { return nameDevice(name, (size_t)bytes, device), success; }
+int cuDeviceTotalMem_v2(size_t *bytes, int device) { return (void)device, *bytes = deviceBytes(), success; }
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+  return (void)device, *value = attribute == 75 ? 9 : 0, success;
+}
+int cuDeviceGetUuid_v2(unsigned char *uuid, int device) { return identify(uuid, device), success; }
 
 int cudaDeviceGetPCIBusId(char *text, int bytes, int device) {
   BEGIN;

@@ -2,6 +2,7 @@
  *
  *   FAKE_DEVICES     number of devices, 2 unless set
  *   FAKE_PROCESSES   processes on each device, 3 unless set
+ *   FAKE_PID         the first process on the second device has this number
  *   FAKE_FAIL        see fail.h
  *
  * Every value names its device, so that a test sees where it came from. */
@@ -89,10 +90,10 @@ int nvmlDeviceGetUUID(Device *device, char *uuid, unsigned bytes) {
   return write(uuid, bytes, "GPU-00000000-0000-0000-0000-%012d", device->index);
 }
 
-static int byText(const char *text, const char *format, Device **device) {
+static int byText(const char *text, const char *format, int first, Device **device) {
   for (unsigned index = 0; index < deviceCount(); index++) {
     char own[96];
-    snprintf(own, sizeof own, format, (int)index);
+    snprintf(own, sizeof own, format, first + (int)index);
     if (strcmp(own, text) == 0) return nvmlDeviceGetHandleByIndex_v2(index, device);
   }
   return notFound;
@@ -100,12 +101,12 @@ static int byText(const char *text, const char *format, Device **device) {
 
 int nvmlDeviceGetHandleByUUID(const char *uuid, Device **device) {
   BEGIN;
-  return byText(uuid, "GPU-00000000-0000-0000-0000-%012d", device);
+  return byText(uuid, "GPU-00000000-0000-0000-0000-%012d", 0, device);
 }
 
 int nvmlDeviceGetHandleByPciBusId_v2(const char *pciBusId, Device **device) {
   BEGIN;
-  return byText(pciBusId, "0000:1%d:00.0", device);
+  return byText(pciBusId, "0000:%02X:00.0", 0x1a, device);
 }
 
 int nvmlDeviceGetName(Device *device, char *name, unsigned bytes) {
@@ -135,7 +136,7 @@ int nvmlDeviceGetComputeRunningProcesses_v3(Device *device, unsigned *count, Pro
   for (unsigned index = 0; index < *count; index++) {
     unsigned long long bytes = index + 1 == *count ? ~0ull : (5ull << 30) + index;
     unsigned pid = 1000u * (1u + (unsigned)device->index) + index;
-    if (index == 0) pid = (unsigned)numberFrom("FAKE_PID", (int)pid);
+    if (index == 0 && device->index == 1) pid = (unsigned)numberFrom("FAKE_PID", (int)pid);
     processes[index] = (Process){pid, bytes, ~0u, ~0u};
   }
   return success;

@@ -30,12 +30,12 @@ import { HappensBefore, type MemoryRange } from './happens-before.ts';
 /** What a software GPU is like. */
 export interface SoftwareGpuOptions {
   readonly memoryBytes: number;
+  /** Memory that the process holds before it allocates any, as CUDA's context is. */
+  readonly contextBytes?: number;
   /** Bytes a second of each copy stream; 0: as fast as memory. */
   readonly copyBytesPerSecond?: number;
   /** Pause before each run, for a model that is slow to compute. */
   readonly runMicroseconds?: number;
-  /** Memory that the process holds before it does anything. */
-  readonly contextBytes?: number;
   /** Memory that libraries take for themselves at the first run. */
   readonly workspaceBytes?: number;
   /** Memory that each session's arena takes for its weights. */
@@ -55,6 +55,8 @@ export interface SoftwareGpuOptions {
   readonly sessionErrors?: readonly (string | null)[];
   /** Operators that it counts as the CPU's; it runs all nodes alike. */
   readonly cpuOperators?: readonly string[];
+  /** `GPU-...` or `MIG-...`; without it the device has none. */
+  readonly uuid?: string;
   /** In place of runMicroseconds and rowMicroseconds when it runs with TensorFloat-32. */
   readonly tf32?: { readonly runMicroseconds?: number; readonly rowMicroseconds?: number };
 }
@@ -360,6 +362,7 @@ export function listDevices(_ortDir: string | undefined, precision: DevicePrecis
   const devices = gpus.map((options, index) => ({
     name: `software:${index}`,
     label: 'software GPU',
+    uuid: options.uuid,
     freeBytes: options.memoryBytes,
     totalBytes: options.memoryBytes,
     options: { ...options, precision } satisfies OpenOptions,
