@@ -34,6 +34,10 @@ export const interruptIntervalMs = 50;
 export const devicePollMs = 0.05;
 /** A device that has nothing to do waits so long for more rows before it scores a batch that is not full. */
 export const deviceStarvedMs = 5;
+/** Of so many model runs on a GPU one is waited for: ONNX Runtime lets go of host memory only then. */
+export const deviceSettledRuns = 256;
+/** The GPU's thread that page-locked the slots waits so long for the other GPUs' threads before it lets go of them. */
+export const deviceEndMsMax = 30_000;
 /** Device buffers of a GPU: one is computed on while one fills and one is copied out. */
 export const deviceBuffersDefault = 3;
 /** Slots of a GPU run: long enough for a copy to reach the link's rate, short enough to fill soon. */

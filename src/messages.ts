@@ -132,6 +132,8 @@ export interface SlotQueueMemory {
   readonly producers: number;
   /** Of these, the ones that sleep until a slot comes back, or have ended. */
   readonly producersIdle: Int32Array;
+  /** Devices whose thread has not ended. */
+  readonly devicesAtWork: Int32Array;
 }
 
 /** Indices of the shared control array. */

@@ -48,6 +48,8 @@ export async function chooseDevices(
   try {
     const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir, precision);
     const found = names.length === 0 ? devices : pick(devices, names, environment['CUDA_VISIBLE_DEVICES']);
+    // Their memory is looked at here, where `auto` can still do without them.
+    for (const { freeBytes } of found) void freeBytes;
     return { module, found, onnxRuntimePath, note: undefined };
   } catch (error) {
     if (kind !== 'auto' || !(error instanceof TandemError)) throw error;

@@ -4,9 +4,10 @@
  * {@link DeviceScorer.block}.
  */
 import { elementBytes, type NumberArray, type TensorLayout } from '../batch.ts';
-import type { DeviceRange, GpuDriver } from '../engines/cuda/driver.ts';
+import { GpuError, type DeviceRange, type GpuDriver } from '../engines/cuda/driver.ts';
 import type { Pointer } from '../engines/native.ts';
 import { BoundRun, type DeviceTensor } from '../engines/onnxruntime/run.ts';
+import { deviceSettledRuns } from '../limits.ts';
 import type { ModelPlan, OutputLayout } from '../plan.ts';
 import { bug } from '../errors.ts';
 import { constantTensor, type Slot } from './scorer.ts';
@@ -32,6 +33,8 @@ export interface DeviceScorerParts {
   readonly runOptions: Pointer;
   /** Of runs after which the arena gives back what it does not use. */
   readonly shrinkOptions: Pointer;
+  /** Of runs that end when the device has computed them. */
+  readonly settleOptions: Pointer;
   /** Pinned where that is possible. */
   readonly slots: readonly Slot[];
   readonly buffers: number;
@@ -69,6 +72,8 @@ class DeviceBuffer {
   readonly delivered: Pointer;
   /** By first row and rows. */
   readonly bindings = new Map<string, BoundRun>();
+  /** Rows behind the last one, until they are copied. */
+  padding: readonly Uint8Array[] = [];
 
   constructor(driver: GpuDriver, model: ModelPlan, rows: number) {
     this.memory = driver.allocate(Math.max(alignment, deviceBufferBytes(model, rows)));
@@ -91,6 +96,8 @@ export class DeviceScorer {
   readonly #copyInStream: Pointer;
   readonly #copyOutStream: Pointer;
   #session: Pointer | undefined;
+  #inputsReadElsewhere: readonly string[] = [];
+  #runs = 0;
 
   /** @throws GpuError `outOfMemory` when the device buffers do not fit */
   constructor(parts: DeviceScorerParts) {
@@ -120,15 +127,25 @@ export class DeviceScorer {
 
   /**
    * Queues runs and the copies of their scores into the slots.
-   * @throws GpuError; after `outOfMemory` it may be called again with smaller runs, which do the same rows over
+   * @throws GpuError; after `outOfMemory` nothing is queued on the compute stream any more, so that bindings and session
+   * may be closed, and it may be called again with smaller runs, which do the same rows over
    */
   score(buffer: number, runs: readonly RunRows[], pieces: readonly CopiedRows[], shrinksArena = false): void {
     const { driver, model, slots, computeStream } = this.#parts;
     const { copied, started, computed, delivered, addresses } = this.#buffers[buffer]!;
+    this.#pad(buffer, pieces.at(-1)!);
     driver.record(copied, this.#copyInStream);
     driver.waitFor(copied, computeStream);
     driver.record(started, computeStream);
-    runs.forEach((rows, index) => this.#run(buffer, rows, shrinksArena && index === runs.length - 1));
+    try {
+      runs.forEach((rows, index) => this.#run(buffer, rows, shrinksArena && index === runs.length - 1));
+    } catch (error) {
+      if (!(error instanceof GpuError) || error.kind !== 'outOfMemory') throw error;
+      // The runs before the one that failed go on.
+      driver.record(computed, computeStream);
+      driver.block(computed);
+      throw error;
+    }
     driver.record(computed, computeStream);
     driver.waitFor(computed, this.#copyOutStream);
     for (const rows of pieces) {
@@ -166,9 +183,13 @@ export class DeviceScorer {
     this.#session = undefined;
   }
 
-  /** A session of the device, whose runs go to `computeStream`: that of all runs from now on. */
-  useSession(session: Pointer): void {
+  /**
+   * A session of the device, whose runs go to `computeStream`: that of all runs from now on.
+   * @param inputsReadElsewhere inputs that it does not read in the device's memory, by name
+   */
+  useSession(session: Pointer, inputsReadElsewhere: readonly string[] = []): void {
     this.#session = session;
+    this.#inputsReadElsewhere = inputsReadElsewhere;
   }
 
   /** Closes bindings and frees the device buffers. Nothing may be in flight. */
@@ -184,6 +205,35 @@ export class DeviceScorer {
     }
   }
 
+  /**
+   * A model of fixed batch size reads the rows behind the last one, too. They repeat it, as on the CPU: what lay there may
+   * be no index, and some models look at all rows of a batch.
+   */
+  #pad(buffer: number, last: CopiedRows): void {
+    const { driver, model, slots } = this.#parts;
+    const padded = this.#buffers[buffer]!;
+    const firstRow = last.bufferRow + last.rowCount;
+    const rowCount = (model.fixedBatchRows ?? 0) - firstRow;
+    if (rowCount <= 0) return;
+    const lastRow = { ...last, slotRow: last.slotRow + last.rowCount - 1, rowCount: 1 };
+    padded.padding = model.inputs.map((tensor, index) => {
+      const row = bytesOf(slots[last.slot]!.inputs[index] as NumberArray, tensor, lastRow);
+      const rows = new Uint8Array(rowCount * row.length);
+      for (let at = 0; at < rows.length; at += row.length) rows.set(row, at);
+      driver.copyIn(padded.addresses[index]! + BigInt(firstRow * row.length), rows, this.#copyInStream);
+      return rows;
+    });
+  }
+
+  /**
+   * Of the latest runs only one in many is waited for: ONNX Runtime keeps the host memory from which kernels got their
+   * parameters (CudaStream::EnqueDeferredCPUBuffer) until a run ends with synchronization, and would keep it for ever.
+   */
+  #runOptions(shrinksArena: boolean): Pointer {
+    if (shrinksArena) return this.#parts.shrinkOptions;
+    return ++this.#runs % deviceSettledRuns === 0 ? this.#parts.settleOptions : this.#parts.runOptions;
+  }
+
   #expectSession(): Pointer {
     if (this.#session === undefined) throw bug('Rows came before a session');
     return this.#session;
@@ -191,7 +241,7 @@ export class DeviceScorer {
 
   #run(buffer: number, rows: RunRows, shrinksArena: boolean): void {
     const { driver, model, computeStream } = this.#parts;
-    const runOptions = shrinksArena ? this.#parts.shrinkOptions : this.#parts.runOptions;
+    const runOptions = this.#runOptions(shrinksArena);
     const runRows = model.fixedBatchRows ?? rows.rowCount;
     const ranges = (tensors: readonly (TensorLayout | OutputLayout)[], first: number): DeviceRange[] =>
       tensors.map((tensor, index) => ({
@@ -200,8 +250,11 @@ export class DeviceScorer {
       }));
     const reads = ranges(model.inputs, 0);
     const writes = ranges(model.outputs, model.inputs.length);
-    const { binding } = this.#bindingFor(buffer, { ...rows, rowCount: runRows }, reads, writes);
+    const bound = this.#bindingFor(buffer, { ...rows, rowCount: runRows }, reads, writes);
+    // The copy goes to the session's own stream, behind `copied` and the runs before.
+    for (const name of this.#inputsReadElsewhere) bound.rebind(name);
     const session = this.#expectSession();
+    const { binding } = bound;
     driver.run({ session, runOptions, binding, rowCount: runRows, shrinksArena, reads, writes }, computeStream);
   }
 

@@ -20,8 +20,8 @@ import {
 import type { SlotReceiver } from '../transfer/slot-queue.ts';
 
 export interface DeviceLoopParts {
-  readonly scorer: DeviceScorer;
-  readonly receiver: SlotReceiver;
+  readonly scorer: Pick<DeviceScorer, 'copyIn' | 'score' | 'isDone' | 'block' | 'computeSeconds'>;
+  readonly receiver: Pick<SlotReceiver, 'receive' | 'wait' | 'producersAreIdle' | 'giveBack'>;
   readonly buffers: number;
   readonly bufferRows: number;
   /** A number: the caller's batch size, which stays. */
@@ -88,9 +88,10 @@ export class DeviceLoop {
     return { batchCount: this.#batchCount, rowCount: this.#rowCount };
   }
 
-  /** Slots that are here and have not gone back. */
+  /** Slots that are here and have not gone back, those among them whose scores are complete too. */
   get heldSlots(): number[] {
-    return [...this.#flow.owed.keys()];
+    const scored = this.#actions.flatMap((action) => (action.kind === 'release' ? [action.slot] : []));
+    return [...this.#flow.owed.keys(), ...scored];
   }
 
   /** Until every producer has ended and every slot is back. @throws GpuError, STOPPED, MEMORY */
@@ -163,7 +164,7 @@ export class DeviceLoop {
       this.#parts.scorer.score(buffer, parts, pieces, shrinksArena);
     } catch (error) {
       if (!(error instanceof GpuError) || error.kind !== 'outOfMemory') throw error;
-      return this.#split(buffer, Math.max(...parts.map((part) => part.rowCount)), shrinksArena, error);
+      return this.#split(buffer, parts[0]!.rowCount, shrinksArena, error);
     }
     const rowCount = parts.reduce((sum, part) => sum + part.rowCount, 0);
     this.#inFlight.push({ buffer, rowCount, isSplit: parts.length > 1, shrinksArena });
@@ -178,10 +179,9 @@ export class DeviceLoop {
     const during = shrinks ? 'shrink' : 'run';
     const { freeBytes } = this.#look();
     this.#observe({ kind: 'outOfMemory', rows, during, where: error.message, freeBytes });
-    const next = this.#controller === undefined ? undefined : nextStep(this.#controller);
-    const wanted = next?.kind === 'run' || next?.kind === 'shrink' ? next.rows : rows;
-    const smaller = Math.min(wanted, Math.ceil(rows / 2));
-    this.#dispatch({ kind: 'outOfMemory', buffer, partRowsMax: Math.max(1, smaller) });
+    // The size in use, not that of a step to give memory back, which is one row: a run of its own for each.
+    const smaller = Math.min(this.#controller?.rows ?? rows, Math.ceil(rows / 2));
+    this.#dispatch({ kind: 'outOfMemory', buffer, partRowsMax: alignedRows(smaller) });
   }
 
   #learn({ buffer, rowCount, isSplit, shrinksArena }: BufferInFlight): void {
@@ -243,6 +243,15 @@ export class DeviceLoop {
     }
     this.#observe({ kind: 'newSession', freeBytes: this.#look().freeBytes });
   }
+}
+
+/**
+ * Rows of a part, so that the next one begins where kernels can load several values at once, as they do at the start of
+ * memory that was allocated: an address that is not aligned ends the device's work (cudaErrorMisalignedAddress).
+ */
+function alignedRows(rows: number): number {
+  const group = rows >= 64 ? 64 : rows >= 8 ? 8 : 1;
+  return Math.max(1, rows - (rows % group));
 }
 
 function memoryError(rows: number, cause: GpuError): TandemError {

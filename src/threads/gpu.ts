@@ -1,13 +1,15 @@
 /** Entry of a GPU's thread: it makes every call of its device, feeds it from the slots, and ends when all are scored. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { knownAdvice } from '../engines/cuda/advice.ts';
 import { GpuError, kindOfRunFailure, type DriverModule, type GpuDriver } from '../engines/cuda/driver.ts';
 import type { Pointer } from '../engines/native.ts';
 import { OnnxRuntimeError, useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import type { AssignedNode } from '../engines/onnxruntime/assignment.ts';
 import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
-import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
+import { closeEnvironment, closeSession, inputsReadElsewhere, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
+import { deviceEndMsMax } from '../limits.ts';
 import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
 import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
@@ -17,7 +19,7 @@ import { DeviceMemory, type MemoryLook } from '../score/device-memory.ts';
 import { deviceBufferBytes, DeviceScorer } from '../score/device-scorer.ts';
 import { bytesText } from '../score/memory-model.ts';
 import { layOutSlot, slotBytes, type Slot } from '../score/scorer.ts';
-import { SlotReceiver } from '../transfer/slot-queue.ts';
+import { endDevice, SlotReceiver, waitForOtherDevices } from '../transfer/slot-queue.ts';
 import { DeviceLoop } from './device-loop.ts';
 
 const start = workerData as DeviceStart;
@@ -28,50 +30,88 @@ function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
 }
 
+/** What the thread holds on the device, as far as it has come. */
+interface Held {
+  pinned?: Uint8Array | undefined;
+  scorer?: DeviceScorer;
+  sessions?: DeviceSessions;
+}
+
 function run(driver: GpuDriver): void {
+  const held: Held = {};
+  let isLost = false;
+  try {
+    const receiver = new SlotReceiver(start.queues, start.deviceIndex, start.control);
+    const { loop, report } = openLoop(driver, held, receiver);
+    try {
+      loop.run();
+    } catch (error) {
+      if (!isLoss(error)) throw error;
+      isLost = true;
+      // First nothing must write any more into slots that another device gets.
+      driver.settle();
+      passOn(loop, receiver, error);
+    } finally {
+      if (loop.controller !== undefined) {
+        post({ kind: 'batchSizeSearched', finding: findingOf(loop.controller, start.deviceIndex) });
+      }
+      report();
+    }
+  } catch (error) {
+    isLost ||= isLoss(error);
+    // Before anything is waited for: the others end when they hear of it.
+    post({ kind: 'failed', error: explain(error).toRecord() });
+  }
+  release(driver, held, isLost);
+}
+
+function isLoss(error: unknown): error is GpuError {
+  return error instanceof GpuError && error.kind === 'lost';
+}
+
+/** Everything up to the first row, and what tells of it at the end. */
+function openLoop(
+  driver: GpuDriver,
+  held: Held,
+  receiver: SlotReceiver,
+): { readonly loop: DeviceLoop; readonly report: () => void } {
   const { model } = plan;
   const { buffers, bufferRows } = device;
-  const runConfig = { disable_synchronize_execution_providers: '1' };
-  const runOptions = createRunOptions(runConfig);
-  const shrinkOptions = createRunOptions({
-    ...runConfig,
-    'memory.enable_memory_arena_shrinkage': driver.arenaName,
-  });
-  post({ kind: 'connected', connections: [], runOptions: [runOptions, shrinkOptions] });
-  const pinned = pinSlots(driver);
+  const runOptions = createRunOptions({ disable_synchronize_execution_providers: '1' });
+  const settleOptions = createRunOptions();
+  // Waited for, too: memory that a run still works on must not be given back.
+  const shrinkOptions = createRunOptions({ 'memory.enable_memory_arena_shrinkage': driver.arenaName });
+  const options = { runOptions, settleOptions, shrinkOptions };
+  post({ kind: 'connected', connections: [], runOptions: Object.values(options) });
+  held.pinned = pinSlots(driver);
   const limits = driver.memory();
   const computeStream = driver.createStream();
-  const parts = { driver, model, computeStream, runOptions, shrinkOptions, buffers, bufferRows };
+  const parts = { driver, model, computeStream, ...options, buffers, bufferRows };
   const scorer = new DeviceScorer({ ...parts, slots: layOutSlots() });
+  held.scorer = scorer;
   const memory = new DeviceMemory(driver, buffers * deviceBufferBytes(model, bufferRows), device.memoryBudgetBytes);
   const sessions = new DeviceSessions(driver, computeStream, scorer, memory);
-  const receiver = new SlotReceiver(start.queues, start.deviceIndex, start.control);
+  held.sessions = sessions;
+  sessions.open();
+  const cpuNodes = checkNodes(sessions.cpuNodes());
   const loop = createLoop(scorer, receiver, sessions, limits);
-  let lost: GpuError | undefined;
-  let cpuNodes: DeviceReport['cpuNodes'] = { shape: 0, data: 0 };
+  return { loop, report: () => report(loop, memory, cpuNodes) };
+}
+
+/** Gives back what is held, whatever came of it: a process that leaves ONNX Runtime open loses its exit code. */
+function release(driver: GpuDriver, held: Held, isLost: boolean): void {
   try {
-    sessions.open();
-    cpuNodes = checkNodes(sessions.cpuNodes());
-    loop.run();
-  } catch (error) {
-    if (!(error instanceof GpuError) || error.kind !== 'lost') throw error;
-    lost = error;
-  } finally {
-    if (loop.controller !== undefined) {
-      post({ kind: 'batchSizeSearched', finding: findingOf(loop.controller, start.deviceIndex) });
-    }
-    // Waits for what is queued: nothing writes into a slot that another device may have.
-    driver.close();
+    driver.settle();
     // Of a lost device nothing can be freed, and trying may end the process.
-    if (lost === undefined) {
-      scorer.close();
-      sessions.close();
-      closeEnvironment();
-      if (pinned !== undefined) driver.unpin(pinned);
-    }
-    report(loop, memory, cpuNodes);
+    if (isLost) return;
+    // Before the driver ends its stream: a session may still queue there that host memory is let go of.
+    held.sessions?.close();
+    held.scorer?.close();
+    if (held.pinned !== undefined && waitForOtherDevices(start.queues, deviceEndMsMax)) driver.unpin(held.pinned);
+  } finally {
+    driver.close();
+    closeEnvironment();
   }
-  if (lost !== undefined) passOn(loop, receiver, lost);
 }
 
 function createLoop(
@@ -82,6 +122,7 @@ function createLoop(
 ): DeviceLoop {
   const { model } = plan;
   const { buffers, bufferRows, fixedBatchSize, memoryBudgetBytes } = device;
+  const slotRowsInAll = start.queues.slotCount * plan.slotRows;
   const limits = {
     totalBytes,
     freeBytes,
@@ -89,7 +130,8 @@ function createLoop(
     bytesPerRow: deviceBufferBytes(model, bufferRows) / bufferRows,
     deviceBuffers: buffers,
     hostBytesMax: Infinity,
-    rowsMax: bufferRows,
+    // Two batches at least of what all slots hold: a larger one would never be full, and nothing would overlap.
+    rowsMax: Math.max(1, Math.min(bufferRows, Math.floor(slotRowsInAll / (2 * plan.devices.length)))),
     profile: device.profile,
   };
   return new DeviceLoop({
@@ -127,7 +169,7 @@ class DeviceSessions {
     const arenaBytesMax = this.#memory.arenaBytesMax;
     if (arenaBytesMax !== undefined && arenaBytesMax <= 0) throw promiseTooSmall(this.#memory);
     this.#session = openOn(this.#driver, this.#stream, arenaBytesMax);
-    this.#scorer.useSession(this.#session);
+    this.#scorer.useSession(this.#session, inputsReadElsewhere(this.#session, this.#driver.memoryInfo));
   }
 
   renew(): void {
@@ -210,7 +252,7 @@ function passOn(loop: DeviceLoop, receiver: SlotReceiver, error: GpuError): void
 /** Idle without end, but for the stop flag. */
 const idleMs = 1_000;
 
-/** @throws GpuError `outOfMemory`; TandemError of a model that cannot be loaded */
+/** @throws GpuError `outOfMemory` or `lost`; BAD_MODEL, ENVIRONMENT */
 function openOn(driver: GpuDriver, stream: Pointer, arenaBytesMax: number | undefined): Pointer {
   try {
     return openSession(plan.model.path, {
@@ -218,12 +260,20 @@ function openOn(driver: GpuDriver, stream: Pointer, arenaBytesMax: number | unde
       configure: (options) => driver.configureSession(options, stream, arenaBytesMax),
     });
   } catch (error) {
-    if (error instanceof OnnxRuntimeError && kindOfRunFailure(error.message) === 'outOfMemory') {
-      throw new GpuError(0, error.message, 'outOfMemory');
-    }
-    if (error instanceof TandemError || error instanceof GpuError) throw error;
-    throw explainLoadFailure(error, plan.model.path);
+    if (!(error instanceof OnnxRuntimeError)) throw error;
+    const { message } = error;
+    const kind = kindOfRunFailure(message);
+    if (kind !== 'other') throw new GpuError(0, `Expected a session to open, got: ${message}`, kind);
+    throw environmentError(message, error) ?? explainLoadFailure(error, plan.model.path);
   }
+}
+
+/** What the model's run on the CPU could not show; undefined: nothing that is known. */
+function environmentError(message: string, cause: unknown): TandemError | undefined {
+  const advice = knownAdvice(message);
+  if (advice === undefined) return undefined;
+  const text = `Expected ${device.name} to run the model, got: ${message} It says: ${advice.means}.`;
+  return new TandemError('ENVIRONMENT', text, { remedy: advice.remedy, cause });
 }
 
 /** Tells which nodes the CPU runs. @throws BAD_MODEL where the batch passes one of them and nobody allowed it */
@@ -259,10 +309,13 @@ function explain(error: unknown): TandemError {
         cause: error,
       });
     case 'other':
-      return new TandemError('BAD_MODEL', `Expected ${device.name} to score the batch, got: ${message}`, {
-        remedy: 'Check the model with --device cpu; if it works there, the device is at fault.',
-        cause: error,
-      });
+      return (
+        environmentError(message, error) ??
+        new TandemError('BAD_MODEL', `Expected ${device.name} to score the batch, got: ${message}`, {
+          remedy: 'Check the model with --device cpu; if it works there, the device is at fault.',
+          cause: error,
+        })
+      );
   }
 }
 
@@ -273,4 +326,6 @@ try {
   post({ kind: 'finished' });
 } catch (error) {
   post({ kind: 'failed', error: explain(error).toRecord() });
+} finally {
+  endDevice(start.queues);
 }

@@ -35,7 +35,28 @@ export function createSlotQueues(slots: number, producers: number, devices: numb
     queues: Array.from({ length: devices }, () => shared(firstEntry + slots + producers)),
     producers,
     producersIdle: shared(1),
+    devicesAtWork: shared(1).fill(devices),
   };
+}
+
+/** A device's thread is about to end: it copies from no slot any more, nor to one. */
+export function endDevice({ devicesAtWork }: SlotQueueMemory): void {
+  Atomics.sub(devicesAtWork, 0, 1);
+  Atomics.notify(devicesAtWork, 0);
+}
+
+/**
+ * Sleeps until the calling thread's device is the last one at work.
+ * @returns false when others still are after so long: memory that they may copy from must stay as it is
+ */
+export function waitForOtherDevices({ devicesAtWork }: SlotQueueMemory, milliseconds: number): boolean {
+  const end = performance.now() + milliseconds;
+  for (let left = Atomics.load(devicesAtWork, 0); left > 1; left = Atomics.load(devicesAtWork, 0)) {
+    const rest = end - performance.now();
+    if (rest <= 0) return false;
+    Atomics.wait(devicesAtWork, 0, left, rest);
+  }
+  return true;
 }
 
 /** Rows of a slot, by where they come from. */

@@ -81,7 +81,9 @@ const codes: Readonly<Record<number, Advice>> = {
   },
 };
 
-type Rule = readonly [RegExp, Advice | ((found: RegExpExecArray) => Advice)];
+const failureCode = /CUDA(?:RT)? (?:failure|error) (\d+)\b/;
+
+type Rule = readonly [RegExp, Advice | ((found: RegExpExecArray) => Advice | undefined)];
 
 const loaderRules: readonly Rule[] = [
   [
@@ -137,7 +139,7 @@ const runtimeRules: readonly Rule[] = [
         'Take it out of LD_LIBRARY_PATH and the folder of --ort-dir; `tandem setup cuda --libraries` fetches 13.0.',
     }),
   ],
-  [/CUDA(?:RT)? (?:failure|error) (\d+)\b/, ([text, code]) => codes[Number(code)] ?? unknownCode(text)],
+  [failureCode, ([, code]) => codes[Number(code)]],
   [/CUDA driver version is insufficient/, driverTooOld],
   [/no CUDA-capable device is detected/, noDevice],
   [/no kernel image is available/, codes[209]!],
@@ -193,15 +195,25 @@ const nvmlRules: readonly Rule[] = [
 
 /** What a text means. Matches on the part that the libraries keep the same, wherever it stands in the text. */
 export function adviceFor(text: string): Advice {
+  const code = failureCode.exec(text);
+  return knownAdvice(text) ?? (code === null ? unknownText : unknownCode(code[0]));
+}
+
+/** The same for texts that may be about something else, a model for example: undefined, then. */
+export function knownAdvice(text: string): Advice | undefined {
   for (const [pattern, advice] of [...loaderRules, ...runtimeRules, ...nvmlRules]) {
     const found = pattern.exec(text);
-    if (found !== null) return typeof advice === 'function' ? advice(found) : advice;
+    if (found === null) continue;
+    const known = typeof advice === 'function' ? advice(found) : advice;
+    if (known !== undefined) return known;
   }
-  return {
-    means: 'an error that Tandem has no advice for',
-    remedy: 'Look for its text in the documentation of CUDA and ONNX Runtime; please report what it was.',
-  };
+  return undefined;
 }
+
+const unknownText: Advice = {
+  means: 'an error that Tandem has no advice for',
+  remedy: 'Look for its text in the documentation of CUDA and ONNX Runtime; please report what it was.',
+};
 
 /** Advice for a library that is not there, by its file name without and with its release. */
 function missingLibrary(stem: string, release: string): Advice {

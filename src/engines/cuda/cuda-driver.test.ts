@@ -333,6 +333,9 @@ describe('ONNX Runtime', { skip: skipWithoutCompiler() }, () => {
     const failure = failureOf(() => driver.run(run, stream));
     assert.deepEqual([failure.kind, failure.code], ['other', 999]);
     assert.match(failure.message, /terminate/);
+    environment({ FAKE_FAIL: 'cudaMemGetInfo:700:1' });
+    assert.equal(failureOf(() => driver.run(run, stream)).kind, 'lost', 'whatever words the failure had');
+    environment({ FAKE_FAIL: '' });
     bound.close();
     releaseRunOptions(runOptions);
     loadOnnxRuntime().ReleaseMemoryInfo(memoryInfo);

@@ -52,7 +52,6 @@ export function openCudaDriver(options: CudaDriverOptions): GpuDriver {
 
 class CudaDriver implements GpuDriver {
   readonly name: string;
-  readonly memoryInfo: Pointer;
   readonly arenaName: string;
   readonly #cuda: Cuda;
   readonly #deviceIndex: number;
@@ -60,6 +59,7 @@ class CudaDriver implements GpuDriver {
   readonly #heldBytes: HeldBytes;
   readonly #streams: Pointer[] = [];
   readonly #events: Pointer[] = [];
+  #memoryInfo: Pointer | undefined;
 
   constructor(cuda: Cuda, { deviceIndex, cudartPath, nvmlPath, providerOptions }: CudaDriverOptions) {
     this.#cuda = cuda;
@@ -72,11 +72,16 @@ class CudaDriver implements GpuDriver {
     const isSlice = uuid.startsWith('MIG-');
     const pciBusId = pciBusIdOf(cudartPath, deviceIndex);
     this.#heldBytes = openHeldBytes({ nvmlPath, pciBusId, ...(isSlice ? { samePids: false } : {}) });
+  }
+
+  /** Not made before it is asked for: listing devices must not load ONNX Runtime before it is known from where. */
+  get memoryInfo(): Pointer {
     const deviceAllocator = 0;
     const memoryTypeDefault = 0;
-    this.memoryInfo = create((out) =>
-      loadOnnxRuntime().CreateMemoryInfo('Cuda', deviceAllocator, deviceIndex, memoryTypeDefault, out),
+    this.#memoryInfo ??= create((out) =>
+      loadOnnxRuntime().CreateMemoryInfo('Cuda', deviceAllocator, this.#deviceIndex, memoryTypeDefault, out),
     );
+    return this.#memoryInfo;
   }
 
   memory(): { readonly freeBytes: number; readonly totalBytes: number } {
@@ -135,8 +140,19 @@ class CudaDriver implements GpuDriver {
       check(loadOnnxRuntime().RunWithBinding(session, runOptions, binding));
     } catch (error) {
       this.#cuda.clearError();
-      throw error instanceof OnnxRuntimeError ? failedRun(error) : error;
+      if (!(error instanceof OnnxRuntimeError)) throw error;
+      const failure = failedRun(error);
+      throw failure.kind === 'other' ? (this.#stuckError(failure) ?? failure) : failure;
     }
+  }
+
+  /** cuBLAS and cuDNN give numbers of their own for whatever CUDA told them; an error that sticks shows again. */
+  #stuckError(cause: GpuError): GpuError | undefined {
+    const code = this.#cuda.ask('cudaMemGetInfo', [null], [null]);
+    if (code === cudaSuccess) return undefined;
+    const error = this.#cuda.errorOf('cudaMemGetInfo', code);
+    error.cause = cause;
+    return error.kind === 'lost' ? error : undefined;
   }
 
   record(event: Pointer, stream: Pointer): void {
@@ -172,6 +188,10 @@ class CudaDriver implements GpuDriver {
     }
   }
 
+  settle(): void {
+    for (const stream of this.#streams) this.#cuda.ask('cudaStreamSynchronize', stream);
+  }
+
   arenaBytes(session: Pointer): number | undefined {
     return arenaHeldBytes(session, this.memoryInfo);
   }
@@ -183,15 +203,14 @@ class CudaDriver implements GpuDriver {
   close(): void {
     // What fails here has failed before: whoever wants to know blocks on an event, and a lost device must not hide the
     // error that ended the work.
-    for (const stream of this.#streams) {
-      this.#cuda.ask('cudaStreamSynchronize', stream);
-      this.#cuda.ask('cudaStreamDestroy', stream);
-    }
+    this.settle();
+    for (const stream of this.#streams) this.#cuda.ask('cudaStreamDestroy', stream);
     for (const event of this.#events) this.#cuda.ask('cudaEventDestroy', event);
     this.#streams.length = 0;
     this.#events.length = 0;
     this.#heldBytes.close();
-    loadOnnxRuntime().ReleaseMemoryInfo(this.memoryInfo);
+    if (this.#memoryInfo !== undefined) loadOnnxRuntime().ReleaseMemoryInfo(this.#memoryInfo);
+    this.#memoryInfo = undefined;
   }
 }
 
@@ -262,7 +281,8 @@ const propertiesBytesMax = 16_384;
 const nameBytesMax = 256;
 const uuidBytes = 16;
 
-function propertiesOf(cuda: Cuda, deviceIndex: number): { readonly name: string; readonly uuid: string } {
+/** Name, for people, and UUID of a device, which is not opened. @throws GpuError */
+export function propertiesOf(cuda: Cuda, deviceIndex: number): { readonly name: string; readonly uuid: string } {
   const properties = Buffer.alloc(propertiesBytesMax);
   cuda.call('cudaGetDeviceProperties', properties, deviceIndex);
   const name = textIn(properties.subarray(0, nameBytesMax));

@@ -75,7 +75,12 @@ export interface GpuDriver {
   readonly arenaName: string;
   /** OrtMemoryInfo of tensors in this device's memory. Lives as long as the driver. */
   readonly memoryInfo: Pointer;
-  /** Frees streams and events; device memory is freed by whoever allocated it. Waits for what is queued. */
+  /** Waits for what is queued; whoever wants to know whether it failed asks an event. */
+  settle(): void;
+  /**
+   * Frees streams and events; device memory is freed by whoever allocated it. Waits for what is queued. Sessions end
+   * before: closing one may still use its stream.
+   */
   close(): void;
 }
 
@@ -102,8 +107,11 @@ export class GpuError extends Error {
 }
 
 const outOfMemoryCode = 2;
-/** cudaError_t that stick: every later call of the process gives them again (CUDA Runtime API, "Error handling"). */
-const stickyCodes = new Set([214, 700, 702, 707, 708, 709, 710, 714, 715, 716, 717, 718, 719, 721, 999]);
+/**
+ * cudaError_t that stick: every later call of the process gives them again (CUDA Runtime API, "Error handling"). 220 and
+ * 226 are faults of the link between GPUs, 810 is the end of the server that shares one (MPS).
+ */
+const stickyCodes = new Set([214, 220, 226, 700, 702, 708, 709, 710, 714, 715, 716, 717, 718, 719, 721, 810, 999]);
 
 function kindOfCode(code: number): GpuFailureKind {
   if (code === outOfMemoryCode) return 'outOfMemory';

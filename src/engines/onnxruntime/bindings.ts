@@ -40,6 +40,7 @@ const signatures = {
   SessionGetInputTypeInfo: 'void *NAME(void *session, size_t index, _Out_ void **info)',
   SessionGetOutputTypeInfo: 'void *NAME(void *session, size_t index, _Out_ void **info)',
   SessionGetOverridableInitializerTypeInfo: 'void *NAME(void *session, size_t index, _Out_ void **info)',
+  SessionGetMemoryInfoForInputs: 'void *NAME(const void *session, _Out_ const void **infos, size_t count)',
   GetOnnxTypeFromTypeInfo: 'void *NAME(void *info, _Out_ int *type)',
   CastTypeInfoToTensorInfo: 'void *NAME(void *info, _Out_ void **tensorInfo)',
   ReleaseTypeInfo: 'void NAME(void *info)',
@@ -59,6 +60,7 @@ const signatures = {
   CreateCpuMemoryInfo: 'void *NAME(int allocatorType, int memoryType, _Out_ void **info)',
   CreateMemoryInfo: 'void *NAME(const char *name, int allocatorType, int deviceId, int memoryType, _Out_ void **info)',
   ReleaseMemoryInfo: 'void NAME(void *info)',
+  MemoryInfoGetDeviceType: 'void NAME(const void *info, _Out_ int *type)',
   CreateTensorWithDataAsOrtValue:
     'void *NAME(void *info, void *data, size_t bytes, const int64_t *shape, size_t rank, int type, _Out_ void **value)',
   CreateTensorAsOrtValue:
@@ -115,6 +117,7 @@ export interface OnnxRuntime {
   SessionGetInputTypeInfo(session: Pointer, index: number, info: Out): Status;
   SessionGetOutputTypeInfo(session: Pointer, index: number, info: Out): Status;
   SessionGetOverridableInitializerTypeInfo(session: Pointer, index: number, info: Out): Status;
+  SessionGetMemoryInfoForInputs(session: Pointer, infos: (Pointer | null)[], count: number): Status;
   GetOnnxTypeFromTypeInfo(info: Pointer, type: OutSize): Status;
   CastTypeInfoToTensorInfo(info: Pointer, tensorInfo: Out): Status;
   ReleaseTypeInfo(info: Pointer): void;
@@ -135,6 +138,7 @@ export interface OnnxRuntime {
   CreateCpuMemoryInfo(allocatorType: number, memoryType: number, info: Out): Status;
   CreateMemoryInfo(name: string, allocatorType: number, deviceId: number, memoryType: number, info: Out): Status;
   ReleaseMemoryInfo(info: Pointer): void;
+  MemoryInfoGetDeviceType(info: Pointer, type: OutSize): void;
   CreateTensorWithDataAsOrtValue(
     info: Pointer,
     data: Memory | Pointer,

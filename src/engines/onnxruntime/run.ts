@@ -58,6 +58,7 @@ export class BoundRun {
   readonly #session: Pointer;
   readonly #binding: Pointer;
   readonly #values: Pointer[] = [];
+  readonly #inputs = new Map<string, Pointer>();
   readonly #strings: { readonly value: Pointer; readonly values: readonly string[]; readonly length: number }[] = [];
   readonly #outputs: readonly BoundOutput[];
   /** What C points into. */
@@ -72,15 +73,29 @@ export class BoundRun {
       .map(({ values }) => values);
     this.#binding = create((out) => ort.CreateIoBinding(session, out));
     try {
-      for (const input of inputs) check(ort.BindInput(this.#binding, input.name, this.#toValue(input)));
+      for (const input of inputs) {
+        const value = this.#toValue(input);
+        this.#inputs.set(input.name, value);
+        check(ort.BindInput(this.#binding, input.name, value));
+      }
       for (const output of outputs) {
         if ('elementType' in output) check(ort.BindOutput(this.#binding, output.name, this.#toValue(output)));
         else this.#bindToAllocator(output.name);
       }
+      // For those who run the binding themselves: texts that do not change are there from the start.
+      this.#fillStrings();
     } catch (error) {
       this.close();
       throw error;
     }
+  }
+
+  /**
+   * Binds an input once more. An input that the session reads in other memory than the tensor's is copied there when it
+   * is bound, and at no other time: a run after the memory has changed would see what was in it before.
+   */
+  rebind(name: string): void {
+    check(loadOnnxRuntime().BindInput(this.#binding, name, this.#inputs.get(name)!));
   }
 
   /** IoBinding, for whoever calls ONNX Runtime itself. */
@@ -91,9 +106,7 @@ export class BoundRun {
   /** @throws OnnxRuntimeError */
   run(runOptions: Pointer): void {
     const ort = loadOnnxRuntime();
-    for (const { value, values, length } of this.#strings) {
-      check(ort.FillStringTensor(value, values.length === length ? values : values.slice(0, length), length));
-    }
+    this.#fillStrings();
     // Anew for each run: the binding keeps the last run's tensor, and the next would take that as memory of ours.
     for (const output of this.#outputs) {
       if (!('elementType' in output)) this.#bindToAllocator(output.name);
@@ -127,6 +140,13 @@ export class BoundRun {
     for (const value of this.#values) ort.ReleaseValue(value);
     this.#values.length = 0;
     void this.#memory;
+  }
+
+  #fillStrings(): void {
+    const ort = loadOnnxRuntime();
+    for (const { value, values, length } of this.#strings) {
+      check(ort.FillStringTensor(value, values.length === length ? values : values.slice(0, length), length));
+    }
   }
 
   #bindToAllocator(name: string): void {

@@ -126,6 +126,20 @@ export function describeSession(session: Pointer): ModelDescription {
   };
 }
 
+/** Inputs that the session reads in memory of another kind of device than this OrtMemoryInfo's, by name. */
+export function inputsReadElsewhere(session: Pointer, memoryInfo: Pointer): string[] {
+  const ort = loadOnnxRuntime();
+  const { inputs } = describeSession(session);
+  const infos = new Array<Pointer | null>(inputs.length).fill(null);
+  if (inputs.length > 0) check(ort.SessionGetMemoryInfoForInputs(session, infos, infos.length));
+  const kindOf = (info: Pointer): number => {
+    const out: [number | bigint | null] = [null];
+    ort.MemoryInfoGetDeviceType(info, out);
+    return Number(out[0]);
+  };
+  return inputs.filter((_, index) => kindOf(infos[index]!) !== kindOf(memoryInfo)).map(({ name }) => name);
+}
+
 function describeValue(name: string, typeInfo: Pointer): ModelValue {
   const ort = loadOnnxRuntime();
   try {

@@ -60,6 +60,7 @@ static Block *deviceBlocks, *pinnedBlocks;
 static Stream *streams;
 static int currentDevice, lastError;
 static long liveStreams, liveEvents, records;
+static int timesOpened[64];
 
 static int fail(int code) {
   if (code != success) lastError = code;
@@ -175,6 +176,7 @@ int cudaSetDevice(int device) {
   BEGIN;
   if (device < 0 || device >= deviceCount()) return fail(invalidDevice);
   currentDevice = device;
+  timesOpened[device]++;
   return success;
 }
 
@@ -358,6 +360,7 @@ long fakeLiveStreams(void) { return liveStreams; }
 long fakeLiveEvents(void) { return liveEvents; }
 size_t fakeDeviceBytes(int device) { return sumOf(deviceBlocks, device); }
 size_t fakePinnedBytes(void) { return sumOf(pinnedBlocks, 0) + sumOf(pinnedBlocks, 1); }
+int fakeTimesOpened(int device) { return timesOpened[device]; }
 int fakeLastError(void) { return lastError; }
 int fakeEventFlags(const Event *event) { return event->flags; }
 unsigned fakeStreamFlags(const Stream *stream) { return stream->flags; }

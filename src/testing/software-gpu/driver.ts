@@ -14,7 +14,7 @@ import {
 } from '../../engines/cuda/driver.ts';
 import { addressOf, openLibrary, type Pointer } from '../../engines/native.ts';
 import { nodesByProvider, recordAssignment, type AssignedNode } from '../../engines/onnxruntime/assignment.ts';
-import { create, loadOnnxRuntime } from '../../engines/onnxruntime/bindings.ts';
+import { create, loadOnnxRuntime, OnnxRuntimeError } from '../../engines/onnxruntime/bindings.ts';
 import {
   commandsMax,
   commandWords,
@@ -51,6 +51,8 @@ export interface SoftwareGpuOptions {
   /** The run (counted from 0) after which the device answers nothing any more. */
   readonly lostAtRun?: number;
   readonly pinFails?: boolean;
+  /** Texts with which the first sessions do not open; `null`: one does. */
+  readonly sessionErrors?: readonly (string | null)[];
   /** Operators that it counts as the CPU's; it runs all nodes alike. */
   readonly cpuOperators?: readonly string[];
   /** `GPU-...` or `MIG-...`; without it the device has none. */
@@ -117,8 +119,12 @@ class SoftwareStream {
 
   /** Waits for what is queued and for the thread, which must not be torn down while it is starting. */
   end(): void {
-    const { counters } = this.memory;
     this.queue(operation.end);
+    this.settle();
+  }
+
+  settle(): void {
+    const { counters } = this.memory;
     for (let ran = Atomics.load(counters, done); ran !== Atomics.load(counters, queued);) {
       Atomics.wait(counters, done, ran);
       ran = Atomics.load(counters, done);
@@ -145,6 +151,7 @@ export class SoftwareGpu implements GpuDriver {
   #arenaBytes = 0;
   #arenaBytesMax = Infinity;
   #runs = 0;
+  #sessions = 0;
   #lost = false;
 
   constructor(options: SoftwareGpuOptions & { readonly precision?: DevicePrecision }) {
@@ -279,6 +286,8 @@ export class SoftwareGpu implements GpuDriver {
   /** A new session begins with an arena that holds its weights. */
   configureSession(sessionOptions: Pointer, _stream: Pointer, arenaBytesMax = Infinity): void {
     recordAssignment(sessionOptions);
+    const text = this.#options.sessionErrors?.[this.#sessions++] ?? null;
+    if (text !== null) throw new OnnxRuntimeError(text);
     this.#arenaBytes = 0;
     this.#arenaBytesMax = arenaBytesMax;
     this.#extendArena(this.#options.sessionBytes ?? 0);
@@ -287,6 +296,10 @@ export class SoftwareGpu implements GpuDriver {
   cpuNodes(session: Pointer): readonly AssignedNode[] {
     const { cpuOperators = [] } = this.#options;
     return [...nodesByProvider(session).values()].flat().filter(({ operator }) => cpuOperators.includes(operator));
+  }
+
+  settle(): void {
+    for (const stream of this.#streams.filter((each) => each !== undefined)) stream.settle();
   }
 
   close(): void {
