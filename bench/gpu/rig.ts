@@ -103,14 +103,16 @@ export class Rig {
     );
     fillSlots(this.slots, context.tiny);
     this.pinned = this.driver.pin(this.#memory);
-    const shrink = { ...runConfig, 'memory.enable_memory_arena_shrinkage': this.driver.arenaName };
-    const [runOptions, shrinkOptions] = [createRunOptions(runConfig), createRunOptions(shrink)];
-    this.#runOptions = [runOptions, shrinkOptions];
+    const runOptions = createRunOptions(runConfig);
+    const settleOptions = createRunOptions();
+    const shrinkOptions = createRunOptions({ 'memory.enable_memory_arena_shrinkage': this.driver.arenaName });
+    this.#runOptions = [runOptions, settleOptions, shrinkOptions];
     this.scorer = new DeviceScorer({
       driver: this.driver,
       model: this.model,
       computeStream: this.#computeStream,
       runOptions,
+      settleOptions,
       shrinkOptions,
       slots: this.slots,
       buffers,
@@ -157,12 +159,14 @@ export class Rig {
   }
 
   close(): void {
-    this.driver.close();
-    this.scorer.close();
+    this.driver.settle();
+    this.scorer.leaveSession();
     closeSession(this.#session);
+    this.scorer.close();
+    if (this.pinned) this.driver.unpin(this.#memory);
+    this.driver.close();
     this.#runOptions.forEach(releaseRunOptions);
     closeEnvironment();
-    if (this.pinned) this.driver.unpin(this.#memory);
   }
 
   #open(): Pointer {

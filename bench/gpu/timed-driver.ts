@@ -100,6 +100,10 @@ export class TimedDriver implements GpuDriver {
     this.#timed('copyOut', target.byteLength, stream, () => this.#inner.copyOut(target, source, stream));
   }
 
+  copyWithin(target: Pointer, source: Pointer, bytes: number, stream: Pointer): void {
+    this.#inner.copyWithin(target, source, bytes, stream);
+  }
+
   run(run: DeviceRun, stream: Pointer): void {
     this.#timed('run', run.rowCount, stream, () => this.#counting(() => this.#inner.run(run, stream)));
   }
@@ -141,6 +145,10 @@ export class TimedDriver implements GpuDriver {
 
   cpuNodes(session: Pointer): readonly AssignedNode[] {
     return this.#inner.cpuNodes(session);
+  }
+
+  settle(): void {
+    this.#inner.settle();
   }
 
   close(): void {

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import {
   batchSumModel,
   externalDataModel,
+  filterModel,
   identityModel,
   mixedInputsModel,
   rowSumModel,
@@ -124,22 +125,35 @@ test("an output whose row count is not the batch's", async (t) => {
   });
 });
 
-/** y = the rows where x < limit: as many rows as went in until one is not below it. */
-function filterModel(limit: number): ModelSpec {
-  return {
-    inputs: [{ name: 'x', elementType: 'float32', shape: ['N', 1] }],
-    outputs: [{ name: 'y', elementType: 'float32', shape: ['M', 1] }],
-    nodes: [
-      { op: 'Squeeze', inputs: ['x', 'axis'], outputs: ['flat'] },
-      { op: 'Less', inputs: ['flat', 'limit'], outputs: ['below'] },
-      { op: 'Compress', inputs: ['x', 'below'], outputs: ['y'], attributes: { axis: { int: 0 } } },
-    ],
-    initializers: [
-      { name: 'axis', elementType: 'int64', shape: [1], values: [1] },
-      { name: 'limit', elementType: 'float32', shape: [1], values: [limit] },
-    ],
-  };
-}
+test("an output whose row count is not the batch's", async (t) => {
+  const here = place(t, batchSumModel(1));
+  await here.failsToPlan({
+    code: 'BAD_MODEL',
+    place: { field: 'outputs.y' },
+    message: /Expected output y to have one row for each of the 3 rows of a batch, got shape \[1, 1\]/,
+    remedy: /Leave it out/,
+  });
+});
+
+test("an output whose row count is not the batch's", async (t) => {
+  const here = place(t, batchSumModel(1));
+  await here.failsToPlan({
+    code: 'BAD_MODEL',
+    place: { field: 'outputs.y' },
+    message: /Expected output y to have one row for each of the 3 rows of a batch, got shape \[1, 1\]/,
+    remedy: /Leave it out/,
+  });
+});
+
+test("an output whose row count is not the batch's", async (t) => {
+  const here = place(t, batchSumModel(1));
+  await here.failsToPlan({
+    code: 'BAD_MODEL',
+    place: { field: 'outputs.y' },
+    message: /Expected output y to have one row for each of the 3 rows of a batch, got shape \[1, 1\]/,
+    remedy: /Leave it out/,
+  });
+});
 
 test("an output whose row count is not the batch's later on", async (t) => {
   const here = place(t, filterModel(50));

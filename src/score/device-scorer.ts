@@ -10,7 +10,7 @@ import { BoundRun, type DeviceTensor } from '../engines/onnxruntime/run.ts';
 import { deviceSettledRuns } from '../limits.ts';
 import type { ModelPlan, OutputLayout } from '../plan.ts';
 import { bug } from '../errors.ts';
-import { constantTensor, type Slot } from './scorer.ts';
+import { constantTensor, otherShape, type Slot } from './scorer.ts';
 
 /** Rows of a slot within a device buffer. */
 export interface CopiedRows {
@@ -133,7 +133,8 @@ export class DeviceScorer {
   score(buffer: number, runs: readonly RunRows[], pieces: readonly CopiedRows[], shrinksArena = false): void {
     const { driver, model, slots, computeStream } = this.#parts;
     const { copied, started, computed, delivered, addresses } = this.#buffers[buffer]!;
-    this.#pad(buffer, pieces.at(-1)!);
+    const last = pieces.at(-1);
+    if (last !== undefined) this.#pad(buffer, last);
     driver.record(copied, this.#copyInStream);
     driver.waitFor(copied, computeStream);
     driver.record(started, computeStream);
@@ -255,7 +256,25 @@ export class DeviceScorer {
     for (const name of this.#inputsReadElsewhere) bound.rebind(name);
     const session = this.#expectSession();
     const { binding } = bound;
-    driver.run({ session, runOptions, binding, rowCount: runRows, shrinksArena, reads, writes }, computeStream);
+    const allocates = model.outputs.some(isOpen);
+    if (allocates) bound.rebindOpen();
+    driver.run(
+      { session, runOptions, binding, rowCount: runRows, shrinksArena, reads, writes, allocates },
+      computeStream,
+    );
+    if (allocates) this.#takeOpen(bound, runRows, writes);
+  }
+
+  /** Outputs that ONNX Runtime allocated go where the others lie, behind the run that fills them. */
+  #takeOpen(bound: BoundRun, runRows: number, writes: readonly DeviceRange[]): void {
+    const { driver, model, computeStream } = this.#parts;
+    for (const { name, shape, memory } of bound.allocated()) {
+      const index = model.outputs.findIndex((output) => output.name === name);
+      const expected = runRows * model.outputs[index]!.width;
+      if (shape[0] !== runRows || product(shape) !== expected) throw otherShape(name, shape, runRows);
+      const { memory: target, bytes } = writes[index]!;
+      driver.copyWithin(target, memory, bytes, computeStream);
+    }
   }
 
   #bindingFor(buffer: number, rows: RunRows, reads: readonly DeviceRange[], writes: readonly DeviceRange[]): BoundRun {
@@ -298,9 +317,21 @@ export class DeviceScorer {
         ...model.inputs.map((tensor, index) => onDevice(tensor, reads[index]!)),
         ...model.constants.map((constant) => constantTensor(constant, rowCount)),
       ],
-      model.outputs.map((tensor, index) => onDevice(tensor, writes[index]!)),
+      model.outputs.map((tensor, index) => {
+        if (isOpen(tensor)) return { name: tensor.name, memoryInfo: driver.memoryInfo };
+        return onDevice(tensor, writes[index]!);
+      }),
     );
   }
+}
+
+/** The model declares another shape than it gives: ONNX Runtime refuses memory for it, and allocates some itself. */
+function isOpen(output: OutputLayout): boolean {
+  return output.copied === true;
+}
+
+function product(shape: readonly number[]): number {
+  return shape.reduce((all, size) => all * size, 1);
 }
 
 /** The bytes of some rows of a slot's tensor. */

@@ -170,7 +170,8 @@ function isFetched(output: OutputLayout): boolean {
   return output.elementType === 'string' || output.copied === true;
 }
 
-function otherShape(name: string, shape: readonly number[], rowCount: number): TandemError {
+/** An output without one row for each row of the batch. */
+export function otherShape(name: string, shape: readonly number[], rowCount: number): TandemError {
   return new TandemError(
     'BAD_MODEL',
     `Expected the model to score the batch of ${rowCount} rows, got output ${name} of shape [${shape.join(', ')}].`,

@@ -47,6 +47,26 @@ export function batchSumModel(width: number): ModelSpec {
   };
 }
 
+/**
+ * y = the rows where x < limit: as many rows as went in until one is not below it.
+ * @param declared rows that the model file says y has
+ */
+export function filterModel(limit: number, declared: Dimension = 'M'): ModelSpec {
+  return {
+    inputs: [tensor('x', 'float32', batch, 1)],
+    outputs: [tensor('y', 'float32', declared, 1)],
+    nodes: [
+      { op: 'Squeeze', inputs: ['x', 'axis'], outputs: ['flat'] },
+      { op: 'Less', inputs: ['flat', 'limit'], outputs: ['below'] },
+      { op: 'Compress', inputs: ['x', 'below'], outputs: ['y'], attributes: { axis: { int: 0 } } },
+    ],
+    initializers: [
+      { name: 'axis', elementType: 'int64', shape: [1], values: [1] },
+      { name: 'limit', elementType: 'float32', shape: [1], values: [limit] },
+    ],
+  };
+}
+
 /** y = x / divisor in int64, [N, 1] each. INT64_MIN / -1 and x / 0 kill the process (SIGFPE). */
 export function integerDivisionModel(): ModelSpec {
   return {

@@ -108,11 +108,12 @@ describe('over a CUDA runtime', { skip: skipWithoutCompiler() }, () => {
     const source = numbered(100_000).subarray(1000, 99_000);
     const shared = new Uint8Array(new SharedArrayBuffer(200_000));
     const target = shared.subarray(50_000, 50_000 + source.length);
-    const memory = driver.allocate(source.length);
+    const [memory, other] = [driver.allocate(source.length), driver.allocate(source.length)];
     driver.copyIn(memory, source, inStream);
     driver.record(copiedIn, inStream);
     driver.waitFor(copiedIn, outStream);
-    driver.copyOut(target, memory, outStream);
+    driver.copyWithin(other, memory, source.length, outStream);
+    driver.copyOut(target, other, outStream);
     driver.record(copiedOut, outStream);
     assert.equal(
       target.every((byte) => byte === 0),
@@ -124,6 +125,7 @@ describe('over a CUDA runtime', { skip: skipWithoutCompiler() }, () => {
     assert.equal(shared[49_999], 0);
     assert.equal(shared[50_000 + source.length], 0);
     driver.free(memory);
+    driver.free(other);
     driver.close();
   });
 
@@ -323,7 +325,8 @@ describe('ONNX Runtime', { skip: skipWithoutCompiler() }, () => {
     driver.copyIn(x, new Uint8Array(source.buffer), stream);
     wait();
     const binding = bound.binding;
-    const run = { session, runOptions, binding, rowCount: rows, shrinksArena: false, reads: [], writes: [] };
+    const details = { rowCount: rows, shrinksArena: false, reads: [], writes: [], allocates: false };
+    const run = { session, runOptions, binding, ...details };
     driver.run(run, stream);
     driver.copyOut(new Uint8Array(target.buffer), y, stream);
     wait();

@@ -34,6 +34,7 @@ const nonBlockingStream = 1;
 const portable = 1;
 const hostToDevice = 1;
 const deviceToHost = 2;
+const deviceToDevice = 3;
 
 /**
  * Takes a device for the calling thread: one driver per thread, since CUDA's current device belongs to the thread.
@@ -133,6 +134,10 @@ class CudaDriver implements GpuDriver {
 
   copyOut(target: Uint8Array, source: Pointer, stream: Pointer): void {
     this.#cuda.call('cudaMemcpyAsync', addressOf(target), source, target.byteLength, deviceToHost, stream);
+  }
+
+  copyWithin(target: Pointer, source: Pointer, bytes: number, stream: Pointer): void {
+    this.#cuda.call('cudaMemcpyAsync', target, source, bytes, deviceToDevice, stream);
   }
 
   run({ session, runOptions, binding }: DeviceRun): void {

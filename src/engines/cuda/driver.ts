@@ -22,6 +22,8 @@ export interface DeviceRun {
   readonly shrinksArena: boolean;
   readonly reads: readonly DeviceRange[];
   readonly writes: readonly DeviceRange[];
+  /** ONNX Runtime allocates some outputs: when the call returns, where they lie is known, though not what is in them. */
+  readonly allocates: boolean;
 }
 
 export interface GpuDriver {
@@ -50,6 +52,8 @@ export interface GpuDriver {
   copyIn(target: Pointer, source: Uint8Array, stream: Pointer): void;
   /** Queues a copy of device memory that fills `target`, whose bytes are undefined until it has passed. */
   copyOut(target: Uint8Array, source: Pointer, stream: Pointer): void;
+  /** Queues a copy within the device's memory, of an output that ONNX Runtime allocated on the stream. */
+  copyWithin(target: Pointer, source: Pointer, bytes: number, stream: Pointer): void;
   /** Queues a model run on the stream for which its session was opened; its errors come now or with the next event. */
   run(run: DeviceRun, stream: Pointer): void;
   /** Marks this point of the stream; what an event meant before is forgotten. */

@@ -34,8 +34,22 @@ export interface FetchedTensor {
 
 export type BoundInput = BoundTensor | DeviceTensor;
 
+/** An output that ONNX Runtime allocates in each run: on the CPU, or on a device. */
+export interface OpenOutput {
+  readonly name: string;
+  /** OrtMemoryInfo of the device. */
+  readonly memoryInfo?: Pointer;
+}
+
+/** Where an output lies that ONNX Runtime allocated; good until the binding runs again. */
+export interface AllocatedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly memory: Pointer;
+}
+
 /** An output to bind: memory of known shape, or only a name (ONNX Runtime allocates, {@link BoundRun.fetch} reads). */
-export type BoundOutput = BoundInput | { readonly name: string };
+export type BoundOutput = BoundInput | OpenOutput;
 
 /** @param entries of onnxruntime_run_options_config_keys.h */
 export function createRunOptions(entries: Readonly<Record<string, string>> = {}): Pointer {
@@ -80,7 +94,7 @@ export class BoundRun {
       }
       for (const output of outputs) {
         if ('elementType' in output) check(ort.BindOutput(this.#binding, output.name, this.#toValue(output)));
-        else this.#bindToAllocator(output.name);
+        else bindOpen(this.#binding, output);
       }
       // For those who run the binding themselves: texts that do not change are there from the start.
       this.#fillStrings();
@@ -107,28 +121,40 @@ export class BoundRun {
   run(runOptions: Pointer): void {
     const ort = loadOnnxRuntime();
     this.#fillStrings();
-    // Anew for each run: the binding keeps the last run's tensor, and the next would take that as memory of ours.
-    for (const output of this.#outputs) {
-      if (!('elementType' in output)) this.#bindToAllocator(output.name);
-    }
+    this.rebindOpen();
     check(ort.RunWithBinding(this.#session, runOptions, this.#binding));
+  }
+
+  /** Before each run: the binding keeps the last run's tensors, and the next would take them as memory of ours. */
+  rebindOpen(): void {
+    for (const output of this.#outputs) if (!('elementType' in output)) bindOpen(this.#binding, output);
+  }
+
+  /** The open outputs of the last run. */
+  allocated(): AllocatedTensor[] {
+    return this.#readOpen(({ name }, value) => {
+      const memory = create((out) => loadOnnxRuntime().GetTensorMutableData(value, out));
+      return { name, shape: describeTensor(value).shape, memory };
+    });
   }
 
   /** Copies the outputs of the last run that were bound by name only, in the order in which they were bound. */
   fetch(): FetchedTensor[] {
+    return this.#readOpen(({ name }, value) => readValue(name, value));
+  }
+
+  #readOpen<Read>(read: (output: OpenOutput, value: Pointer) => Read): Read[] {
     const ort = loadOnnxRuntime();
     const allocator = create((out) => ort.GetAllocatorWithDefaultOptions(out));
     const values = takePointers(
       (out, size) => ort.GetBoundOutputValues(this.#binding, allocator, out, size),
       allocator,
     );
-    const fetched: FetchedTensor[] = [];
     try {
-      values.forEach((value, index) => {
+      return values.flatMap((value, index) => {
         const output = this.#outputs[index]!;
-        if (!('elementType' in output)) fetched.push(readValue(output.name, value));
+        return 'elementType' in output ? [] : [read(output, value)];
       });
-      return fetched;
     } finally {
       for (const value of values) ort.ReleaseValue(value);
     }
@@ -147,10 +173,6 @@ export class BoundRun {
     for (const { value, values, length } of this.#strings) {
       check(ort.FillStringTensor(value, values.length === length ? values : values.slice(0, length), length));
     }
-  }
-
-  #bindToAllocator(name: string): void {
-    check(loadOnnxRuntime().BindOutputToDevice(this.#binding, name, cpuMemory()));
   }
 
   #toValue(tensor: BoundInput): Pointer {
@@ -180,6 +202,20 @@ export class BoundRun {
   }
 }
 
+function bindOpen(binding: Pointer, { name, memoryInfo = cpuMemory() }: OpenOutput): void {
+  check(loadOnnxRuntime().BindOutputToDevice(binding, name, memoryInfo));
+}
+
+/** ONNXTensorElementDataType and dimensions. */
+function describeTensor(value: Pointer): { readonly type: number; readonly shape: readonly number[] } {
+  const ort = loadOnnxRuntime();
+  const info = create((out) => ort.GetTensorTypeAndShape(value, out));
+  const type = count((out) => ort.GetTensorElementType(info, out));
+  const shape = readShape(info).map(Number);
+  ort.ReleaseTensorTypeAndShapeInfo(info);
+  return { type, shape };
+}
+
 let cpuMemoryInfo: Pointer | undefined;
 /** OrtArenaAllocator, OrtMemTypeDefault */
 function cpuMemory(): Pointer {
@@ -189,10 +225,7 @@ function cpuMemory(): Pointer {
 
 function readValue(name: string, value: Pointer): FetchedTensor {
   const ort = loadOnnxRuntime();
-  const info = create((out) => ort.GetTensorTypeAndShape(value, out));
-  const type = count((out) => ort.GetTensorElementType(info, out));
-  const shape = readShape(info).map(Number);
-  ort.ReleaseTensorTypeAndShapeInfo(info);
+  const { type, shape } = describeTensor(value);
   const elementType = elementTypeOf(type);
   if (elementType === undefined)
     throw new RangeError(`Output ${name} has element type ${type}, which is not supported.`);

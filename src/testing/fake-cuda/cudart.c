@@ -265,9 +265,9 @@ int cudaHostUnregister(void *host) {
 int cudaMemcpyAsync(void *target, const void *source, size_t bytes, int kind, Stream *stream) {
   BEGIN;
   if (stream == NULL || !stream->live) return fail(invalidHandle);
-  if (kind != 1 && kind != 2) return fail(invalidCopyDirection);
-  const void *device = kind == 1 ? target : source, *host = kind == 1 ? source : target;
-  if (onDevice(host, 1)) return fail(invalidCopyDirection);
+  if (kind < 1 || kind > 3) return fail(invalidCopyDirection);
+  const void *device = kind == 2 ? source : target, *other = kind == 2 ? target : source;
+  if (onDevice(other, 1) != (kind == 3)) return fail(invalidCopyDirection);
   if (bytes > 0 && !onDevice(device, bytes)) return fail(invalidValue);
   if (bytes > 0) queue(stream, (Operation){.kind = copy, .target = target, .source = source, .bytes = bytes});
   return success;

@@ -228,6 +228,12 @@ export class SoftwareGpu implements GpuDriver {
     this.#stream(stream).queue(operation.copy, address, source, BigInt(target.byteLength));
   }
 
+  copyWithin(target: Pointer, source: Pointer, bytes: number, stream: Pointer): void {
+    this.#expectAlive();
+    this.#order.operation(Number(stream), [], [this.#deviceRange(target, bytes)]);
+    this.#stream(stream).queue(operation.copy, target, source, BigInt(bytes));
+  }
+
   run(run: DeviceRun, stream: Pointer): void {
     this.#expectAlive();
     const runIndex = this.#runs++;
@@ -244,6 +250,8 @@ export class SoftwareGpu implements GpuDriver {
     const pause = Math.round(runMicroseconds + rowMicroseconds * run.rowCount);
     if (pause > 0) this.#stream(stream).queue(operation.pause, BigInt(pause));
     this.#stream(stream).queue(operation.run, run.session, run.runOptions, run.binding);
+    // Only then does the CPU's provider have them.
+    if (run.allocates) this.#stream(stream).settle();
     // Outputs, where a GPU rounds factors: as much of a score is lost.
     const outputs = rounds ? run.writes : [];
     for (const { memory, bytes } of outputs) this.#stream(stream).queue(operation.round, memory, BigInt(bytes));
