@@ -14,13 +14,20 @@ export const errorCodes = {
   BAD_CONTRACT: { exitCode: 65, means: 'tandem.json is wrong, or names what does not exist' },
   BAD_OUTPUT: { exitCode: 65, means: 'the output folder holds something else' },
   GOLDEN_DIFFERS: { exitCode: 65, means: 'scores of golden.parquet are not what they should be' },
-  MEMORY: { exitCode: 65, means: 'a row group does not fit into the allowed memory' },
+  MEMORY: {
+    exitCode: 65,
+    means: 'a row group, a slot or a batch does not fit into the memory of the machine or of the GPU',
+  },
   STOPPED: { exitCode: 75, means: 'stopped by a signal; run the same command again' },
   TRANSIENT: {
     exitCode: 75,
-    means: 'disk full, input changed while it was read, a thread died; run the same command again',
+    means:
+      'disk full, input changed while it was read, a thread died, the last GPU was lost; run the same command again',
   },
-  ENVIRONMENT: { exitCode: 78, means: 'a native library is missing or is not the version that Tandem was built for' },
+  ENVIRONMENT: {
+    exitCode: 78,
+    means: 'a native library, driver or GPU is missing, or not of the version that Tandem was built for',
+  },
   BUG: { exitCode: 70, means: 'a broken invariant inside Tandem; please report it' },
 } as const;
 

@@ -93,6 +93,8 @@ export interface DeviceReport {
   readonly label: string;
   readonly rowCount: number;
   readonly batchCount: number;
+  /** Of these, the ones that did not fit into the device's memory and were scored in parts. */
+  readonly splitCount: number;
   /** The last one. */
   readonly batchSize: number;
   /** What the search for it took; undefined: it was given. */

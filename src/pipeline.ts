@@ -8,7 +8,7 @@ import type { RunPlan } from './plan.ts';
 import { rememberFindings } from './planning/profile.ts';
 import { Crew } from './threads/crew.ts';
 import { PlannerClient } from './threads/planner-client.ts';
-import { cleanOutput, finishOutput } from './write/output-folder.ts';
+import { cleanOutput, finishOutput, forgetInFlight } from './write/output-folder.ts';
 
 /**
  * Scores shards into a folder. Running it again finishes what is missing and redoes nothing.
@@ -88,12 +88,14 @@ async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<v
       crew.stop(new TandemError('USAGE', `Expected onProgress not to throw, got ${String(cause)}.`, { cause }));
     }
   };
-  const stop = (): void =>
+  const stop = (): void => {
+    forgetInFlight(plan.output);
     crew.stop(
       new TandemError('STOPPED', 'The run was stopped.', {
         remedy: 'Run the same command again: it goes on with the shards that are missing.',
       }),
     );
+  };
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted === true) stop();
   const timer = setInterval(() => report('scoring'), progressIntervalMs);

@@ -1,5 +1,6 @@
 /** What a command is, and what its handler is given. */
 import type { Precision, RunOptions } from '../options.ts';
+import { parseDevice } from '../engines/cuda/device-names.ts';
 import { threadsMax } from '../limits.ts';
 import type { LoadApi } from './api.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
@@ -89,6 +90,8 @@ export function runOptions(given: Arguments): CommonOptions {
   const threads = given.count('threads', threadsMax);
   const batchSize = given.count('batch-size', batchSizeMax);
   const device = given.text('device');
+  // A name that means nothing is found out before any file is opened.
+  if (device !== undefined) parseDevice(device);
   const precision = given.text('precision') as Precision | undefined;
   const ortDir = given.text('ort-dir');
   const gpuMemory = given.text('gpu-memory');

@@ -117,6 +117,7 @@ function runLines(plan: RunPlan): string {
   const fixed = plan.model.fixedBatchRows === undefined ? '' : ' (fixed by the model)';
   return [
     `  threads      ${formatCount(plan.threads)}: ${plan.threadsBound}`,
+    ...(plan.devices.length === 0 ? ['  device       cpu'] : []),
     ...plan.devices.map(
       ({ name, label, buffers, bufferRows }) =>
         `  device       ${name} (${printable(label)}): ${buffers} buffers of up to ${counted(bufferRows, 'row')}`,

@@ -198,6 +198,7 @@ test('plan', () => {
     '  date, origin',
     '  3.0 MiB compressed to copy; the features read 1.0 MiB',
     "  threads      2: the machine's 2 cores",
+    '  device       cpu',
     '  batch size   measured at the start',
     '  slots  host      2  1.0 MiB  2.0 MiB',
     '  sum                  2.0 MiB',

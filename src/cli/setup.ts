@@ -7,7 +7,7 @@ export const setupFlags: readonly Flag[] = [
   {
     name: 'to',
     value: 'folder',
-    describe: 'Folder to fill, complete in itself; TANDEM_ORT_DIR or --ort-dir names it later',
+    describe: 'Folder to fill, whatever this machine has already; TANDEM_ORT_DIR or --ort-dir names it later',
     otherwise: 'the cache folder, with what this machine lacks',
   },
   { name: 'libraries', describe: "CUDA's libraries too: runtime, cuBLAS, cuRAND (463 MiB to fetch)" },

@@ -93,7 +93,12 @@ test('a device that is not there', async (t) => {
   const place = counting(t, 10);
   process.env[softwareGpusVariable] = JSON.stringify([gpu]);
   await place.failsToPlan(
-    { code: 'USAGE', place: {}, message: /Expected GPU 3 to be one of 1/, remedy: /software:0 \(software GPU\)/ },
+    {
+      code: 'USAGE',
+      place: {},
+      message: /Expected GPU 3 to be there, got one GPU, number 0/,
+      remedy: /software:0 \(software GPU\)/,
+    },
     { device: 'cuda:3' },
   );
   await place.failsToPlan(
@@ -105,7 +110,7 @@ test('a device that is not there', async (t) => {
 test('a GPU that is lost hands its batches to the others', async (t) => {
   const place = counting(t, 150_001);
   const result = await scoreOn(place, [{ ...gpu, lostAtRun: 5 }, gpu], { threads: 3, batchSize: 2048 });
-  assert.match(result.warnings.join(), /software:0 answers no more .*the other devices score its batches/);
+  assert.match(result.warnings.join(), /software:0 scores no more .*the other devices score its batches/);
   assert.deepEqual(misplaced(join(place.output, '0.parquet')), { rowCount: 150_001, wrong: 0 });
 });
 

@@ -110,7 +110,7 @@ test('a GPU that is lost hands its slots to the others', async (t) => {
   const warnings: string[] = [];
   const options = onDevice(place, { threads: 3, batchSize: 1024, onWarning: (text) => warnings.push(text) });
   assertCounted(await scoreAll(counting(sizes), options), sizes);
-  assert.match(warnings.join(), /software:0 answers no more .*the other devices score its batches/);
+  assert.match(warnings.join(), /software:0 scores no more .*the other devices score its batches/);
 });
 
 test('all GPUs lost: what was scored has come out, in order', async (t) => {
@@ -257,7 +257,7 @@ test('devices that are not there, or that no text names', async (t) => {
   const unknown = failsWith('USAGE', {}, /Expected the device to be cpu, cuda, cuda:0,2 or auto, got `gpu`/);
   await assert.rejects(run('gpu'), unknown);
   await assert.rejects(run('gpu', []), unknown);
-  await assert.rejects(run('cuda:3'), failsWith('USAGE', {}, /Expected GPU 3 to be one of 1/));
+  await assert.rejects(run('cuda:3'), failsWith('USAGE', {}, /Expected GPU 3 to be there, got one GPU, number 0/));
   assertCounted(await run('cuda:0'), [5]);
 });
 
@@ -273,7 +273,7 @@ test('auto takes the CPU where no GPU can be used, and says why; cuda does not',
   const warnings: string[] = [];
   const options = { ortDir: '/opt/ort', onWarning: (text: string) => warnings.push(text) };
   assertCounted(await scoreAll(counting([10, 3]), onDevice(place, { ...options, device: 'auto' })), [10, 3]);
-  assert.deepEqual(warnings, ['Scoring on the CPU: No GPU, looked into /opt/ort.']);
+  assert.deepEqual(warnings, ['Scoring on the CPU, since no GPU can be used. No GPU, looked into /opt/ort.']);
   const refused = scoreAll(counting([10, 3]), onDevice(place, options));
   await assert.rejects(refused, failsWith('ENVIRONMENT', {}, /No GPU, looked into/));
 });

@@ -22,7 +22,8 @@ export function planBatchSlots(
   const { slotRows, slots: slotsPerThread } = fitBatchSlots(devices, model, threads, bytesMax);
   const slotCount = threads * slotsPerThread;
   const slots = createSharedMemory(slotCount * slotBytes(model, slotRows));
-  const queues = createSlotQueues(slotCount, threads, devices.length);
+  // Threads start with their first batch, and some never do.
+  const queues = createSlotQueues(slotCount, threads, devices.length, threads);
   return { slotRows, handOver: { slots, slotsPerThread, queues } };
 }
 

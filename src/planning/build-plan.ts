@@ -16,7 +16,7 @@ import {
   type ShardSize,
   type ThreadSlots,
 } from './allocate.ts';
-import { deviceMemory, planDevices, type ChosenDevices } from './devices.ts';
+import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
 import { planModel, resolveModel, type PlanningEngines } from './model.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
@@ -26,7 +26,7 @@ export function buildPlan(
   engines: PlanningEngines,
   footers: readonly Footer[],
   options: PlainScoreOptions,
-  chosen?: ChosenDevices,
+  asked?: ChosenDevices,
 ): RunPlan {
   const resolved = resolveModel(engines, options.model, footers);
   const { contract, requests, schemas } = resolved;
@@ -53,8 +53,10 @@ export function buildPlan(
     rowGroupBytesMax: rowGroupBytesMax(footer, reads(footer)),
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, model.outputs),
   }));
+  const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
+  const chosen = asked === undefined ? undefined : fitDevices(asked, model, givenBatchSize, options.gpuMemory);
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
-  const batchSize = model.fixedBatchRows ?? options.batchSize ?? settings.batchSize;
+  const batchSize = givenBatchSize ?? settings.batchSize;
   const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory, profiles.used);
   const wanted = wantedThreads(options, settings);
   const scoring = { model, devices, batchSize, slots: settings.slots, slotsPerThread: options.slotsPerThread };
@@ -86,7 +88,7 @@ export function buildPlan(
     memory: [...allocation.memory, ...deviceMemory(devices, model)],
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
-    warnings: [...(chosen?.note === undefined ? [] : [chosen.note]), ...warnings, ...lastBatchWarnings(output)],
+    warnings: [...(chosen?.notes ?? []), ...warnings, ...lastBatchWarnings(output)],
   };
 }
 

@@ -25,7 +25,7 @@ export function declineCpuOnly(
   const { inputs } = describeSession(session);
   const text = inputs.find(({ elementType }) => elementType === 'string');
   if (isAuto && text !== undefined) {
-    return { ...chosen, found: [], note: `Scoring on the CPU: the model's input ${text.name} holds strings.` };
+    return { ...chosen, found: [], notes: [`Scoring on the CPU: the model's input ${text.name} holds strings.`] };
   }
   if (options.allowCpuNodes === true) return chosen;
   const graph = readModelGraph(loadContract(options.model).contract.modelPath);
@@ -34,6 +34,6 @@ export function declineCpuOnly(
     inputs.map(({ name }) => name),
   );
   if (data.length === 0) return chosen;
-  if (isAuto) return { ...chosen, found: [], note: declineForCpuNodes(data) };
+  if (isAuto) return { ...chosen, found: [], notes: [declineForCpuNodes(data)] };
   throw refuseCpuNodes(chosen.found.map(({ name }) => name).join(', '), { data, shapeCount: 0 });
 }

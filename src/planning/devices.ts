@@ -24,8 +24,12 @@ export interface ChosenDevices {
   readonly module: string;
   readonly found: readonly UsableDevice[];
   readonly onnxRuntimePath: string | undefined;
-  /** Why `auto` took none. */
-  readonly note: string | undefined;
+  /** Why `auto` took none, or why some were left out. */
+  readonly notes: readonly string[];
+  /** `auto`: rather the CPU than an error. */
+  readonly mayDecline: boolean;
+  /** They were counted up: a run without one of them is not what was asked for. */
+  readonly areNamed: boolean;
 }
 
 /**
@@ -40,22 +44,32 @@ export async function chooseDevices(
 ): Promise<ChosenDevices> {
   const { kind, names } = parseDevice(text);
   const module = environment[driverModuleVariable] ?? new URL('../engines/cuda/cuda-devices.js', import.meta.url).href;
-  const none = { module, found: [], onnxRuntimePath: undefined };
+  const mayDecline = kind === 'auto';
+  const none = { module, found: [], onnxRuntimePath: undefined, mayDecline, areNamed: false };
   if (kind === 'cpu') {
     expectFloat32(precision, 'the CPU');
-    return { ...none, note: undefined };
+    return { ...none, notes: [] };
   }
   try {
     const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir, precision);
     const found = names.length === 0 ? devices : pick(devices, names, environment['CUDA_VISIBLE_DEVICES']);
+    if (found.length === 0) throw new TandemError('ENVIRONMENT', 'Expected a GPU that this process sees, got none.');
     // Their memory is looked at here, where `auto` can still do without them.
     for (const { freeBytes } of found) void freeBytes;
-    return { module, found, onnxRuntimePath, note: undefined };
+    return { module, found, onnxRuntimePath, notes: [], mayDecline, areNamed: names.length > 0 };
   } catch (error) {
-    if (kind !== 'auto' || !(error instanceof TandemError)) throw error;
+    if (!(error instanceof TandemError)) throw error;
+    if (!mayDecline) throw withDoctor(error);
     expectFloat32(precision, `the CPU, since no GPU can be used (${error.message})`);
-    return { ...none, note: `Scoring on the CPU: ${error.message}` };
+    return { ...none, notes: [`Scoring on the CPU, since no GPU can be used. ${error.message}`] };
   }
+}
+
+/** One error names the first fault; doctor lists all. */
+function withDoctor(error: TandemError): TandemError {
+  if (error.code !== 'ENVIRONMENT') return error;
+  const remedy = `${error.remedy === undefined ? '' : `${error.remedy} `}\`tandem doctor --device cuda\` lists all that is missing.`;
+  return new TandemError(error.code, error.message, { place: error.place, remedy, cause: error.cause });
 }
 
 /** @throws USAGE: a CPU has no other way to multiply */
@@ -78,7 +92,7 @@ function pick(
     const shown = visible.map(({ name, label, uuid }) => [`${name} (${label}`, ...(uuid === undefined ? [] : [uuid])]);
     const hidden = variable === undefined ? '' : ` CUDA_VISIBLE_DEVICES is \`${variable}\` and hides all others.`;
     const expected = /^\d+$/.test(name)
-      ? `Expected GPU ${name} to be one of ${visible.length}, counted from 0.`
+      ? `Expected GPU ${name} to be there, got ${visible.length === 1 ? 'one GPU, number 0' : `${visible.length} GPUs, counted from 0`}.`
       : `Expected ${name} to begin the UUID of exactly one of ${visible.length} GPUs.`;
     throw new TandemError('USAGE', expected, {
       remedy: `This process sees ${shown.map((parts) => `${parts.join(', ')})`).join(', ')}.${hidden}`,
@@ -153,6 +167,38 @@ export function deviceMemory(
     count: buffers,
     bytesEach: deviceBufferBytes(model, bufferRows),
   }));
+}
+
+/**
+ * The chosen GPUs that can take the model: without those that cannot, unless they were asked for by name, and none where
+ * `auto` chose and none can.
+ * @throws what {@link planDevices} throws of the first one where none can, or one that was asked for cannot
+ */
+export function fitDevices(
+  chosen: ChosenDevices,
+  model: ModelPlan,
+  batchSize: number | undefined,
+  gpuMemory: GpuMemory | undefined,
+): ChosenDevices {
+  const refusals = chosen.found.flatMap((device): readonly { device: UsableDevice; error: TandemError }[] => {
+    try {
+      planDevices({ ...chosen, found: [device] }, model, batchSize, gpuMemory);
+      return [];
+    } catch (error) {
+      if (!(error instanceof TandemError)) throw error;
+      return [{ device, error }];
+    }
+  });
+  const [first] = refusals;
+  if (first === undefined) return chosen;
+  if (refusals.length === chosen.found.length) {
+    if (!chosen.mayDecline) throw first.error;
+    return { ...chosen, found: [], notes: [...chosen.notes, `Scoring on the CPU. ${first.error.message}`] };
+  }
+  if (chosen.areNamed) throw first.error;
+  const found = chosen.found.filter((device) => !refusals.some((refusal) => refusal.device === device));
+  const notes = refusals.map(({ device, error }) => `Scoring without ${device.name}. ${error.message}`);
+  return { ...chosen, found, notes: [...chosen.notes, ...notes] };
 }
 
 /**

@@ -15,6 +15,8 @@ export const parquetJsWarning =
   'Shards are read and written by parquetjs-lite, in JavaScript: many times slower than the native reader ' +
   '(leave out --reader parquetjs), a whole row group in memory at a time.';
 
+export const parquetJsNote = 'Scoring on the CPU: a GPU would wait for --reader parquetjs.';
+
 /** @throws USAGE */
 export function checkParquetJsOptions(options: Pick<PlainScoreOptions, 'compression' | 'device'>): void {
   const { device = 'cpu' } = options;

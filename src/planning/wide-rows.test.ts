@@ -44,7 +44,7 @@ function plan({ rowBytes, deviceBytes, hostBytes, batchSize }: Machine) {
   const gpu = { label: '', freeBytes: deviceBytes, totalBytes: deviceBytes, options: undefined };
   const found = ['cuda:0', 'cuda:1'].map((name) => ({ ...gpu, name, uuid: undefined }));
   const devices = planDevices(
-    { module: '', found, onnxRuntimePath: undefined, note: undefined },
+    { module: '', found, onnxRuntimePath: undefined, notes: [], mayDecline: false, areNamed: false },
     model,
     batchSize,
     undefined,

@@ -18,7 +18,7 @@ import type {
   ScoredValues,
 } from '../messages.ts';
 import type { ModelPlan } from '../plan.ts';
-import { chooseDevices, planDevices } from '../planning/devices.ts';
+import { chooseDevices, fitDevices, planDevices } from '../planning/devices.ts';
 import { planBatchSlots } from '../planning/batch-slots.ts';
 import { planModel, resolveModel } from '../planning/model.ts';
 import { DuckDbTables } from '../planning/tables.ts';
@@ -42,6 +42,8 @@ let table: ArrowTable | undefined;
 /** In place, or by way of the devices. */
 let lane: Lane | undefined;
 let deviceBatches: DeviceBatches | undefined;
+/** Says when this thread has work: devices do not wait for one that has none. */
+let sender: SlotSender | undefined;
 let scorer: SlotScorer | undefined;
 let runOptions: Pointer | undefined;
 let plan = start.plan;
@@ -93,7 +95,9 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   const model = planModel(engines, [source], resolved);
   requireOwnNames(batch, model);
   const batchSize = model.fixedBatchRows ?? start.batchSize;
-  const devices = planDevices(chosen, model, batchSize, start.deviceOptions.gpuMemory);
+  const { gpuMemory } = start.deviceOptions;
+  chosen = fitDevices(chosen, model, batchSize, gpuMemory);
+  const devices = planDevices(chosen, model, batchSize, gpuMemory);
   const { slotRows, handOver } =
     devices.length === 0
       ? { slotRows: slotRowsFor(slotBytes(model, 64) / 64, batchSize), handOver: undefined }
@@ -108,7 +112,7 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
     slotRows,
     projection: resolved.schemas.projection(source, resolved.requests),
     handOver,
-    warnings: chosen.note === undefined ? [] : [chosen.note],
+    warnings: chosen.notes,
   };
 }
 
@@ -134,12 +138,14 @@ function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Co
   const own = Array.from({ length: slotsPerThread }, (_, index): Slot =>
     layOutSlot(model, slotRows, slots.buffer, (firstSlot + index) * bytes),
   );
+  sender = new SlotSender(queues, start.control);
+  sender.begin();
   const deviceLane = new DeviceLane({
     plan: known,
     reader: duckDbReader(open, model),
     slots: own,
     firstSlot,
-    sender: new SlotSender(queues, start.control),
+    sender,
     inFlight: { enter: () => {} },
     control: start.control,
     rowsScored: new BigInt64Array(new SharedArrayBuffer(8)),
@@ -235,6 +241,7 @@ function answer(request: BatchRequest): void {
 }
 
 parentPort!.on('message', (request: BatchRequest) => {
+  sender?.begin();
   answer(request);
   while (deviceBatches?.areWaiting === true) {
     // What comes meanwhile fills the slots that are free: only then is there nothing to do but to wait.
@@ -242,4 +249,5 @@ parentPort!.on('message', (request: BatchRequest) => {
     if (next === undefined) deviceBatches.take();
     else answer(next);
   }
+  sender?.rest();
 });

@@ -65,6 +65,7 @@ export class DeviceLoop {
   readonly #inFlight: BufferInFlight[] = [];
   #batchCount = 0;
   #rowCount = 0;
+  #splitCount = 0;
   #lastLookMs = -Infinity;
 
   constructor(parts: DeviceLoopParts) {
@@ -83,9 +84,9 @@ export class DeviceLoop {
     return this.#flow.batchSize;
   }
 
-  /** Batches that are scored, and their rows. */
-  get scored(): { readonly batchCount: number; readonly rowCount: number } {
-    return { batchCount: this.#batchCount, rowCount: this.#rowCount };
+  /** Batches that are scored, those among them that were split, and the rows of all. */
+  get scored(): { readonly batchCount: number; readonly splitCount: number; readonly rowCount: number } {
+    return { batchCount: this.#batchCount, splitCount: this.#splitCount, rowCount: this.#rowCount };
   }
 
   /** Slots that are here and have not gone back, those among them whose scores are complete too. */
@@ -187,6 +188,7 @@ export class DeviceLoop {
   #learn({ buffer, rowCount, isSplit, shrinksArena }: BufferInFlight): void {
     this.#batchCount++;
     this.#rowCount += rowCount;
+    this.#splitCount += Number(isSplit);
     if (this.#batchCount === deviceWarmUpRuns && this.#parts.warmedUp()) this.#renewSession();
     const look = shrinksArena || isSplit || this.#isLookDue() ? this.#look() : undefined;
     if (shrinksArena) return this.#observe({ kind: 'shrink', freeBytes: look?.freeBytes });

@@ -40,33 +40,35 @@ interface Held {
 function run(driver: GpuDriver): void {
   const held: Held = {};
   let isLost = false;
+  const receiver = new SlotReceiver(start.queues, start.deviceIndex, start.control);
+  let opened: ReturnType<typeof openLoop> | undefined;
   try {
-    const receiver = new SlotReceiver(start.queues, start.deviceIndex, start.control);
-    const { loop, report } = openLoop(driver, held, receiver);
     try {
-      loop.run();
+      opened = openLoop(driver, held, receiver);
+      opened.loop.run();
     } catch (error) {
-      if (!isLoss(error)) throw error;
-      isLost = true;
+      isLost = isLoss(error);
+      if (!isLost && !isShortOfMemory(error)) throw error;
       // First nothing must write any more into slots that another device gets.
       driver.settle();
-      passOn(loop, receiver, error);
+      passOn(opened?.loop.heldSlots ?? [], receiver, error);
     } finally {
-      if (loop.controller !== undefined) {
-        post({ kind: 'batchSizeSearched', finding: findingOf(loop.controller, start.deviceIndex) });
-      }
-      report();
+      opened?.report();
     }
   } catch (error) {
-    isLost ||= isLoss(error);
     // Before anything is waited for: the others end when they hear of it.
     post({ kind: 'failed', error: explain(error).toRecord() });
   }
   release(driver, held, isLost);
 }
 
-function isLoss(error: unknown): error is GpuError {
+function isLoss(error: unknown): boolean {
   return error instanceof GpuError && error.kind === 'lost';
+}
+
+function isShortOfMemory(error: unknown): boolean {
+  if (error instanceof TandemError) return error.code === 'MEMORY';
+  return error instanceof GpuError && error.kind === 'outOfMemory';
 }
 
 /** Everything up to the first row, and what tells of it at the end. */
@@ -198,14 +200,18 @@ class DeviceSessions {
 }
 
 function report(loop: DeviceLoop, { peakBytes, budgetBytes }: DeviceMemory, cpuNodes: DeviceReport['cpuNodes']): void {
-  const { batchCount, rowCount } = loop.scored;
+  const { batchCount, splitCount, rowCount } = loop.scored;
   const { name, label } = device;
   const finding = loop.controller === undefined ? undefined : findingOf(loop.controller, start.deviceIndex);
   if (finding !== undefined) post({ kind: 'batchSizeSearched', finding });
   const search = finding === undefined ? undefined : { found: finding.chosen?.rows, runs: finding.searchRuns };
-  const scored = { name, label, rowCount, batchCount, batchSize: loop.batchSize, search };
+  const scored = { name, label, rowCount, batchCount, splitCount, batchSize: loop.batchSize, search };
   const memory = { memoryPeakBytes: peakBytes, memoryBudgetBytes: budgetBytes };
   post({ kind: 'deviceDone', report: { ...scored, ...memory, cpuNodes } });
+  if (splitCount > 0 && device.fixedBatchSize !== undefined) {
+    const parts = `${splitCount} of ${batchCount} batches of ${device.fixedBatchSize} rows did not fit into ${name}'s memory`;
+    post({ kind: 'warning', text: `${parts} and were scored in parts: a smaller --batch-size, or none, spares that.` });
+  }
   if (budgetBytes === undefined || peakBytes <= budgetBytes) return;
   const held = `${bytesText(peakBytes)} of ${name} were held for a moment, more than the promised ${bytesText(budgetBytes)}`;
   post({ kind: 'warning', text: `${held}.` });
@@ -235,14 +241,16 @@ function pinSlots(driver: GpuDriver): Uint8Array | undefined {
   return undefined;
 }
 
-/** Others score what a lost device cannot: first what it held, then whatever still comes to it. */
-function passOn(loop: DeviceLoop, receiver: SlotReceiver, error: GpuError): void {
+/**
+ * Others score what this device cannot, since it is lost or has no memory: first what it held, then whatever still comes.
+ * @throws the error where no other device answers
+ */
+function passOn(heldSlots: readonly number[], receiver: SlotReceiver, error: unknown): void {
   receiver.markLost();
-  for (const slot of loop.heldSlots) if (!receiver.passOn(slot)) throw error;
-  post({
-    kind: 'warning',
-    text: `${device.name} answers no more (${error.message}); the other devices score its batches.`,
-  });
+  if (!receiver.othersAnswer) throw error;
+  for (const slot of heldSlots) if (!receiver.passOn(slot)) throw error;
+  const { message } = error as Error;
+  post({ kind: 'warning', text: `${device.name} scores no more (${message}); the other devices score its batches.` });
   for (let received = receiver.receive(); received !== 'ended'; received = receiver.receive()) {
     if (received === undefined) receiver.wait(idleMs);
     else if (!receiver.passOn(received.slot)) throw error;

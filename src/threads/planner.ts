@@ -15,7 +15,12 @@ import { buildPlan, memoryLimit, readShardFooters } from '../planning/build-plan
 import { chooseDevices } from '../planning/devices.ts';
 import { compareWithGolden } from '../planning/golden.ts';
 import { buildInspection } from '../planning/inspection.ts';
-import { checkParquetJsOptions, parquetJsWarning, ParquetJsTables } from '../planning/parquetjs-tables.ts';
+import {
+  ParquetJsTables,
+  checkParquetJsOptions,
+  parquetJsNote,
+  parquetJsWarning,
+} from '../planning/parquetjs-tables.ts';
 import { DuckDbTables, type TableReader } from '../planning/tables.ts';
 import { findShards } from '../read/find-shards.ts';
 import type { Footer } from '../read/footers.ts';
@@ -74,8 +79,10 @@ async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
     resolve(options.output),
   );
   // `auto` with the slow reader is the CPU: see checkParquetJsOptions.
-  const device = options.reader === 'parquetjs' ? 'cpu' : (options.device ?? 'cpu');
-  const devices = await chooseDevices(device, options.ortDir, process.env, options.precision);
+  const { device = 'cpu', ortDir, precision } = options;
+  const isSlow = options.reader === 'parquetjs';
+  if (isSlow && device === 'auto') post({ kind: 'warning', text: parquetJsNote });
+  const devices = await chooseDevices(isSlow ? 'cpu' : device, ortDir, process.env, precision);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = load(options.model);
   const engines = { reader, session };

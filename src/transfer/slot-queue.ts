@@ -25,8 +25,11 @@ const producerEnded = -1;
 /** A sleeping thread looks at the stop flag this often. */
 const wakeMs = 100;
 
-/** @param producers threads that hand over slots */
-export function createSlotQueues(slots: number, producers: number, devices: number): SlotQueueMemory {
+/**
+ * @param producers threads that hand over slots
+ * @param idle of these, the ones that say when they begin to work: {@link SlotSender.begin}
+ */
+export function createSlotQueues(slots: number, producers: number, devices: number, idle = 0): SlotQueueMemory {
   const shared = (length: number): Int32Array =>
     new Int32Array(new SharedArrayBuffer(length * Int32Array.BYTES_PER_ELEMENT));
   return {
@@ -34,7 +37,7 @@ export function createSlotQueues(slots: number, producers: number, devices: numb
     slots: shared(slots * slotInts),
     queues: Array.from({ length: devices }, () => shared(firstEntry + slots + producers)),
     producers,
-    producersIdle: shared(1),
+    producersIdle: shared(1).fill(idle),
     devicesAtWork: shared(1).fill(devices),
   };
 }
@@ -127,6 +130,16 @@ export class SlotSender {
     Atomics.store(slots, at, phase.owners);
   }
 
+  /** From here on slots may come from this thread, which was idle. */
+  begin(): void {
+    this.#becomeBusy();
+  }
+
+  /** Nothing comes from this thread before it begins again. */
+  rest(): void {
+    this.#becomeIdle();
+  }
+
   /** Nothing more comes from this thread. */
   end(): void {
     this.#becomeIdle();
@@ -201,6 +214,11 @@ export class SlotReceiver {
   /** This device answers no more: other threads should not send to it. */
   markLost(): void {
     Atomics.store(this.#queue, isLost, 1);
+  }
+
+  /** Another device still takes slots. */
+  get othersAnswer(): boolean {
+    return this.#memory.queues.some((queue) => queue !== this.#queue && Atomics.load(queue, isLost) === 0);
   }
 
   /** Gives a slot to another device. @returns false when all are lost */

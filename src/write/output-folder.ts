@@ -54,6 +54,8 @@ interface Manifest {
   readonly version: number;
   readonly shard: ShardIdentity;
   readonly output: { readonly rowCount: number; readonly bytes: number };
+  /** What scored it; folders from before there was a choice do not say. Another one may go on. */
+  readonly device?: string;
   /** Folders from before there was a choice have no precision: it was float32. */
   readonly run: Omit<RunIdentity, 'precision'> & Partial<Pick<RunIdentity, 'precision'>>;
 }
@@ -300,6 +302,7 @@ export function publishShard(plan: RunPlan, identity: RunIdentity, shard: Planne
       shard: { name: shard.name, bytes: shard.bytes, modifiedMs: shard.modifiedMs, rowCount: shard.rowCount },
       output: { rowCount: shard.rowCount, bytes },
       run: identity,
+      device: plan.device,
     };
     writeManifest(join(plan.output, manifestName(shard.name)), manifest, attempt);
     return bytes;
@@ -360,6 +363,11 @@ export function finishOutput(folder: string, report: unknown): void {
   } catch (cause) {
     throw cannotWrite(folder, cause);
   }
+}
+
+/** The user ends the run: if the process ends before it is through with that, no batch is to blame. */
+export function forgetInFlight(folder: string): void {
+  rmSync(join(folder, inFlightName), { force: true });
 }
 
 /** Takes away what an ended run leaves besides whole shards. */

@@ -192,6 +192,12 @@ test('opening: what is missing is named with where it was looked for', () => {
   const ortDir = join(root, 'ort');
   assert.throws(
     () => openCudaLibraries(find({}, { ortDir })),
+    (error) => error instanceof TandemError && /an NVIDIA GPU with its driver, got none/.test(error.message),
+    'the driver first: without it nothing else is of use',
+  );
+  place('usr/lib/x86_64-linux-gnu/libcuda.so.1');
+  assert.throws(
+    () => openCudaLibraries(find({}, { ortDir })),
     (error) =>
       error instanceof TandemError &&
       error.code === 'ENVIRONMENT' &&

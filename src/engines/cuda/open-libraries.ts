@@ -20,6 +20,11 @@ export interface OpenedCuda {
  */
 export function openCudaLibraries(found: FoundCuda): OpenedCuda {
   const { provider } = found;
+  // Without it nothing else is of use, however large.
+  if (found.libraries.driver === undefined) {
+    const { means, remedy } = adviceForMissing('libcuda.so.1');
+    throw new TandemError('ENVIRONMENT', `Expected an NVIDIA GPU with its driver, got none: ${means}.`, { remedy });
+  }
   if (provider === undefined) {
     throw new TandemError(
       'ENVIRONMENT',

@@ -6,6 +6,7 @@
 import { Worker } from 'node:worker_threads';
 import {
   GpuError,
+  kindOfRunFailure,
   type DevicePrecision,
   type DeviceRange,
   type DeviceRun,
@@ -26,40 +27,9 @@ import {
   type StreamMemory,
 } from './commands.ts';
 import { HappensBefore, type MemoryRange } from './happens-before.ts';
+import type { SoftwareGpuOptions } from './options.ts';
 
-/** What a software GPU is like. */
-export interface SoftwareGpuOptions {
-  readonly memoryBytes: number;
-  /** Memory that the process holds before it allocates any, as CUDA's context is. */
-  readonly contextBytes?: number;
-  /** Bytes a second of each copy stream; 0: as fast as memory. */
-  readonly copyBytesPerSecond?: number;
-  /** Pause before each run, for a model that is slow to compute. */
-  readonly runMicroseconds?: number;
-  /** Memory that libraries take for themselves at the first run. */
-  readonly workspaceBytes?: number;
-  /** Memory that each session's arena takes for its weights. */
-  readonly sessionBytes?: number;
-  /** Nobody tells how much of the device's memory this process holds. */
-  readonly hidesMemory?: boolean;
-  /** The same for each row of the run: larger batches gain less and less. */
-  readonly rowMicroseconds?: number;
-  /** Memory that a run takes for each of its rows; the arena keeps what the largest run took. */
-  readonly runBytesPerRow?: number;
-  /** Runs (counted from 0) that fail for want of memory, whatever is free. */
-  readonly outOfMemoryRuns?: readonly number[];
-  /** The run (counted from 0) after which the device answers nothing any more. */
-  readonly lostAtRun?: number;
-  readonly pinFails?: boolean;
-  /** Texts with which the first sessions do not open; `null`: one does. */
-  readonly sessionErrors?: readonly (string | null)[];
-  /** Operators that it counts as the CPU's; it runs all nodes alike. */
-  readonly cpuOperators?: readonly string[];
-  /** `GPU-...` or `MIG-...`; without it the device has none. */
-  readonly uuid?: string;
-  /** In place of runMicroseconds and rowMicroseconds when it runs with TensorFloat-32. */
-  readonly tf32?: { readonly runMicroseconds?: number; readonly rowMicroseconds?: number };
-}
+export type { SoftwareGpuOptions } from './options.ts';
 
 /** What crosses to the thread that drives it. */
 interface OpenOptions extends SoftwareGpuOptions {
@@ -151,6 +121,7 @@ export class SoftwareGpu implements GpuDriver {
   #arenaBytes = 0;
   #arenaBytesMax = Infinity;
   #runs = 0;
+  #allocations = 0;
   #sessions = 0;
   #lost = false;
 
@@ -179,7 +150,8 @@ export class SoftwareGpu implements GpuDriver {
 
   allocate(bytes: number): Pointer {
     this.#expectAlive();
-    if (bytes > this.memory().freeBytes) throw new GpuError(2, `cudaMalloc of ${bytes} bytes: out of memory`);
+    const fails = this.#options.failedAllocations?.includes(this.#allocations++) === true;
+    if (fails || bytes > this.memory().freeBytes) throw new GpuError(2, `cudaMalloc of ${bytes} bytes: out of memory`);
     const memory = libc().malloc(bytes);
     libc().memset(memory, poison, bytes);
     this.#allocated.set(memory, bytes);
@@ -330,9 +302,20 @@ export class SoftwareGpu implements GpuDriver {
   #takeArena({ rowCount, shrinksArena }: DeviceRun, runIndex: number): void {
     const { runBytesPerRow = 0, sessionBytes = 0, outOfMemoryRuns } = this.#options;
     const own = sessionBytes + rowCount * runBytesPerRow;
-    if (outOfMemoryRuns?.includes(runIndex) === true) throw arenaError(`for requested buffer of size ${own}`);
+    if (outOfMemoryRuns?.includes(runIndex) === true) throw this.#outOfMemory(own);
     this.#extendArena(own);
     if (shrinksArena) this.#arenaBytes = own;
+  }
+
+  /** As the CUDA driver tells it apart: by the text. */
+  #outOfMemory(bytes: number): GpuError {
+    const { outOfMemoryAs = 'arena' } = this.#options;
+    if (outOfMemoryAs === 'arena') return arenaError(`for requested buffer of size ${bytes}`);
+    const texts = {
+      cudnn: 'CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED ; GPU=0 ; expr=cudnnCreate(&handle);',
+      cuda: 'CUDA failure 2: out of memory ; GPU=0 ; expr=cudaMalloc((void**)&p, size);',
+    };
+    return new GpuError(0, texts[outOfMemoryAs], kindOfRunFailure(texts[outOfMemoryAs]));
   }
 
   #extendArena(bytes: number): void {
