@@ -114,3 +114,8 @@ export const tuneRoundsMin = 3;
 export const tuneRoundsMax = 7;
 /** How often a trial looks at the counters. */
 export const tuneTickMs = 10;
+
+/** How often a thread notes how many bytes it has read: asking the system takes 10 µs. */
+export const threadBytesIntervalMs = 250;
+/** Events that a thread keeps for a trace until the main thread takes them: a second of the fastest work. */
+export const traceEventsPerThread = 16_384;

@@ -1,5 +1,7 @@
 /** What the public functions take and give: plain data, the same for the command line and for TypeScript. */
 
+import type { Ledger } from './run-record.ts';
+
 export type Compression = 'snappy' | 'zstd' | 'none';
 export type ReaderName = 'duckdb' | 'parquetjs';
 /**
@@ -153,6 +155,8 @@ export interface ScoreResult {
   readonly precision: Precision;
   readonly output: string;
   readonly outputBytes: number;
+  /** Where every second went; undefined: there was nothing to do. */
+  readonly ledger: Ledger | undefined;
   readonly warnings: readonly string[];
 }
 
