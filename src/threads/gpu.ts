@@ -10,6 +10,8 @@ import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeEnvironment, closeSession, inputsReadElsewhere, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { deviceEndMsMax } from '../limits.ts';
+import { threadsNowMs } from '../measure/clock.ts';
+import { DeviceSheet } from '../measure/device-sheet.ts';
 import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
 import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
@@ -88,7 +90,7 @@ function openLoop(
   held.pinned = pinSlots(driver);
   const limits = driver.memory();
   const computeStream = driver.createStream();
-  const parts = { driver, model, computeStream, ...options, buffers, bufferRows };
+  const parts = { driver, model, computeStream, ...options, buffers, bufferRows, nowMs: threadsNowMs };
   const scorer = new DeviceScorer({ ...parts, slots: layOutSlots() });
   held.scorer = scorer;
   const memory = new DeviceMemory(driver, buffers * deviceBufferBytes(model, bufferRows), device.memoryBudgetBytes);
@@ -148,7 +150,8 @@ function createLoop(
     renewSession: () => sessions.renew(),
     onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
     onDecision: (decision) => post({ kind: 'decided', decision: { device: device.name, ...decision } }),
-    nowMs: () => performance.now(),
+    sheet: new DeviceSheet(start.sheets.devices[start.deviceIndex]!, start.sheets.prep),
+    nowMs: threadsNowMs,
   });
 }
 
