@@ -103,6 +103,8 @@ export interface DeviceReport {
   readonly search: BatchSizeSearch | undefined;
   /** The most that this process held there, its context and libraries included; looked at a few times a second. */
   readonly memoryPeakBytes: number;
+  /** The same model and batch size fed from device memory, measured at the end; undefined: the run was too short for it. */
+  readonly fedRowsPerSecond: number | undefined;
   /** As promised; undefined: nothing was. */
   readonly memoryBudgetBytes: number | undefined;
   /**

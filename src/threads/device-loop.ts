@@ -90,6 +90,11 @@ export class DeviceLoop {
     return this.#controller;
   }
 
+  /** Every row that came is scored and back in its slot. */
+  get isFinished(): boolean {
+    return isFinished(this.#flow);
+  }
+
   get batchSize(): number {
     return this.#flow.batchSize;
   }
