@@ -47,6 +47,9 @@ export interface TraceEvent {
   readonly rowCount: number;
 }
 
+/** What a thread tells of its time. */
+export type Timekeeper = Pick<TimeSheet, 'enter' | 'during' | 'about' | 'countRows' | 'countShape'>;
+
 /** The side of the thread that it is about. */
 export class TimeSheet {
   readonly #values: Float64Array;
