@@ -132,7 +132,7 @@ describe('NVML', { skip: skipWithoutCompiler() }, () => {
     const nvml = open(t, { FAKE_GPM: '0' });
     assert.throws(() => nvml.deviceByIndex(0).gpm(), { name: 'NvmlError', code: 3 });
     nvml.close();
-    const old = openNvml(buildFake('nvml', tempDir(t), ['WITHOUT_GPM']));
+    const old = openNvml(buildFake('nvml-old', tempDir(t)));
     const device = old.deviceByIndex(0);
     assert.deepEqual(device.utilization(), { gpuPercent: 90, memoryPercent: 40 });
     assert.throws(() => device.gpm(), { name: 'NvmlError', code: 13, message: /nvmlGpmQueryDeviceSupport/ });

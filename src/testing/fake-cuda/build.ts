@@ -12,14 +12,10 @@ export function skipWithoutCompiler(): string | false {
   return spawnSync('cc', ['--version']).status === 0 ? false : 'no C compiler (cc) on this machine';
 }
 
-/**
- * @param defines of the preprocessor
- * @returns path of the library, in `folder`
- */
-export function buildFake(name: 'cudart' | 'nvml', folder: string, defines: readonly string[] = []): string {
+/** Path of the library, in `folder`. */
+export function buildFake(name: 'cudart' | 'nvml' | 'nvml-old', folder: string): string {
   const path = join(folder, `lib${name}-fake.so`);
   const flags = ['-std=gnu11', '-O1', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC'];
-  flags.push(...defines.map((define) => `-D${define}`));
   const { status, stderr } = spawnSync('cc', [...flags, '-o', path, join(sources, `${name}.c`)], { encoding: 'utf8' });
   if (status !== 0) throw new RangeError(`Expected ${name}.c to compile, got:\n${stderr}`);
   return path;

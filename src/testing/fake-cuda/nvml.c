@@ -9,7 +9,7 @@
  *   FAKE_SM_PERCENT  what GPM counts as busy SMs on the first device, 62 unless set
  *   FAKE_FAIL        see fail.h
  *
- * Compiled with WITHOUT_GPM it is one of a driver that does not know these functions.
+ * nvml-old.c is the same without GPM.
  * Every value names its device, so that a test sees where it came from. */
 #include "fail.h"
 
