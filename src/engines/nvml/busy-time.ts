@@ -47,8 +47,9 @@ export function addSamples(before: BusyTime, samples: readonly BusySample[], win
 export type ClockReadings = readonly number[];
 
 /**
- * Which clock the driver uses: `nvml.h` says "CPU timestamp" and no more; drivers have been seen with the time since 1970
- * and, lately, with the time since the machine started. A sample that was just taken is nearest to its own clock.
+ * Which clock the driver uses: nvml.h says "CPU timestamp" and no more. Drivers were seen with the time since 1970
+ * (NVIDIA/go-nvml issue 51) and, lately, since the machine started (polarsignals/gpu-metrics-agent pull request 36). A
+ * sample that was just taken is nearest to its own clock.
  * @returns its index
  */
 export function clockOf(sampleUs: number, readings: ClockReadings): number {

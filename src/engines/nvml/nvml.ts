@@ -198,6 +198,6 @@ function listBusySamples(device: Pointer, { ask, errorOf }: NvmlCalls, afterUs: 
     atUs: Number(samples.getBigUint64(index * sampleBytes + sampleAt.timeStamp, true)),
     percent: read(samples, index * sampleBytes + sampleAt.value),
   }));
-  // nvml.h promises neither an order nor that nothing older comes.
-  return found.filter(({ atUs }) => atUs > afterUs).sort((first, second) => first.atUs - second.atUs);
+  // nvml.h promises no order.
+  return found.sort((first, second) => first.atUs - second.atUs);
 }

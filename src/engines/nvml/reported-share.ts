@@ -11,7 +11,7 @@ import { addSamples, clockOf, noBusyTime, type BusyTime, type ClockReadings } fr
 import type { Gpm } from './gpm.ts';
 import { openNvml, type Nvml, type NvmlDevice } from './nvml.ts';
 
-/** What a device was, from 0 to 1, and what that counts; or why nobody can tell. */
+/** How busy a device was, all processes' work counted, from 0 to 1, and what that counts; or why nobody can tell. */
 export type Reported = { readonly share: number; readonly counts: string } | { readonly problem: string };
 
 /** For the thread that drives the GPU. None of the calls throws for what the driver refuses, or waits. */
@@ -37,7 +37,7 @@ export interface ReportedShareOptions {
   readonly clocks?: () => ClockReadings;
 }
 
-/** A buffer holds ten to twenty seconds of samples; one a second is enough to lose none. */
+/** The buffer has 72 places (ctrl2080perf.h of NVIDIA's open driver), filled six times a second at most: twelve seconds. */
 const tickUs = 1_000_000;
 /** Counters are renewed every 100 ms (nvml.h), samples come every 1/6 s: at the edges of less than this it shows. */
 const windowUsMin = 1_000_000;
