@@ -127,3 +127,5 @@ export const fedRunsMax = 1_000;
 export const threadBytesIntervalMs = 250;
 /** Events that a thread keeps for a trace until the main thread takes them: a second of the fastest work. */
 export const traceEventsPerThread = 16_384;
+/** Measures of one GPU's utilization that are further apart need a word: their own errors are some points. */
+export const utilizationApartMax = 0.1;
