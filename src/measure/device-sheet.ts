@@ -10,7 +10,7 @@ import { addParts, createTimeSheet, type TimeSheetMemory } from './time-sheet.ts
 export const partNames = Object.keys(ledgerParts) as LedgerPartName[];
 export type ByPart = Readonly<Record<LedgerPartName, number>>;
 
-const at = { begunMs: 0, accountedMs: 1, rows: 2, shapes: 3, busyMs: 4, steadyMs: 5, parts: 6 };
+const at = { begunMs: 0, accountedMs: 1, rows: 2, shapes: 3, busyMs: 4, steadyMs: 5, steadyRows: 6, parts: 7 };
 
 export interface DeviceSheetMemory {
   readonly values: Float64Array;
@@ -133,6 +133,7 @@ export class DeviceSheet {
       partNames.forEach((name) => this.#add(name, parts[name]));
       values[at.steadyMs]! += computedMs - fromMs;
       values[at.busyMs]! += computedMs - startedMs;
+      values[at.steadyRows]! += rowCount;
     } else this.#add('warmUp', startedMs - fromMs);
     this.#hasRun = true;
     this.#add(part, computedMs - startedMs);
@@ -163,6 +164,8 @@ export interface DeviceReading {
   /** From the end of the first batch to that of the last one, and how much of it the model ran. */
   readonly steadyMs: number;
   readonly busyMs: number;
+  /** Rows of that time. */
+  readonly steadyRows: number;
 }
 
 /** What no batch has accounted for yet counts as the tail, or before the first batch as warming up. */
@@ -178,6 +181,7 @@ export function readDeviceSheet({ values }: DeviceSheetMemory, atMs: number): De
     shapeCount: sheet[at.shapes]!,
     steadyMs: sheet[at.steadyMs]!,
     busyMs: sheet[at.busyMs]!,
+    steadyRows: sheet[at.steadyRows]!,
   };
 }
 

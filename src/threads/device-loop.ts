@@ -7,6 +7,7 @@ import { deviceLookIntervalMs, devicePollMs, deviceStarvedMs, deviceWarmUpRuns }
 import { TandemError } from '../errors.ts';
 import { nextStep, observe, type ControllerState, type Decision, type Sample } from '../score/device-batch-size.ts';
 import type { DeviceSheet, HostState, RunPart } from '../measure/device-sheet.ts';
+import type { Reported, ReportedShare } from '../engines/nvml/reported-share.ts';
 import type { MemoryLook } from '../score/device-memory.ts';
 import type { DeviceScorer, RunRows } from '../score/device-scorer.ts';
 import {
@@ -38,6 +39,8 @@ export interface DeviceLoopParts {
   readonly onBatchSize: (rowCount: number) => void;
   readonly onDecision: (decision: Decision) => void;
   readonly sheet: Pick<DeviceSheet, 'enter' | 'countShape' | 'batchDone' | 'end'>;
+  /** What the driver says of the time from the first batch's end to the last one's. */
+  readonly reportedShare: Pick<ReportedShare, 'begin' | 'tick' | 'end'>;
   /** Milliseconds, from the clock of the scorer's times. */
   readonly nowMs: () => number;
 }
@@ -74,6 +77,7 @@ export class DeviceLoop {
   #splitCount = 0;
   #lastLookMs = -Infinity;
   #deliveredMs = 0;
+  #reported: Reported = { problem: 'the device did not score to the end' };
   /** Numbers of rows that the session has run, and any session before it. */
   #prepared = new Set<number>();
   readonly #shapes = new Set<number>();
@@ -88,6 +92,11 @@ export class DeviceLoop {
   /** What the controller has found out; undefined where the batch size was given. */
   get controller(): ControllerState | undefined {
     return this.#controller;
+  }
+
+  /** How busy the driver says that the device was. */
+  get reported(): Reported {
+    return this.#reported;
   }
 
   /** Every row that came is scored and back in its slot. */
@@ -118,6 +127,7 @@ export class DeviceLoop {
       const progress = [this.#receive(), this.#collect()];
       if (!progress.includes(true)) this.#rest();
     }
+    if (this.#batchCount > 0) this.#reported = this.#parts.reportedShare.end();
     this.#parts.sheet.end(this.#deliveredMs);
   }
 
@@ -233,6 +243,8 @@ export class DeviceLoop {
     this.#deliveredMs = times.deliveredMs;
     this.#parts.sheet.batchDone({ ...times, queuedMs }, rowCount, part);
     this.#batchCount++;
+    if (this.#batchCount === 1) this.#parts.reportedShare.begin();
+    else this.#parts.reportedShare.tick();
     this.#rowCount += rowCount;
     this.#splitCount += Number(isSplit);
     if (this.#batchCount === deviceWarmUpRuns && this.#parts.warmedUp()) this.#renewSession();

@@ -103,12 +103,12 @@ function openLoop(
   held.sessions = sessions;
   sessions.open();
   const cpuNodes = checkNodes(sessions.cpuNodes());
-  const loop = createLoop(scorer, receiver, sessions, limits);
+  const loop = createLoop(driver, scorer, receiver, sessions, limits);
   let fed: number | undefined;
   return {
     loop,
     measureFed: () => (fed = fedRate(scorer, loop)),
-    report: () => report(loop, memory, cpuNodes, fed),
+    report: () => report(loop, memory, cpuNodes, { fedRowsPerSecond: fed, reported: loop.reported }),
   };
 }
 
@@ -129,6 +129,7 @@ function release(driver: GpuDriver, held: Held, isLost: boolean): void {
 }
 
 function createLoop(
+  driver: GpuDriver,
   scorer: DeviceScorer,
   receiver: SlotReceiver,
   sessions: DeviceSessions,
@@ -161,6 +162,7 @@ function createLoop(
     onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
     onDecision: (decision) => post({ kind: 'decided', decision: { device: device.name, ...decision } }),
     sheet: new DeviceSheet(start.sheets.devices[start.deviceIndex]!, start.sheets.prep),
+    reportedShare: driver.reportedShare,
     nowMs: threadsNowMs,
   });
 }
@@ -223,7 +225,7 @@ function report(
   loop: DeviceLoop,
   { peakBytes, budgetBytes }: DeviceMemory,
   cpuNodes: DeviceReport['cpuNodes'],
-  fedRowsPerSecond: number | undefined,
+  utilization: Pick<DeviceReport, 'fedRowsPerSecond' | 'reported'>,
 ): void {
   const { batchCount, splitCount, rowCount } = loop.scored;
   const { name, label } = device;
@@ -232,7 +234,7 @@ function report(
   const search = finding === undefined ? undefined : { found: finding.chosen?.rows, runs: finding.searchRuns };
   const scored = { name, label, rowCount, batchCount, splitCount, batchSize: loop.batchSize, search };
   const memory = { memoryPeakBytes: peakBytes, memoryBudgetBytes: budgetBytes };
-  post({ kind: 'deviceDone', report: { ...scored, ...memory, cpuNodes, fedRowsPerSecond } });
+  post({ kind: 'deviceDone', report: { ...scored, ...memory, cpuNodes, ...utilization } });
   if (splitCount > 0 && device.fixedBatchSize !== undefined) {
     const parts = `${splitCount} of ${batchCount} batches of ${device.fixedBatchSize} rows did not fit into ${name}'s memory`;
     post({ kind: 'warning', text: `${parts} and were scored in parts: a smaller --batch-size, or none, spares that.` });
