@@ -120,5 +120,6 @@ function gigabytes(value: number): string {
 }
 
 function percent(share: number): string {
-  return `${(share * 100).toFixed(0)} %`;
+  // 99.6 % is not always.
+  return `${(share * 100).toFixed(share > 0.99 && share < 1 ? 1 : 0)} %`;
 }

@@ -276,7 +276,7 @@ function chartOf(lines: readonly Line[]): VegaLiteSpec {
           type: 'nominal',
           sort: Object.keys(ways),
           title: null,
-          axis: workload === workloadNames[0] ? { labelLimit: 320 } : null,
+          ...(workload === workloadNames[0] ? {} : { axis: null }),
         },
         color: { field: 'phase', type: 'nominal', sort: [...phases], title: null },
         order: { field: 'order' },

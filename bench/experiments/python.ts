@@ -19,8 +19,7 @@ export class NoPython extends Error {
  * Path of a python3 with the pinned packages of requirements.txt, in an environment of its own; made at first use and
  * again when the file has changed. @throws NoPython
  */
-export function pythonOfExperiments(): string {
-  const folder = join(defaultFolder, 'python-experiments');
+export function pythonOfExperiments(folder = join(defaultFolder, 'python-experiments')): string {
   const requirements = join(sources, 'requirements.txt');
   const stamp = join(folder, 'requirements.sha256');
   const hash = createHash('sha256').update(readFileSync(requirements)).digest('hex');

@@ -1,6 +1,6 @@
 /** The hand-off from readers to models as an experiment: sizes by arithmetic, the model side's rate measured here. */
-import { rmSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createSharedMemory } from '../../src/engines/wasm.ts';
 import { createRunOptions, releaseRunOptions } from '../../src/engines/onnxruntime/run.ts';
@@ -11,7 +11,6 @@ import { networkModel, randomNetwork, scoreNetwork } from '../../src/testing/net
 import { writeModel } from '../../src/testing/onnx.ts';
 import { randomFloats, seededRandom } from '../../src/testing/random.ts';
 import type { VegaLiteSpec } from '../chart.ts';
-import { defaultFolder } from '../data.ts';
 import { scoreTolerance } from '../expected.ts';
 import { planOfModel } from '../gpu/models.ts';
 import { median } from '../measure.ts';
@@ -90,11 +89,12 @@ export const handoff: Experiment<typeof flags> = {
 
 /** Rows per second of one core, one for each round. */
 async function measureModel(columns: number, rounds: number, seconds: number): Promise<readonly number[]> {
-  const path = join(defaultFolder, 'experiments', `handoff-${process.pid}.onnx`);
+  const folder = mkdtempSync(join(tmpdir(), 'tandem-handoff-'));
+  const path = join(folder, 'model.onnx');
   const network = randomNetwork([columns, 256, 64, 1], 1);
   writeModel(path, networkModel(network));
   const session = openSession(path, { intraOpThreads: 1 });
-  rmSync(path);
+  rmSync(folder, { recursive: true });
   const model = planOfModel(path, describeSession(session));
   const slot = layOutSlot(model, batchRows, createSharedMemory(slotBytes(model, batchRows)).buffer, 0);
   const features = slot.inputs[0] as Float32Array;
@@ -170,7 +170,9 @@ function paceTable(task: Handoff, sides: readonly ModelSide[]): string {
 
 /** Epoch by bandwidth: it falls until the model side sets the pace. */
 function chartOf(task: Handoff, sides: readonly ModelSide[]): VegaLiteSpec {
-  const shares = Array.from({ length: 61 }, (_, index) => 10 ** (-2 + index / 20));
+  const flips = sides.map(({ rowsPerSecond }) => judgePace(task, rowsPerSecond).flipsAtShare);
+  const [first, last] = [Math.min(0.05, ...flips) / 2, Math.max(1, ...flips) * 2];
+  const shares = Array.from({ length: 61 }, (_, index) => first * (last / first) ** (index / 60));
   const at = (share: number, side: ModelSide) => {
     const bytesPerSecond = task.bytesPerSecond * share;
     const { epochSeconds } = judgePace({ ...task, bytesPerSecond }, side.rowsPerSecond);
@@ -205,7 +207,7 @@ function chartOf(task: Handoff, sides: readonly ModelSide[]): VegaLiteSpec {
         encoding: { x, y, color },
       },
       {
-        data: { values: sides.map((side) => at(side.rowsPerSecond / sizeHandoff(task).readerRowsPerSecond, side)) },
+        data: { values: sides.map((side, index) => at(flips[index]!, side)) },
         mark: { type: 'point', filled: true, size: 80 },
         encoding: { x, y, color },
       },

@@ -167,7 +167,6 @@ function chartOf(rates: Rounds, values: number): VegaLiteSpec {
     type: 'nominal',
     sort: Object.keys(rates),
     title: null,
-    axis: { labelLimit: 240 },
   } as const;
   const x = {
     field: 'rate',
