@@ -8,12 +8,11 @@ import type { VegaLiteSpec } from '../chart.ts';
 import { networkWidths, workloadNames, type WorkloadName } from '../data.ts';
 import { scoreTolerance } from '../expected.ts';
 import { median, type Rounds } from '../measure.ts';
-import { expectSame, largestDifference, roundsFlag, secondsFlag, type Experiment } from './experiment.ts';
+import { expectSame, largestDifference, roundsFlag, secondsFlag, whole, type Experiment } from './experiment.ts';
 import { findKnee, kneeSentences, type Activation, type CacheLevel, type CurvePoint, type Knee } from './knee.ts';
 import { timed, timeInRounds, type Contestant } from './rounds.ts';
-import { openWorkloadSlot, scoresToCompare, type WorkloadSlot } from './workload-slot.ts';
+import { openWorkloadSlot, scoresToCompare, slotRowsMax, type ShardPlace, type WorkloadSlot } from './workload-slot.ts';
 
-const rowsMax = 100_000;
 const shortNames: Readonly<Record<WorkloadName, string>> = {
   'w1-network': 'W1 network',
   'w2-logistic': 'W2 logistic',
@@ -23,7 +22,11 @@ const shortNames: Readonly<Record<WorkloadName, string>> = {
 /** ONNX Runtime, 100 trees of 31 leaves, 5 features, one core of an i7-4770: microseconds a call, from lleaves' README. */
 const publishedMicros: Readonly<Record<number, number>> = { 1: 11.0, 10: 36.7, 100: 190.9 };
 
-const flags = { rounds: roundsFlag, seconds: secondsFlag(0.1) } as const;
+const flags = {
+  rows: { type: 'number', default: 100_000, describe: `Largest batch, at most ${slotRowsMax}`, coerce: whole('rows') },
+  rounds: roundsFlag,
+  seconds: secondsFlag(0.1),
+} as const;
 
 export const batchSize: Experiment<typeof flags> = {
   name: 'batch-size',
@@ -33,15 +36,16 @@ export const batchSize: Experiment<typeof flags> = {
     'of two between, for a network of 32-256-64-1 (W1), a logistic regression (W2) and 100 trees of 31 leaves (W3). ' +
     'Small batches walk through 65,536 different rows, so that no branch of a tree is learned by heart.',
   flags,
-  async run({ rounds, seconds }, say) {
+  async run({ rows, rounds, seconds }, say) {
+    if (rows > slotRowsMax) throw new RangeError(`Expected --rows to be at most ${slotRowsMax}, got \`${rows}\`.`);
     const caches = dataCaches();
     const curves: Curve[] = [];
     for (const workload of workloadNames) {
       say(shortNames[workload]);
-      curves.push(await measureCurve(workload, rounds, seconds));
+      curves.push(await measureCurve(workload, rows, rounds, seconds));
     }
     return {
-      table: tableOf(curves),
+      table: tableOf(curves, rows),
       sentences: curves.map(
         ({ workload, knee }) => `${shortNames[workload]}: ${kneeSentences(knee, widestOf(workload), caches)}`,
       ),
@@ -72,25 +76,36 @@ export function sizesUpTo(last: number): number[] {
   return [...sizes].sort((one, other) => one - other);
 }
 
-async function measureCurve(workload: WorkloadName, rounds: number, seconds: number): Promise<Curve> {
-  const opened = await openWorkloadSlot(workload, rowsMax);
+/** @param place other shards than the experiments' own */
+export async function measureCurve(
+  workload: WorkloadName,
+  rowsMax: number,
+  rounds: number,
+  seconds: number,
+  place?: ShardPlace,
+): Promise<Curve> {
+  const opened = await openWorkloadSlot(workload, rowsMax, place);
   const sizes = sizesUpTo(rowsMax);
   const scorers = windows(opened);
-  const difference = Math.max(...sizes.map((size) => check(workload, opened, scorers, size)));
+  const checks = [
+    ...sizes.map((size) => checkSize(workload, opened, scorers, size)),
+    checkWindows(workload, opened, scorers),
+  ];
   const contestants = Object.fromEntries(sizes.map((size) => [String(size), contestant(scorers, size)]));
   const rowsPerSecond = await timeInRounds(contestants, rounds, seconds);
   for (const scorer of scorers) scorer.close();
   opened.close();
   const points = sizes.map((rows) => ({ rows, secondsPerCall: rows / median(rowsPerSecond[rows]!) }));
-  return { workload, largestDifference: difference, rowsPerSecond, points, knee: findKnee(points) };
+  return { workload, largestDifference: Math.max(...checks), rowsPerSecond, points, knee: findKnee(points) };
 }
 
 const windowRows = 1_024;
-const windowCount = 64;
+const windowsMax = 64;
 
 /** Scorers that begin at different rows of the slot; the first sees all of them. */
 function windows({ model, session, runOptions, slot }: WorkloadSlot): SlotScorer[] {
-  return Array.from({ length: windowCount }, (_, index) => {
+  const count = Math.max(1, Math.min(windowsMax, Math.floor(slot.rowCount / windowRows)));
+  return Array.from({ length: count }, (_, index) => {
     const from = index * windowRows;
     const view = (tensors: typeof model.inputs | typeof model.outputs, values: readonly TensorValues[]) =>
       tensors.map(({ width }, at) => (values[at] as Float32Array).subarray(from * width));
@@ -117,11 +132,21 @@ function contestant(scorers: readonly SlotScorer[], size: number): Contestant {
 }
 
 /** The first window's scores at this size against the reference: the largest difference. */
-function check(workload: WorkloadName, opened: WorkloadSlot, scorers: readonly SlotScorer[], size: number): number {
+function checkSize(workload: WorkloadName, opened: WorkloadSlot, scorers: readonly SlotScorer[], size: number): number {
+  return checkScores(workload, opened, size, () => scorers[0]!.score(size));
+}
+
+/** Every window's own rows. */
+function checkWindows(workload: WorkloadName, opened: WorkloadSlot, scorers: readonly SlotScorer[]): number {
+  const rows = Math.min(windowRows, opened.slot.rowCount);
+  return checkScores(workload, opened, scorers.length * rows, () => scorers.forEach((scorer) => scorer.score(rows)));
+}
+
+function checkScores(workload: WorkloadName, opened: WorkloadSlot, rows: number, score: () => void): number {
   (opened.slot.outputs[0] as Float32Array).fill(NaN);
-  scorers[0]!.score(size);
-  const { found, expected } = scoresToCompare(workload, opened, size, Math.max(1, Math.floor(size / 100)));
-  return expectSame(`${workload}, ${size} rows a batch`, largestDifference(found, expected), scoreTolerance);
+  score();
+  const { found, expected } = scoresToCompare(workload, opened, rows, Math.max(1, Math.floor(rows / 100)));
+  return expectSame(`${workload}, ${rows} rows`, largestDifference(found, expected), scoreTolerance);
 }
 
 /** Values of a row where the model is widest. */
@@ -153,7 +178,7 @@ function dataCaches(folder = '/sys/devices/system/cpu/cpu0/cache'): CacheLevel[]
 }
 
 /** Rates at the powers of ten, and the published calls of trees beside ours. */
-function tableOf(curves: readonly Curve[]): string {
+function tableOf(curves: readonly Curve[], rowsMax: number): string {
   const right = 'right' as const;
   const sizes = sizesUpTo(rowsMax).filter((size) => Number.isInteger(Math.log10(size)));
   const callMicros = (curve: Curve, size: number): string =>

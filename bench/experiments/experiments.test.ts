@@ -6,7 +6,10 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { tempDir, withConnection } from '../../src/testing/shards.ts';
 import { expectSame, largestDifference, positive, whole } from './experiment.ts';
-import { batchesOf } from './model-lifetime.ts';
+import { workloadNames } from '../data.ts';
+import { measureCurve, sizesUpTo } from './batch-size.ts';
+import { batchesOf, checkWays, timeWays } from './model-lifetime.ts';
+import { openWorkloadSlot } from './workload-slot.ts';
 import { NoPython, pythonOfExperiments } from './python.ts';
 import { numericCases, tableSql, textCase } from './paths.ts';
 import { timeInRounds } from './rounds.ts';
@@ -134,6 +137,32 @@ test('batches are full but for the tails, and tails have many lengths', () => {
   );
   assert.equal(new Set(tails).size, 8);
   assert.deepEqual(batchesOf(1, 3, 1), [1, 1, 1]);
+});
+
+test('every workload is scored alike in every batch size and by models that live long or short', async (t) => {
+  const place = { folder: tempDir(t), rowsPerShard: 5_000 };
+  const batches = batchesOf(64, 8, 4);
+  for (const workload of workloadNames) {
+    const curve = await measureCurve(workload, 3_000, 1, 1e-4, place);
+    assert.deepEqual(Object.keys(curve.rowsPerSecond), sizesUpTo(3_000).map(String));
+    assert.ok(curve.points.every(({ secondsPerCall }) => secondsPerCall > 0));
+    const opened = await openWorkloadSlot(workload, 64, place);
+    const differences = Object.values(checkWays(workload, opened, batches));
+    assert.deepEqual(differences, [0, 0, 0, 0]);
+    const [perBatch, perShape, bound, tandem] = Object.values(timeWays(opened, batches, 2));
+    assert.equal(tandem!.length, 2);
+    assert.ok(
+      [perBatch, perShape, bound, tandem].every((rounds) => rounds!.every(({ load, score }) => load > 0 && score > 0)),
+    );
+    // Scores of another model.
+    const other = workload === 'w3-trees' ? 'w1-network' : 'w3-trees';
+    assert.throws(() => checkWays(other, opened, batches), /Expected the answers of .* to differ by at most/);
+    opened.close();
+  }
+  await assert.rejects(
+    openWorkloadSlot('w1-network', 5_001, place),
+    /Expected the shard to have 5001 rows, got 5000\./,
+  );
 });
 
 test('the command prints the table, and leaves figures and a chart', (t) => {

@@ -147,7 +147,11 @@ function bind({ model, slot }: WorkloadSlot, session: Pointer, rowCount: number)
 }
 
 /** Every score of every batch of every way against Tandem's, and those against the reference. */
-function checkWays(workload: WorkloadName, opened: WorkloadSlot, batches: readonly number[]): Record<WayName, number> {
+export function checkWays(
+  workload: WorkloadName,
+  opened: WorkloadSlot,
+  batches: readonly number[],
+): Record<WayName, number> {
   const output = opened.slot.outputs[0] as Float32Array;
   const scoresOf = (way: Way): Float32Array[] => {
     const scores: Float32Array[] = [];
@@ -171,7 +175,11 @@ function checkWays(workload: WorkloadName, opened: WorkloadSlot, batches: readon
 }
 
 /** In turn; the first round warms up and is dropped. */
-function timeWays(opened: WorkloadSlot, batches: readonly number[], rounds: number): Record<WayName, PhaseSeconds[]> {
+export function timeWays(
+  opened: WorkloadSlot,
+  batches: readonly number[],
+  rounds: number,
+): Record<WayName, PhaseSeconds[]> {
   const names = Object.keys(ways) as WayName[];
   const seconds = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<WayName, PhaseSeconds[]>;
   for (let round = 0; round <= rounds; round++) {

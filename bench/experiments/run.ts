@@ -17,6 +17,9 @@ import { standardize } from './standardize.ts';
 
 const resultsFolder = fileURLToPath(new URL('../../../bench/results', import.meta.url));
 
+/** Above this long pieces of work are interrupted more often than short ones, and ratios are no longer theirs. */
+const othersShareMax = 0.1;
+
 function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }
@@ -38,7 +41,11 @@ async function conduct<Given extends Flags>(
     `${cores} cores, ${cpu}; Node ${node}, ONNX Runtime ${onnxRuntime}, DuckDB ${duckDb}; medians of the rounds;`,
     `others took ${(others * 100).toFixed(0)} % of the cores in these ${seconds.toFixed(0)} s`,
   ].join(' ');
-  console.log([question, machine, table, ...sentences].join('\n\n'));
+  const shared =
+    others > othersShareMax
+      ? ['The machine was shared: run it again in quiet before you believe a rate or a ratio.']
+      : [];
+  console.log([question, machine, table, ...sentences, ...shared].join('\n\n'));
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${new Date().toISOString().slice(0, 10)}-${name}`);
   const results = { version: 1, experiment: name, environment: conditions, othersShare: others, seconds, ...figures };

@@ -13,8 +13,13 @@ import { defaultFolder, ensureWorkloads, type WorkloadName } from '../data.ts';
 import { openShard } from '../decode.ts';
 import { referenceModel } from '../expected.ts';
 
-/** Rows of a shard of the experiments' own: the benchmark's take a minute to make. */
+/** Shards of the experiments' own: the benchmark's take a minute to make. */
 export const slotRowsMax = 131_072;
+export interface ShardPlace {
+  readonly folder: string;
+  readonly rowsPerShard: number;
+}
+const ownShards: ShardPlace = { folder: join(defaultFolder, 'experiments'), rowsPerShard: slotRowsMax };
 
 export interface WorkloadSlot {
   readonly model: ModelPlan;
@@ -25,10 +30,13 @@ export interface WorkloadSlot {
   close(): void;
 }
 
-/** @param slotRows at most {@link slotRowsMax} */
-export async function openWorkloadSlot(workload: WorkloadName, slotRows: number): Promise<WorkloadSlot> {
-  const folder = join(defaultFolder, 'experiments');
-  const { shards, models } = ensureWorkloads(folder, slotRowsMax);
+/** @param slotRows at most the rows of a shard, each of which the slot then holds once */
+export async function openWorkloadSlot(
+  workload: WorkloadName,
+  slotRows: number,
+  { folder, rowsPerShard } = ownShards,
+): Promise<WorkloadSlot> {
+  const { shards, models } = ensureWorkloads(folder, rowsPerShard);
   const plan = await planScore({
     shards: shards.slice(0, 1),
     model: models[workload],
