@@ -54,8 +54,8 @@ export async function chooseDevices(
   }
   try {
     const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir, precision);
+    if (devices.length === 0) throw new TandemError('ENVIRONMENT', 'Expected a GPU that this process sees, got none.');
     const found = names.length === 0 ? devices : pick(devices, names, environment['CUDA_VISIBLE_DEVICES']);
-    if (found.length === 0) throw new TandemError('ENVIRONMENT', 'Expected a GPU that this process sees, got none.');
     // Their memory is looked at here, where `auto` can still do without them.
     for (const { freeBytes } of found) void freeBytes;
     return { module, found, onnxRuntimePath, notes: [], mayDecline, areNamed: names.length > 0 };
