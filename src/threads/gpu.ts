@@ -245,10 +245,11 @@ function report(
 }
 
 function promiseTooSmall(memory: DeviceMemory): TandemError {
+  const taken = (memory.budgetBytes ?? 0) - (memory.arenaBytesMax ?? 0);
   return new TandemError(
     'MEMORY',
-    `Expected the promised memory of ${device.name} to hold more than what a session needs besides itself, got: ${memory.describe()}.`,
-    { remedy: 'Promise more (--gpu-memory), or choose a smaller --batch-size, whose device buffers are smaller.' },
+    `Expected the promised memory of ${device.name} to hold a model beside context, libraries and buffers, got: ${memory.describe()}.`,
+    { remedy: `Promise more than ${bytesText(taken)} (--gpu-memory), with what the model needs on top.` },
   );
 }
 
