@@ -65,6 +65,9 @@ export async function runTree(command: TreeCommand): Promise<TreeRun> {
     timedOut = true;
     sampler.kill();
   }, command.secondsMax * 1000);
+  // It has a group of its own: what ends this process (Ctrl-C) does not reach it.
+  const killAtExit = (): void => sampler.kill();
+  process.once('exit', killAtExit);
   const timer = setInterval(() => sampler.sample(), sampleIntervalMs);
   const exitCode = await new Promise<number | null>((resolve) => child.once('exit', resolve));
   const wallSeconds = (performance.now() - startedMs) / 1000;
@@ -75,6 +78,7 @@ export async function runTree(command: TreeCommand): Promise<TreeRun> {
   const others = othersShare(before, coreSeconds(), cpuSeconds + ownSeconds() - ownBefore);
   // What outlives its parent would keep the pipes open, and the cores busy in the next run.
   sampler.kill();
+  process.off('exit', killAtExit);
   await closed;
   const { peakRssBytes, peakPssBytes, processesMax } = sampler;
   const measured = { wallSeconds, cpuSeconds, peakRssBytes, peakPssBytes, processesMax, othersShare: others };
