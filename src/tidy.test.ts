@@ -106,6 +106,7 @@ test('every file is imported, started or run', () => {
     'bench/run.ts',
     'bench/gpu/run.ts',
     'bench/peers/run.ts',
+    'bench/experiments/run.ts',
     'bench/simulate.ts',
     'bench/demo.ts',
     'bench/data.ts',
