@@ -19,6 +19,8 @@ export interface TreeCommand {
   readonly env?: Readonly<Record<string, string>>;
   /** Then all of it is killed. */
   readonly secondsMax: number;
+  /** Told of all processes of the tree, ten times a second. */
+  readonly onSample?: (members: readonly ProcessSample[]) => void;
 }
 
 export interface TreeRun {
@@ -39,6 +41,7 @@ export interface TreeRun {
   readonly lines: readonly Line[];
 }
 
+const interrupts = ['SIGINT', 'SIGTERM'] as const;
 const sampleIntervalMs = 100;
 /** The kernel walks all pages for it, so it is asked less often. */
 const samplesPerPss = 3;
@@ -55,7 +58,7 @@ export async function runTree(command: TreeCommand): Promise<TreeRun> {
   const waitedBefore = waitedTicks();
   const startedMs = performance.now();
   const child = await start(command);
-  const sampler = new Sampler(child.pid!, foreign, pageBytes);
+  const sampler = new Sampler(child.pid!, foreign, pageBytes, command.onSample);
   const lines: Line[] = [];
   collect(child.stdout!, 'stdout', lines);
   collect(child.stderr!, 'stderr', lines);
@@ -65,9 +68,11 @@ export async function runTree(command: TreeCommand): Promise<TreeRun> {
     timedOut = true;
     sampler.kill();
   }, command.secondsMax * 1000);
-  // It has a group of its own: what ends this process (Ctrl-C) does not reach it.
+  // Its group is not the terminal's, so that an interrupt reaches only this process.
   const killAtExit = (): void => sampler.kill();
+  const exit = (): never => process.exit(130);
   process.once('exit', killAtExit);
+  interrupts.forEach((signal) => process.once(signal, exit));
   const timer = setInterval(() => sampler.sample(), sampleIntervalMs);
   const exitCode = await new Promise<number | null>((resolve) => child.once('exit', resolve));
   const wallSeconds = (performance.now() - startedMs) / 1000;
@@ -79,6 +84,7 @@ export async function runTree(command: TreeCommand): Promise<TreeRun> {
   // What outlives its parent would keep the pipes open, and the cores busy in the next run.
   sampler.kill();
   process.off('exit', killAtExit);
+  interrupts.forEach((signal) => process.off(signal, exit));
   await closed;
   const { peakRssBytes, peakPssBytes, processesMax } = sampler;
   const measured = { wallSeconds, cpuSeconds, peakRssBytes, peakPssBytes, processesMax, othersShare: others };
@@ -120,17 +126,19 @@ class Sampler {
   /** Pids that were there before: a look at each of them, each time, would cost more than the tree itself. */
   readonly #foreign: ReadonlySet<string>;
   readonly #pageBytes: number;
+  readonly #onSample: TreeCommand['onSample'];
   #members: readonly ProcessSample[] = [];
   #count = 0;
   peakRssBytes = 0;
   peakPssBytes = NaN;
   processesMax = 0;
 
-  constructor(rootPid: number, foreign: ReadonlySet<string>, pageBytes: number) {
+  constructor(rootPid: number, foreign: ReadonlySet<string>, pageBytes: number, onSample: TreeCommand['onSample']) {
     this.#rootPid = rootPid;
     this.#ledger = new CpuLedger(rootPid);
     this.#foreign = foreign;
     this.#pageBytes = pageBytes;
+    this.#onSample = onSample;
     this.sample();
   }
 
@@ -142,6 +150,7 @@ class Sampler {
         return text === undefined ? [] : [parseStat(text)];
       });
     this.#members = this.#ledger.take(samples);
+    this.#onSample?.(this.#members);
     this.processesMax = Math.max(this.processesMax, this.#members.length);
     const pages = this.#members.reduce((sum, { residentPages }) => sum + residentPages, 0);
     this.peakRssBytes = Math.max(this.peakRssBytes, pages * this.#pageBytes);

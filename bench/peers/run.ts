@@ -146,7 +146,7 @@ async function main(): Promise<void> {
   // Its own: another benchmark may be running.
   const runsFolder = join(defaultFolder, `peers-${process.pid}`);
   process.once('exit', () => rmSync(runsFolder, { recursive: true, force: true }));
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
   const arena = new Arena(runsFolder, flags.seconds);
   const conditions = environment();
   const [before, startedMs] = [coreSeconds(), performance.now()];
