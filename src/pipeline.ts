@@ -1,7 +1,7 @@
 /** A run from options to result: the one file, with the threads' entries, that knows every stage. */
 import { coreBound } from './machine.ts';
 import { threadsNowMs } from './measure/clock.ts';
-import { ledgerOf } from './measure/ledger.ts';
+import { ledgerOf, type LedgerContext } from './measure/ledger.ts';
 import { planning, ProgressMeter } from './measure/progress.ts';
 import { Recorder } from './measure/recorder.ts';
 import { progressIntervalMs } from './limits.ts';
@@ -167,7 +167,7 @@ function summarize(
     precision: plan.precision,
     output: plan.output,
     outputBytes: tally?.bytesWritten ?? 0,
-    ledger: crew === undefined ? undefined : ledgerOf(crew.read(), { cores: coreBound().value }),
+    ledger: crew === undefined ? undefined : ledgerOf(crew.read(), ledgerContext(crew)),
     warnings,
   };
 }
@@ -184,4 +184,10 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     ...plain
   } = options;
   return plain;
+}
+
+/** What the ledger has to know besides the threads' own time. */
+function ledgerContext({ devices }: Crew): LedgerContext {
+  const { user, system } = process.cpuUsage();
+  return { cores: coreBound().value, cpuSeconds: (user + system) / 1e6, devices };
 }

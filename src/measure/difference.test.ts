@@ -42,7 +42,17 @@ test('of a GPU too', () => {
     Object.fromEntries(partNames.map((name) => [name, values[name] ?? 0])) as ByPart;
   const at = (wallMs: number, values: Partial<ByPart>, busyMs: number): CrewReading => ({
     ...reading(wallMs, [sheet({ decode: wallMs }, busyMs)]),
-    devices: [{ name: 'cuda:0', parts: parts(values), rowCount: busyMs, shapeCount: 1, steadyMs: wallMs, busyMs }],
+    devices: [
+      {
+        name: 'cuda:0',
+        parts: parts(values),
+        rowCount: busyMs,
+        shapeCount: 1,
+        steadyMs: wallMs,
+        steadyRows: busyMs,
+        busyMs,
+      },
+    ],
   });
   const first = at(10_000, { computing: 9_900, decode: 100 }, 9_900);
   const second = at(13_000, { computing: 10_800, decode: 2_200 }, 10_800);

@@ -38,6 +38,7 @@ function deviceBetween(from: DeviceReading, to: DeviceReading): DeviceReading {
     shapeCount: to.shapeCount - from.shapeCount,
     steadyMs: to.steadyMs - from.steadyMs,
     busyMs: to.busyMs - from.busyMs,
+    steadyRows: to.steadyRows - from.steadyRows,
   };
 }
 

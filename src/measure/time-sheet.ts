@@ -47,6 +47,9 @@ export interface TraceEvent {
   readonly rowCount: number;
 }
 
+/** What a thread tells of its time. */
+export type Timekeeper = Pick<TimeSheet, 'enter' | 'during' | 'about' | 'countRows' | 'countShape'>;
+
 /** The side of the thread that it is about. */
 export class TimeSheet {
   readonly #values: Float64Array;
@@ -202,6 +205,12 @@ export function readTimeSheet({ values }: TimeSheetMemory, atMs: number): SheetR
     storageBytes: sheet[at.fromStorage]!,
     tellsStorage: sheet[at.tells] === 1,
   };
+}
+
+/** Adds a sheet's milliseconds so far, by the position of the activity; for who looks often. */
+export function addParts({ values }: TimeSheetMemory, atMs: number, totals: Float64Array): void {
+  for (let index = 0; index < activities.length; index++) totals[index]! += values[at.parts + index]!;
+  totals[values[at.activity]!]! += Math.max(0, atMs - values[at.sinceMs]!);
 }
 
 /** Takes the events that a thread has kept since the last call, oldest first; what was overwritten meanwhile is left out. */

@@ -100,7 +100,7 @@ function verdictOfGpus(reading: CrewReading, storage: StorageLedger, cores: numb
   const { prep, devices } = reading;
   const rowCount = sumOf(devices, (device) => device.rowCount);
   const deviceRowsPerSecond = sumOf(devices, (device) =>
-    device.busyMs === 0 ? 0 : (device.rowCount / device.busyMs) * 1000,
+    device.busyMs === 0 ? 0 : (device.steadyRows / device.busyMs) * 1000,
   );
   const pool = { threads: prep.length, secondsPerRow: sumOf(prep, preparingMs) / 1000 / rowCount, deviceRowsPerSecond };
   const worst = devices.map(waitsOf).reduce((most, waits) => (waits.share > most.share ? waits : most));
