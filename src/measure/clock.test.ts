@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { threadsNowMs } from './clock.ts';
 
-/** Adds a thread's clock to what it is sent: a worker's answer lies between the main thread's question and its return. */
+/** Says its time when asked: that lies between the question and the answer. */
 const code = `
   const { parentPort, workerData } = require('node:worker_threads');
   import(workerData).then(({ threadsNowMs }) => {
