@@ -212,7 +212,7 @@ function points(share: number): string {
 }
 
 function times(ratio: number): string {
-  return `${ratio.toFixed(1)} times`;
+  return ratio < 100 ? `${ratio.toFixed(1)} times` : 'over 100 times';
 }
 
 function count(number: number, noun: string): string {

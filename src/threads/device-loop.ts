@@ -18,8 +18,9 @@ import {
   type FlowAction,
   type FlowEvent,
   type FlowState,
+  type Piece,
 } from '../transfer/device-flow.ts';
-import type { SlotReceiver } from '../transfer/slot-queue.ts';
+import type { SlotAddress, SlotReceiver } from '../transfer/slot-queue.ts';
 
 export interface DeviceLoopParts {
   readonly scorer: Pick<DeviceScorer, 'copyIn' | 'score' | 'isDone' | 'block' | 'computeSeconds' | 'times'>;
@@ -55,6 +56,8 @@ interface BufferInFlight {
   readonly shrinksArena: boolean;
   readonly part: RunPart;
   readonly queuedMs: number;
+  /** Of its rows, which may be of several shards. */
+  readonly first: Pick<SlotAddress, 'shardIndex' | 'firstRow'>;
 }
 
 type ScoreAction = Extract<FlowAction, { kind: 'score' }>;
@@ -72,6 +75,8 @@ export class DeviceLoop {
   #isActing = false;
   /** Oldest first: they arrive in this order. */
   readonly #inFlight: BufferInFlight[] = [];
+  /** Of the rows of each slot that has come. */
+  readonly #addresses = new Map<number, SlotAddress>();
   #batchCount = 0;
   #rowCount = 0;
   #splitCount = 0;
@@ -135,7 +140,10 @@ export class DeviceLoop {
     let some = false;
     for (let received = this.#parts.receiver.receive(); received !== undefined; some = true) {
       if (received === 'ended') this.#dispatch({ kind: 'slotsEnded' });
-      else this.#dispatch({ kind: 'slotFilled', slot: received.slot, rowCount: received.address.rowCount });
+      else {
+        this.#addresses.set(received.slot, received.address);
+        this.#dispatch({ kind: 'slotFilled', slot: received.slot, rowCount: received.address.rowCount });
+      }
       received = this.#parts.receiver.receive();
     }
     return some;
@@ -203,7 +211,13 @@ export class DeviceLoop {
     }
     for (const { rowCount } of runs) this.#noteShape(rowCount);
     const rowCount = runs.reduce((sum, part) => sum + part.rowCount, 0);
-    this.#inFlight.push({ buffer, rowCount, isSplit, isCut: runs.length > 1, shrinksArena, part, queuedMs });
+    const first = this.#addressOf(pieces[0]!);
+    this.#inFlight.push({ buffer, rowCount, isSplit, isCut: runs.length > 1, shrinksArena, part, queuedMs, first });
+  }
+
+  #addressOf({ slot, slotRow }: Piece): BufferInFlight['first'] {
+    const { shardIndex, firstRow } = this.#addresses.get(slot)!;
+    return { shardIndex, firstRow: firstRow + slotRow };
   }
 
   #partOf(runs: readonly RunRows[]): RunPart {
@@ -238,10 +252,10 @@ export class DeviceLoop {
     this.#dispatch({ kind: 'outOfMemory', buffer, partRowsMax: alignedRows(smaller) });
   }
 
-  #learn({ buffer, rowCount, isSplit, isCut, shrinksArena, part, queuedMs }: BufferInFlight): void {
+  #learn({ buffer, rowCount, isSplit, isCut, shrinksArena, part, queuedMs, first }: BufferInFlight): void {
     const times = this.#parts.scorer.times(buffer);
     this.#deliveredMs = times.deliveredMs;
-    this.#parts.sheet.batchDone({ ...times, queuedMs }, rowCount, part);
+    this.#parts.sheet.batchDone({ ...times, queuedMs }, rowCount, part, first);
     this.#batchCount++;
     if (this.#batchCount === 1) this.#parts.reportedShare.begin();
     else this.#parts.reportedShare.tick();

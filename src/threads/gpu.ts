@@ -12,7 +12,7 @@ import { asTandemError, TandemError } from '../errors.ts';
 import { deviceEndMsMax, fedSecondsMax, fedShare, fedSteadyMsMin } from '../limits.ts';
 import { threadsNowMs } from '../measure/clock.ts';
 import { DeviceSheet, readDeviceSheet } from '../measure/device-sheet.ts';
-import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
+import { control, deviceFigures, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
 import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
@@ -103,7 +103,7 @@ function openLoop(
   held.sessions = sessions;
   sessions.open();
   const cpuNodes = checkNodes(sessions.cpuNodes());
-  const loop = createLoop(driver, scorer, receiver, sessions, limits);
+  const loop: DeviceLoop = createLoop(driver, scorer, receiver, sessions, limits, () => loop.scored.splitCount);
   let fed: number | undefined;
   return {
     loop,
@@ -134,6 +134,7 @@ function createLoop(
   receiver: SlotReceiver,
   sessions: DeviceSessions,
   { freeBytes, totalBytes }: { readonly freeBytes: number; readonly totalBytes: number },
+  splitCount: () => number,
 ): DeviceLoop {
   const { model } = plan;
   const { buffers, bufferRows, fixedBatchSize, memoryBudgetBytes } = device;
@@ -156,7 +157,7 @@ function createLoop(
     bufferRows,
     canSplit: model.fixedBatchRows === undefined,
     batchSize: fixedBatchSize ?? startController(limits),
-    look: () => sessions.look(),
+    look: () => tell(sessions.look(), splitCount()),
     warmedUp: () => sessions.warmedUp(),
     renewSession: () => sessions.renew(),
     onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
@@ -165,6 +166,13 @@ function createLoop(
     reportedShare: driver.reportedShare,
     nowMs: threadsNowMs,
   });
+}
+
+/** Whoever looks at the run meanwhile sees this. */
+function tell(look: MemoryLook, splitCount: number): MemoryLook {
+  start.figures[deviceFigures.heldBytes] = look.heldBytes;
+  start.figures[deviceFigures.splits] = splitCount;
+  return look;
 }
 
 /** The session in use, one at a time: two would not fit where one fills the memory that it may have. */
