@@ -105,6 +105,7 @@ test('every file is imported, started or run', () => {
     'src/contract/publish.ts',
     'src/testing/nodes.ts',
     'bench/run.ts',
+    'bench/storage.ts',
     'bench/gpu/run.ts',
     'bench/peers/run.ts',
     'bench/experiments/run.ts',
