@@ -13,6 +13,7 @@ export type {
   Precision,
   Progress,
   ReaderName,
+  RunningScore,
   RunOptions,
   ScoreOptions,
   ScoreResult,
@@ -23,16 +24,19 @@ export type {
 } from './options.ts';
 export type {
   Ledger,
+  RunProfile,
   RunRecord,
   ScorerLedger,
   StorageLedger,
   ThreadLedger,
+  ThreadProfile,
   Utilization,
   Verdict,
 } from './run-record.ts';
 export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
+export { leaveProfile } from './write/profile-folder.ts';
 export { tune } from './tune/tune.ts';
 export { readShards, type ReadShardsOptions } from './read-shards.ts';
 export { scoreBatches, type ScoreBatchesOptions } from './score-batches.ts';

@@ -115,6 +115,15 @@ export const tuneRoundsMax = 7;
 /** How often a trial looks at the counters. */
 export const tuneTickMs = 10;
 
+/** Between two samples of a CPU profile: V8's default, a signal to the thread each time. */
+export const profileIntervalMicroseconds = 1_000;
+/** A CPU profile that nobody gave a length. */
+export const profileSecondsDefault = 10;
+/** 600,000 samples of each thread: some ten MB of JSON. */
+export const profileSecondsMax = 600;
+/** A thread that is asked for its profile comes by between two batches, or is left out after so long. */
+export const profileAnswerMsMax = 5_000;
+
 /** How often a thread notes how many bytes it has read: asking the system takes 10 µs. */
 export const threadBytesIntervalMs = 250;
 /** Events that a thread keeps for a trace until the main thread takes them: a second of the fastest work. */

@@ -1,6 +1,6 @@
 /** What the public functions take and give: plain data, the same for the command line and for TypeScript. */
 
-import type { Ledger } from './run-record.ts';
+import type { Ledger, RunProfile } from './run-record.ts';
 
 export type Compression = 'snappy' | 'zstd' | 'none';
 export type ReaderName = 'duckdb' | 'parquetjs';
@@ -67,6 +67,19 @@ export interface ScoreOptions extends InputOptions, RunOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Told each decision about a GPU's batch size. */
   readonly onDecision?: (decision: BatchSizeDecision) => void;
+  /** Given the run once its threads have started. */
+  readonly onRun?: (run: RunningScore) => void;
+}
+
+/** A run under way. */
+export interface RunningScore {
+  /**
+   * CPU profiles of every thread, and the ledger of that time; the run goes on meanwhile. A run that ends earlier ends the
+   * profile too. `leaveProfile` writes it beside the output.
+   * @param seconds default: 10
+   * @throws USAGE for a second one at the same time, or after the end of the run
+   */
+  profile(seconds?: number): Promise<RunProfile>;
 }
 
 /** A GPU's batch size from now on, and why. */

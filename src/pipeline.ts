@@ -3,6 +3,7 @@ import { coreBound } from './machine.ts';
 import { threadsNowMs } from './measure/clock.ts';
 import { ledgerOf } from './measure/ledger.ts';
 import { ProgressMeter } from './measure/progress.ts';
+import { runningScore } from './measure/run-profile.ts';
 import { progressIntervalMs } from './limits.ts';
 import { TandemError } from './errors.ts';
 import type { PlainScoreOptions } from './messages.ts';
@@ -105,6 +106,7 @@ async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<v
   };
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted === true) stop();
+  tellOfRun(crew, options);
   const timer = setInterval(() => report('scoring'), progressIntervalMs);
   try {
     await crew.finished();
@@ -118,6 +120,14 @@ async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<v
   } finally {
     clearInterval(timer);
     options.signal?.removeEventListener('abort', stop);
+  }
+}
+
+function tellOfRun(crew: Crew, { onRun }: ScoreOptions): void {
+  try {
+    onRun?.(runningScore(crew.profiling));
+  } catch (cause) {
+    crew.stop(new TandemError('USAGE', `Expected onRun not to throw, got ${String(cause)}.`, { cause }));
   }
 }
 
@@ -156,6 +166,7 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     onProgress: _onProgress,
     onWarning: _onWarning,
     onDecision: _onDecision,
+    onRun: _onRun,
     ...plain
   } = options;
   return plain;

@@ -152,6 +152,18 @@ export interface ThreadProfile {
   readonly profile: import('node:inspector').Profiler.Profile;
 }
 
+/** CPU profiles of a stretch of a run, and where its time went then. */
+export interface RunProfile {
+  readonly seconds: number;
+  /** The main thread's first. */
+  readonly profiles: readonly ThreadProfile[];
+  /** Threads that did not come by between two batches in that time, and are left out. */
+  readonly missing: readonly string[];
+  /** V8's heap of each thread at its end. */
+  readonly heaps: readonly { readonly thread: string; readonly bytes: number }[];
+  readonly ledger: Ledger;
+}
+
 /** Everything that a report shows. */
 export interface RunRecord {
   readonly version: 1;

@@ -71,6 +71,7 @@ const checked: CheckReport = {
 async function run(args: readonly string[], api: Partial<Api> = {}, environment: Record<string, string> = {}) {
   const out = { stdout: '', stderr: '', exits: [] as number[], loads: 0 };
   const handlers = new Set<() => void>();
+  const profileHandlers = new Set<() => void>();
   const io: Io = {
     stdout: { write: (text) => (out.stdout += text) },
     stderr: { write: (text) => (out.stderr += text) },
@@ -80,19 +81,26 @@ async function run(args: readonly string[], api: Partial<Api> = {}, environment:
       handlers.add(handler);
       return () => void handlers.delete(handler);
     },
+    onProfileSignal: (handler) => {
+      profileHandlers.add(handler);
+      return () => void profileHandlers.delete(handler);
+    },
     exitNow: (exitCode) => void out.exits.push(exitCode),
   };
+  profileNow = () => profileHandlers.forEach((handler) => handler());
   const raise = () => handlers.forEach((handler) => handler());
   signalNow = raise;
   const exitCode = await runCommandLine(args, io, async () => {
     out.loads++;
     return api as Api;
   });
-  assert.equal(handlers.size, 0, 'signal handlers are removed');
+  assert.equal(handlers.size + profileHandlers.size, 0, 'signal handlers are removed');
   return { ...out, exitCode };
 }
 /** Sends a signal to the command line that runs now. */
 let signalNow = () => {};
+/** The same for SIGUSR2. */
+let profileNow = () => {};
 
 test('score: flags become options, the result goes to stdout, all else to stderr', async () => {
   let got: ScoreOptions | undefined;

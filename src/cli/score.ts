@@ -21,6 +21,7 @@ import {
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
 import { counted } from './format.ts';
 import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
+import { watchProfileSignal } from './profile-signal.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
 
@@ -137,6 +138,7 @@ export const scoreCommand: Command = {
     const mode: ProgressMode = dryRun ? 'none' : ((given.text('progress') ?? 'auto') as ProgressMode);
     const view = await openProgress(mode, io);
     const watch = watchSignals(io, (line) => view.say(line));
+    const profiles = watchProfileSignal(io, options.output, (line) => view.say(line));
     const warn = warner((line) => view.say(line));
     let last: Progress | undefined;
     try {
@@ -155,18 +157,21 @@ export const scoreCommand: Command = {
       const onDecision = ({ device, rows, reason, isSearch }: BatchSizeDecision) =>
         view.log(`${device}: ${counted(rows, 'row')} a batch: ${reason}`, isSearch);
       const [result, { renderScore }] = await Promise.all([
-        api.score({ ...common, onProgress, onDecision }),
+        api.score({ ...common, onProgress, onDecision, onRun: profiles.begin }),
         import('./render-score.ts'),
       ]);
+      await profiles.end();
       result.warnings.forEach(warn);
       view.close();
       printResult(io, given, result, renderScore);
       return 0;
     } catch (thrown) {
+      await profiles.end();
       view.close();
       await sayWhatIsWhole(thrown, last, view);
       throw thrown;
     } finally {
+      await profiles.end();
       view.close();
       watch.close();
     }

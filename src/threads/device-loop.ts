@@ -38,6 +38,8 @@ export interface DeviceLoopParts {
   readonly onDecision: (decision: Decision) => void;
   /** Milliseconds, from a monotonic clock. */
   readonly nowMs: () => number;
+  /** Called whenever the thread is between two things, however little that was. */
+  readonly between?: () => void;
 }
 
 interface BufferInFlight {
@@ -100,6 +102,7 @@ export class DeviceLoop {
     this.#controller?.decisions.forEach(this.#parts.onDecision);
     this.#follow();
     while (!isFinished(this.#flow)) {
+      this.#parts.between?.();
       const progress = [this.#receive(), this.#collect()];
       if (!progress.includes(true)) this.#rest();
     }

@@ -10,6 +10,7 @@ import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeEnvironment, closeSession, inputsReadElsewhere, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { deviceEndMsMax } from '../limits.ts';
+import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
 import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
@@ -25,6 +26,8 @@ import { DeviceLoop } from './device-loop.ts';
 const start = workerData as DeviceStart;
 const { plan } = start;
 const device = plan.devices[start.deviceIndex]!;
+
+const profiler = new ThreadProfiler(start.control, post);
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -59,6 +62,7 @@ function run(driver: GpuDriver): void {
     // Before anything is waited for: the others end when they hear of it.
     post({ kind: 'failed', error: explain(error).toRecord() });
   }
+  profiler.end();
   release(driver, held, isLost);
 }
 
@@ -149,6 +153,7 @@ function createLoop(
     onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
     onDecision: (decision) => post({ kind: 'decided', decision: { device: device.name, ...decision } }),
     nowMs: () => performance.now(),
+    between: () => profiler.look(),
   });
 }
 

@@ -1,0 +1,28 @@
+/** A profile of a run under way: CPU profiles of its threads, and the ledger of the same time. */
+import { TandemError } from '../errors.ts';
+import { profileSecondsDefault } from '../limits.ts';
+import { coreBound } from '../machine.ts';
+import type { RunningScore } from '../options.ts';
+import type { RunProfile } from '../run-record.ts';
+import type { CrewProfiling } from '../threads/crew-profiling.ts';
+import { ledgerOf } from './ledger.ts';
+import { readingOfWindow } from './window.ts';
+
+/** What a caller may ask of a run while it lasts. */
+export function runningScore(profiling: CrewProfiling): RunningScore {
+  return {
+    profile: (seconds = profileSecondsDefault) => profileRun(profiling, seconds),
+  };
+}
+
+async function profileRun(profiling: CrewProfiling, seconds: number): Promise<RunProfile> {
+  if (profiling.isUnderWay) throw refused('one profile at a time, got a second one', 'Wait for the first one.');
+  if (profiling.isOver) throw refused('the threads to be at work, got the end of the run', 'Ask earlier.');
+  const { from, to, ...rest } = await profiling.take(seconds);
+  const reading = readingOfWindow(from, to);
+  return { seconds: reading.wallMs / 1000, ...rest, ledger: ledgerOf(reading, { cores: coreBound().value }) };
+}
+
+function refused(text: string, remedy: string): TandemError {
+  return new TandemError('USAGE', `Expected ${text}.`, { remedy });
+}
