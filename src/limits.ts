@@ -124,6 +124,8 @@ export const profileSecondsMax = 600;
 /** A thread that is asked for its profile comes by between two batches, or is left out after so long. */
 export const profileAnswerMsMax = 5_000;
 
+/** A device's times are told against an event at most so old: a float32 of milliseconds is then exact to 8 µs. */
+export const eventOriginMsMax = 60_000;
 /** How often a thread notes how many bytes it has read: asking the system takes 10 µs. */
 export const threadBytesIntervalMs = 250;
 /** Events that a thread keeps for a trace until the main thread takes them: a second of the fastest work. */

@@ -3,8 +3,9 @@
  * from what its thread was doing, and where that waited for rows, from what the prep threads were doing meanwhile.
  */
 import { ledgerParts, type LedgerPartName } from '../run-record.ts';
+import { activities, type Activity } from './activities.ts';
 import { threadsNowMs } from './clock.ts';
-import { createTimeSheet, readTimeSheet, type TimeSheetMemory } from './time-sheet.ts';
+import { addParts, createTimeSheet, type TimeSheetMemory } from './time-sheet.ts';
 
 export const partNames = Object.keys(ledgerParts) as LedgerPartName[];
 export type ByPart = Readonly<Record<LedgerPartName, number>>;
@@ -93,7 +94,7 @@ export class DeviceSheet {
   readonly #prep: readonly TimeSheetMemory[];
   #state: HostState = 'warmUp';
   #stateSinceMs: number;
-  #mixBefore: ReadonlyMap<LedgerPartName, number> = new Map();
+  #totalsBefore: Float64Array = new Float64Array(activities.length);
   #stretches: HostStretch[] = [];
   #hasRun = false;
 
@@ -109,9 +110,9 @@ export class DeviceSheet {
     const before = this.#state;
     if (state === before) return before;
     const nowMs = threadsNowMs();
-    const mix = before === 'awaitRows' ? mixBetween(this.#mixBefore, prepTotals(this.#prep, nowMs)) : {};
+    const mix = before === 'awaitRows' ? mixBetween(this.#totalsBefore, prepTotals(this.#prep, nowMs)) : {};
     if (before !== 'driving') this.#stretches.push({ state: before, startMs: this.#stateSinceMs, endMs: nowMs, mix });
-    if (state === 'awaitRows') this.#mixBefore = prepTotals(this.#prep, nowMs);
+    if (state === 'awaitRows') this.#totalsBefore = prepTotals(this.#prep, nowMs);
     this.#state = state;
     this.#stateSinceMs = nowMs;
     return before;
@@ -180,27 +181,41 @@ export function readDeviceSheet({ values }: DeviceSheetMemory, atMs: number): De
   };
 }
 
-/** Milliseconds of all prep threads so far, by what a GPU that waits for them waits for. */
-function prepTotals(prep: readonly TimeSheetMemory[], nowMs: number): ReadonlyMap<LedgerPartName, number> {
-  const totals = new Map<LedgerPartName, number>();
-  const add = (name: LedgerPartName, milliseconds: number): void =>
-    void totals.set(name, (totals.get(name) ?? 0) + milliseconds);
-  for (const sheet of prep) {
-    const { parts } = readTimeSheet(sheet, nowMs);
-    add('storage', parts.storage);
-    add('decode', parts.decode);
-    add('featurize', parts.featurize);
-    add('writer', parts.write + parts.writeStorage + parts.waitForRoom);
-    add('handOver', parts.handOver);
-    add('warmUp', parts.warmUp);
-  }
+/** What a GPU that waits for a thread waits for while the thread does this; undefined: the thread waits itself. */
+const awaited: Readonly<Record<Activity, LedgerPartName | undefined>> = {
+  warmUp: 'warmUp',
+  storage: 'storage',
+  decode: 'decode',
+  featurize: 'featurize',
+  compute: 'handOver',
+  newShapes: 'handOver',
+  search: 'handOver',
+  write: 'writer',
+  writeStorage: 'writer',
+  waitForScores: undefined,
+  waitForRows: undefined,
+  waitForRoom: 'writer',
+  handOver: 'handOver',
+  idle: undefined,
+};
+
+/** Milliseconds of all prep threads so far, by activity. */
+function prepTotals(prep: readonly TimeSheetMemory[], nowMs: number): Float64Array {
+  const totals = new Float64Array(activities.length);
+  for (const sheet of prep) addParts(sheet, nowMs, totals);
   return totals;
 }
 
-function mixBetween(from: ReadonlyMap<LedgerPartName, number>, to: ReadonlyMap<LedgerPartName, number>): PrepMix {
-  const differences = [...to].map(
-    ([name, milliseconds]) => [name, Math.max(0, milliseconds - (from.get(name) ?? 0))] as const,
-  );
-  const sum = differences.reduce((total, [, milliseconds]) => total + milliseconds, 0);
-  return sum === 0 ? {} : Object.fromEntries(differences.map(([name, milliseconds]) => [name, milliseconds / sum]));
+function mixBetween(from: Float64Array, to: Float64Array): PrepMix {
+  const mix: Partial<Record<LedgerPartName, number>> = {};
+  let sum = 0;
+  activities.forEach((activity, index) => {
+    const part = awaited[activity];
+    if (part === undefined) return;
+    const milliseconds = Math.max(0, to[index]! - from[index]!);
+    mix[part] = (mix[part] ?? 0) + milliseconds;
+    sum += milliseconds;
+  });
+  if (sum === 0) return {};
+  return Object.fromEntries(Object.entries(mix).map(([name, milliseconds]) => [name, milliseconds / sum]));
 }

@@ -188,6 +188,12 @@ export function readTimeSheet({ values }: TimeSheetMemory, atMs: number): SheetR
   };
 }
 
+/** Adds a sheet's milliseconds so far, by the position of the activity; for who looks often. */
+export function addParts({ values }: TimeSheetMemory, atMs: number, totals: Float64Array): void {
+  for (let index = 0; index < activities.length; index++) totals[index]! += values[at.parts + index]!;
+  totals[values[at.activity]!]! += Math.max(0, atMs - values[at.sinceMs]!);
+}
+
 /** Takes the events that a thread has kept since the last call, oldest first; what was overwritten meanwhile is left out. */
 export class EventReader {
   readonly #events: Float64Array | undefined;

@@ -10,6 +10,7 @@ import { BoundRun, type DeviceTensor } from '../engines/onnxruntime/run.ts';
 import { deviceSettledRuns } from '../limits.ts';
 import type { ModelPlan, OutputLayout } from '../plan.ts';
 import { bug } from '../errors.ts';
+import { EventOrigin } from './event-origin.ts';
 import { constantTensor, otherShape, type Slot } from './scorer.ts';
 
 /** Rows of a slot within a device buffer. */
@@ -39,6 +40,20 @@ export interface DeviceScorerParts {
   readonly slots: readonly Slot[];
   readonly buffers: number;
   readonly bufferRows: number;
+  /** Milliseconds, from a monotonic clock: that of {@link DeviceTimes}. */
+  readonly nowMs: () => number;
+}
+
+/** When the device worked on a buffer that is done. */
+export interface DeviceTimes {
+  /** First byte and last byte of its copies in. */
+  readonly copyStartMs: number;
+  readonly copiedMs: number;
+  /** First run's begin, last run's end. */
+  readonly startedMs: number;
+  readonly computedMs: number;
+  /** All scores are in their slots. */
+  readonly deliveredMs: number;
 }
 
 /** cudaMalloc's own alignment, enough for any kernel. */
@@ -63,7 +78,8 @@ class DeviceBuffer {
   readonly memory: Pointer;
   /** First byte of each input, then of each output. */
   readonly addresses: readonly Pointer[];
-  /** All pieces are on the device. */
+  /** The first piece's copy begins; all pieces are on the device. */
+  readonly copying: Pointer;
   readonly copied: Pointer;
   /** The model begins, and has run. */
   readonly started: Pointer;
@@ -83,6 +99,7 @@ class DeviceBuffer {
       address += BigInt(tensorBytes(tensor, rows));
       return own;
     });
+    this.copying = driver.createEvent();
     this.copied = driver.createEvent();
     this.started = driver.createEvent();
     this.computed = driver.createEvent();
@@ -95,6 +112,7 @@ export class DeviceScorer {
   readonly #buffers: readonly DeviceBuffer[];
   readonly #copyInStream: Pointer;
   readonly #copyOutStream: Pointer;
+  readonly #origin: EventOrigin;
   #session: Pointer | undefined;
   #inputsReadElsewhere: readonly string[] = [];
   #runs = 0;
@@ -113,12 +131,14 @@ export class DeviceScorer {
       throw error;
     }
     this.#buffers = buffers;
+    this.#origin = new EventOrigin(driver, parts.computeStream, parts.nowMs);
   }
 
   /** Queues the copy of a slot's rows; the slot must not change until the buffer's scores are there. */
   copyIn(buffer: number, rows: CopiedRows): void {
     const { driver, model, slots } = this.#parts;
-    const { addresses } = this.#buffers[buffer]!;
+    const { addresses, copying } = this.#buffers[buffer]!;
+    if (rows.bufferRow === 0) driver.record(copying, this.#copyInStream);
     model.inputs.forEach((tensor, index) => {
       const target = addresses[index]! + BigInt(rows.bufferRow * rowBytes(tensor));
       driver.copyIn(target, bytesOf(slots[rows.slot]!.inputs[index] as NumberArray, tensor, rows), this.#copyInStream);
@@ -176,6 +196,20 @@ export class DeviceScorer {
   computeSeconds(buffer: number): number {
     const { started, computed } = this.#buffers[buffer]!;
     return this.#parts.driver.elapsedMs(started, computed) / 1000;
+  }
+
+  /** When the device worked on a buffer that is done. */
+  times(buffer: number): DeviceTimes {
+    const { copying, copied, started, computed, delivered } = this.#buffers[buffer]!;
+    const times = {
+      copyStartMs: this.#origin.timeOf(copying),
+      copiedMs: this.#origin.timeOf(copied),
+      startedMs: this.#origin.timeOf(started),
+      computedMs: this.#origin.timeOf(computed),
+      deliveredMs: this.#origin.timeOf(delivered),
+    };
+    this.#origin.renew(times.deliveredMs);
+    return times;
   }
 
   /** Lets go of the session, so that its owner may close it. Nothing may be in flight. */

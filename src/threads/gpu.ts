@@ -11,6 +11,8 @@ import { closeEnvironment, closeSession, inputsReadElsewhere, openSession } from
 import { asTandemError, TandemError } from '../errors.ts';
 import { deviceEndMsMax } from '../limits.ts';
 import { ThreadProfiler } from '../measure/thread-profiler.ts';
+import { threadsNowMs } from '../measure/clock.ts';
+import { DeviceSheet } from '../measure/device-sheet.ts';
 import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
 import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
@@ -92,7 +94,7 @@ function openLoop(
   held.pinned = pinSlots(driver);
   const limits = driver.memory();
   const computeStream = driver.createStream();
-  const parts = { driver, model, computeStream, ...options, buffers, bufferRows };
+  const parts = { driver, model, computeStream, ...options, buffers, bufferRows, nowMs: threadsNowMs };
   const scorer = new DeviceScorer({ ...parts, slots: layOutSlots() });
   held.scorer = scorer;
   const memory = new DeviceMemory(driver, buffers * deviceBufferBytes(model, bufferRows), device.memoryBudgetBytes);
@@ -152,8 +154,9 @@ function createLoop(
     renewSession: () => sessions.renew(),
     onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
     onDecision: (decision) => post({ kind: 'decided', decision: { device: device.name, ...decision } }),
-    nowMs: () => performance.now(),
     between: () => profiler.look(),
+    sheet: new DeviceSheet(start.sheets.devices[start.deviceIndex]!, start.sheets.prep),
+    nowMs: threadsNowMs,
   });
 }
 
