@@ -5,8 +5,7 @@ import { coreBound } from '../machine.ts';
 import type { RunningScore } from '../options.ts';
 import type { RunProfile } from '../run-record.ts';
 import type { CrewProfiling } from '../threads/crew-profiling.ts';
-import { ledgerOf } from './ledger.ts';
-import { readingOfWindow } from './window.ts';
+import { ledgerBetween } from './window.ts';
 
 /** What a caller may ask of a run while it lasts. */
 export function runningScore(profiling: CrewProfiling): RunningScore {
@@ -19,8 +18,8 @@ async function profileRun(profiling: CrewProfiling, seconds: number): Promise<Ru
   if (profiling.isUnderWay) throw refused('one profile at a time, got a second one', 'Wait for the first one.');
   if (profiling.isOver) throw refused('the threads to be at work, got the end of the run', 'Ask earlier.');
   const { from, to, ...rest } = await profiling.take(seconds);
-  const reading = readingOfWindow(from, to);
-  return { seconds: reading.wallMs / 1000, ...rest, ledger: ledgerOf(reading, { cores: coreBound().value }) };
+  const ledger = ledgerBetween(from, to, { cores: coreBound().value });
+  return { seconds: ledger.wallSeconds, ...rest, ledger };
 }
 
 function refused(text: string, remedy: string): TandemError {

@@ -1,49 +1,27 @@
-/** A stretch of a run as if it had been the whole run, so that it has a ledger. Pure. */
-import { byActivity } from './activities.ts';
-import { partNames, type ByPart } from './device-sheet.ts';
-import type { CrewReading } from './ledger.ts';
-import type { SheetReading } from './time-sheet.ts';
+/** The ledger of a stretch of a run, as if it had been the whole run. Pure. */
+import type { Ledger } from '../run-record.ts';
+import { readingBetween } from './difference.ts';
+import { ledgerOf, type CrewReading } from './ledger.ts';
 
 /**
- * What threads and GPUs did from one reading to a later one. A thread that writes while it is read is off by one activity,
- * and what no batch had accounted for at the first reading went to another part later: parts are fitted to the wall time.
+ * A thread that writes while it is read is off by one activity, and what no batch had accounted for at the first reading
+ * went to another part later: the parts are fitted to the time between the two.
  */
-export function readingOfWindow(from: CrewReading, to: CrewReading): CrewReading {
-  const wallMs = to.wallMs - from.wallMs;
-  const sheet = (before: SheetReading, after: SheetReading): SheetReading => ({
-    ...after,
-    parts: byActivity(fitted(before.parts, after.parts, wallMs)),
-    rowCount: after.rowCount - before.rowCount,
-    shapes: after.shapes - before.shapes,
-    fetchedBytes: after.fetchedBytes - before.fetchedBytes,
-    storageBytes: after.storageBytes - before.storageBytes,
+export function ledgerBetween(from: CrewReading, to: CrewReading, context: Parameters<typeof ledgerOf>[1]): Ledger {
+  const { wallMs, prep, writer, devices } = readingBetween(from, to);
+  const fit = <T extends { readonly parts: Readonly<Record<string, number>> }>(sheet: T): T => ({
+    ...sheet,
+    parts: fitted(sheet.parts, wallMs),
   });
-  return {
-    wallMs,
-    prep: to.prep.map((after, thread) => sheet(from.prep[thread]!, after)),
-    writer: to.writer === undefined ? undefined : sheet(from.writer!, to.writer),
-    devices: to.devices.map((after, index) => {
-      const before = from.devices[index]!;
-      const part = fitted(before.parts, after.parts, wallMs);
-      return {
-        ...after,
-        parts: Object.fromEntries(partNames.map((name) => [name, part(name)])) as ByPart,
-        rowCount: after.rowCount - before.rowCount,
-        shapeCount: after.shapeCount - before.shapeCount,
-        steadyMs: after.steadyMs - before.steadyMs,
-        busyMs: after.busyMs - before.busyMs,
-      };
-    }),
-  };
+  const reading = { wallMs, prep: prep.map(fit), writer: writer && fit(writer), devices: devices.map(fit) };
+  return ledgerOf(reading, context);
 }
 
-/** Differences, none below 0, that add up to the wall time. */
-function fitted<Name extends string>(
-  before: Readonly<Record<Name, number>>,
-  after: Readonly<Record<Name, number>>,
-  wallMs: number,
-): (name: Name) => number {
-  const difference = (name: Name): number => Math.max(0, after[name] - before[name]);
-  const sum = (Object.keys(after) as Name[]).reduce((total, name) => total + difference(name), 0);
-  return (name) => (sum === 0 ? 0 : (difference(name) / sum) * wallMs);
+/** None below 0, and together the wall time. */
+export function fitted(parts: Readonly<Record<string, number>>, wallMs: number): Record<string, number> {
+  const positive = Object.entries(parts).map(([name, milliseconds]) => [name, Math.max(0, milliseconds)] as const);
+  const sum = positive.reduce((total, [, milliseconds]) => total + milliseconds, 0);
+  return Object.fromEntries(
+    positive.map(([name, milliseconds]) => [name, sum === 0 ? 0 : (milliseconds / sum) * wallMs]),
+  );
 }

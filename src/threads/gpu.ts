@@ -13,7 +13,7 @@ import { deviceEndMsMax } from '../limits.ts';
 import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { threadsNowMs } from '../measure/clock.ts';
 import { DeviceSheet } from '../measure/device-sheet.ts';
-import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
+import { control, deviceFigures, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
 import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
@@ -102,7 +102,7 @@ function openLoop(
   held.sessions = sessions;
   sessions.open();
   const cpuNodes = checkNodes(sessions.cpuNodes());
-  const loop = createLoop(scorer, receiver, sessions, limits);
+  const loop: DeviceLoop = createLoop(scorer, receiver, sessions, limits, () => loop.scored.splitCount);
   return { loop, report: () => report(loop, memory, cpuNodes) };
 }
 
@@ -127,6 +127,7 @@ function createLoop(
   receiver: SlotReceiver,
   sessions: DeviceSessions,
   { freeBytes, totalBytes }: { readonly freeBytes: number; readonly totalBytes: number },
+  splitCount: () => number,
 ): DeviceLoop {
   const { model } = plan;
   const { buffers, bufferRows, fixedBatchSize, memoryBudgetBytes } = device;
@@ -149,7 +150,7 @@ function createLoop(
     bufferRows,
     canSplit: model.fixedBatchRows === undefined,
     batchSize: fixedBatchSize ?? startController(limits),
-    look: () => sessions.look(),
+    look: () => tell(sessions.look(), splitCount()),
     warmedUp: () => sessions.warmedUp(),
     renewSession: () => sessions.renew(),
     onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
@@ -158,6 +159,13 @@ function createLoop(
     sheet: new DeviceSheet(start.sheets.devices[start.deviceIndex]!, start.sheets.prep),
     nowMs: threadsNowMs,
   });
+}
+
+/** Whoever looks at the run meanwhile sees this. */
+function tell(look: MemoryLook, splitCount: number): MemoryLook {
+  start.figures[deviceFigures.heldBytes] = look.heldBytes;
+  start.figures[deviceFigures.splits] = splitCount;
+  return look;
 }
 
 /** The session in use, one at a time: two would not fit where one fills the memory that it may have. */

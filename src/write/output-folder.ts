@@ -4,24 +4,21 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
-  closeSync,
   existsSync,
-  fsyncSync,
   linkSync,
   mkdirSync,
-  openSync,
   readFileSync,
-  readdirSync,
   renameSync,
   rmSync,
   rmdirSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { dirname, join } from 'node:path';
 import { TandemError } from '../errors.ts';
 import type { Precision } from '../options.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
+import { listFiles, makeFolder, syncFile } from './files.ts';
 import { readInFlight } from './in-flight.ts';
 import { profileFilePattern, removeProfiles } from './profile-folder.ts';
 import { cannotWrite } from './write-failure.ts';
@@ -236,7 +233,7 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
     makeFolder(join(folder, manifestFolder));
     if (overwrite) removeOurs(folder);
     for (const path of listFiles(folder)) if (temporaryPattern.test(path)) rmSync(join(folder, path), { force: true });
-    for (const name of [successName, inFlightName]) rmSync(join(folder, name), { force: true });
+    for (const name of [successName, reportName, inFlightName]) rmSync(join(folder, name), { force: true });
     for (const shard of plan.shards) if (!shard.done) rmSync(join(folder, manifestName(shard.name)), { force: true });
     for (const shard of plan.shards) makeFolder(dirname(join(folder, outputName(shard.name))));
     const text = { version, model: plan.model.path, run: identity, shards: plan.shards.map((shard) => shard.name) };
@@ -248,18 +245,6 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
   }
 }
 
-/** Node 20's own recursion never ends where a folder cannot be made although its parent is there (below /proc). */
-function makeFolder(path: string): void {
-  if (existsSync(path)) return;
-  const parent = dirname(path);
-  if (parent !== path) makeFolder(parent);
-  try {
-    mkdirSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
-  }
-}
-
 function removeOurs(folder: string): void {
   for (const name of new Set([
     ...plannedShards(folder),
@@ -268,7 +253,7 @@ function removeOurs(folder: string): void {
     rmSync(join(folder, outputName(name)), { force: true });
     removeEmptyParents(folder, outputName(name));
   }
-  removeProfiles(folder, listFiles(folder));
+  removeProfiles(folder);
   rmSync(join(folder, manifestFolder), { recursive: true, force: true });
   mkdirSync(join(folder, manifestFolder));
   for (const name of [planName, reportName, successName, inFlightName]) rmSync(join(folder, name), { force: true });
@@ -346,15 +331,6 @@ function writeManifest(path: string, manifest: Manifest, attempt: string): void 
   syncFile(dirname(path));
 }
 
-function syncFile(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
 function manifestName(shardName: string): string {
   return `${manifestFolder}/${shardName}.json`;
 }
@@ -363,11 +339,16 @@ function manifestName(shardName: string): string {
 export function finishOutput(folder: string, report: unknown): void {
   try {
     rmSync(join(folder, inFlightName), { force: true });
-    writeFileSync(join(folder, reportName), `${JSON.stringify(report, null, 2)}\n`);
+    writeReport(folder, report);
     writeFileSync(join(folder, successName), '');
   } catch (cause) {
     throw cannotWrite(folder, cause);
   }
+}
+
+/** The run's own account. @throws what the file system says */
+export function writeReport(folder: string, report: unknown): void {
+  writeFileSync(join(folder, reportName), `${JSON.stringify(report, null, 2)}\n`);
 }
 
 /** The user ends the run: if the process ends before it is through with that, no batch is to blame. */
@@ -384,14 +365,6 @@ export function cleanOutput(folder: string, attempt: string): void {
   } catch {
     // The run has failed already, and that is what its caller hears. The next run cleans up.
   }
-}
-
-/** Paths of all files under a folder, relative, with forward slashes. */
-function listFiles(folder: string): string[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory())
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'));
 }
 
 export function inFlightPath(folder: string): string {

@@ -1,6 +1,7 @@
 /** Profiles of a run beside its output: `_profile-1/prep-0.cpuprofile`, `_profile-1/ledger.json`. */
 import { mkdirSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { listFiles } from './files.ts';
 import type { RunProfile, ThreadProfile } from '../run-record.ts';
 
 /** Paths of such files under the output folder. */
@@ -28,9 +29,9 @@ export function writeCpuProfiles(folder: string, profiles: readonly ThreadProfil
   });
 }
 
-/** Removes them, and nothing else that may lie there. @param paths of all files under the folder */
-export function removeProfiles(output: string, paths: readonly string[]): void {
-  const ours = paths.filter((path) => profileFilePattern.test(path));
+/** Removes them, and nothing else that may lie there. */
+export function removeProfiles(output: string): void {
+  const ours = listFiles(output).filter((path) => profileFilePattern.test(path));
   for (const path of ours) rmSync(join(output, path), { force: true });
   for (const folder of new Set(ours.map((path) => path.split('/')[0]!))) {
     if (readdirSync(join(output, folder)).length === 0) rmdirSync(join(output, folder));
