@@ -12,6 +12,8 @@ export type {
   InspectReport,
   MetricsOptions,
   Precision,
+  ProfileOptions,
+  ProfileReport,
   Progress,
   ReaderName,
   RunningScore,
@@ -24,6 +26,7 @@ export type {
   TuneReport,
 } from './options.ts';
 export type {
+  HotFunction,
   Ledger,
   RunProfile,
   RunRecord,
@@ -41,6 +44,7 @@ export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
 export { leaveProfile } from './write/profile-folder.ts';
+export { profile } from './profile/profile.ts';
 export { tune } from './tune/tune.ts';
 export { readShards, type ReadShardsOptions } from './read-shards.ts';
 export { scoreBatches, type ScoreBatchesOptions } from './score-batches.ts';

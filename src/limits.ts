@@ -121,6 +121,10 @@ export const profileIntervalMicroseconds = 1_000;
 export const profileSecondsDefault = 10;
 /** 600,000 samples of each thread: some ten MB of JSON. */
 export const profileSecondsMax = 600;
+/** A profile of a run that is still searching for its batch size begins so long after the first rows. */
+export const profileWarmUpMsMax = 2_000;
+/** Functions that `tandem profile` names: what is below them is noise. */
+export const hotFunctionsShown = 15;
 /** A thread that is asked for its profile comes by between two batches, or is left out after so long. */
 export const profileAnswerMsMax = 5_000;
 

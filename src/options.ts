@@ -1,6 +1,6 @@
 /** What the public functions take and give: plain data, the same for the command line and for TypeScript. */
 
-import type { Ledger, RunProfile, RunRecord } from './run-record.ts';
+import type { HotFunction, Ledger, RunProfile, RunRecord } from './run-record.ts';
 
 export type Compression = 'snappy' | 'zstd' | 'none';
 export type ReaderName = 'duckdb' | 'parquetjs';
@@ -252,6 +252,42 @@ export interface TuneReport {
     readonly rowsBeyond: number;
   }[];
   readonly profiles: readonly { readonly precision: Precision; readonly path: string }[];
+}
+
+export interface ProfileOptions extends InputOptions, Omit<RunOptions, 'slotsPerThread'> {
+  /** Of the profile, after the warm-up. Default: 10. */
+  readonly seconds?: number;
+  /** Folder for the profile, new or empty. Default: `profile-<date>`. The scores go to a temporary one. */
+  readonly output?: string;
+  readonly keep?: readonly string[] | 'all';
+  readonly command?: readonly string[];
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface ProfileReport {
+  readonly version: 1;
+  readonly device: string;
+  /** Of the profile. All that follows is about this time, but `memory`, which is of the whole run. */
+  readonly seconds: number;
+  readonly rowsPerSecond: number;
+  readonly threads: number;
+  readonly batchSize: number | undefined;
+  readonly ledger: Ledger;
+  /** The functions that took most of all threads' time, most first. */
+  readonly functions: readonly HotFunction[];
+  readonly memory: {
+    readonly peakBytes: number;
+    readonly samples: readonly { readonly atSeconds: number; readonly residentBytes: number }[];
+    /** V8's heap of each thread at the end. */
+    readonly heaps: RunProfile['heaps'];
+  };
+  /** Threads that did not come by between two batches in that time, and are left out. */
+  readonly missing: readonly string[];
+  /** The shards were scored to their end before the time was up. */
+  readonly wholeInput: boolean;
+  readonly folder: string;
+  /** Names of what lies there. */
+  readonly files: readonly string[];
 }
 
 /** One column as the shards have it and what becomes of it. */

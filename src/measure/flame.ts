@@ -1,26 +1,11 @@
 /** What V8's CPU profiles of all threads say together. Pure. */
 import type { Profiler } from 'node:inspector';
 import { nativeFilePrefix } from '../engines/native.ts';
-import type { ThreadProfile } from '../run-record.ts';
+import { sleepFile } from '../engines/sleep.ts';
+import type { HotFunction, ThreadProfile } from '../run-record.ts';
 
 type Profile = Profiler.Profile;
 type Node = Profiler.ProfileNode;
-
-/** A function, over all threads and all ways to it. */
-export interface HotFunction {
-  readonly name: string;
-  /** `libduckdb`, `featurize/kernels.js`, `node:fs`; empty: V8 itself. */
-  readonly file: string;
-  /** In the function itself, and in native code that it calls without a name of its own. */
-  readonly selfSeconds: number;
-  /** Of the sampled time of all threads. */
-  readonly share: number;
-  /** Threads in which it was seen. */
-  readonly threads: number;
-}
-
-/** Sleeping threads are sampled as working ones are. */
-const waits = new Set(['wait', '(idle)']);
 
 /**
  * Gives the time of C functions to the functions that `nameInProfiles` put before them: V8 shows the call itself below
@@ -73,9 +58,9 @@ export function hottest(profiles: readonly ThreadProfile[], count: number): HotF
     const seconds = selfSeconds(profile);
     for (const { id, callFrame } of profile.nodes) {
       const took = seconds.get(id) ?? 0;
-      if (took === 0 || waits.has(callFrame.functionName)) continue;
+      if (took === 0 || isAsleep(callFrame)) continue;
       allSeconds += took;
-      const name = callFrame.functionName === '' ? '(module)' : callFrame.functionName;
+      const name = callFrame.functionName || `(line ${callFrame.lineNumber + 1})`;
       const file = shortFile(callFrame.url);
       const key = `${name} ${file}`;
       const entry = found.get(key) ?? { name, file, selfSeconds: 0, threads: new Set() };
@@ -88,6 +73,11 @@ export function hottest(profiles: readonly ThreadProfile[], count: number): HotF
     .sort((one, other) => other.selfSeconds - one.selfSeconds)
     .slice(0, count)
     .map((entry) => ({ ...entry, share: entry.selfSeconds / allSeconds, threads: entry.threads.size }));
+}
+
+/** Sleeping threads are sampled as working ones are. */
+function isAsleep({ functionName, url }: Node['callFrame']): boolean {
+  return functionName === '(idle)' || url === `${nativeFilePrefix}${sleepFile}`;
 }
 
 function shortFile(url: string): string {
