@@ -8,6 +8,7 @@ import { checkRequired, unknownCommand } from './flags.ts';
 import { toJson } from './format.ts';
 import { inspectCommand } from './inspect.ts';
 import { widthOf, type Io } from './io.ts';
+import { reportCommand } from './report.ts';
 import { scoreCommand } from './score.ts';
 import { setupCommand } from './setup.ts';
 import { tuneCommand } from './tune.ts';
@@ -17,6 +18,7 @@ export const commands: readonly Command[] = [
   inspectCommand,
   checkCommand,
   tuneCommand,
+  reportCommand,
   doctorCommand,
   setupCommand,
 ];
