@@ -10,6 +10,7 @@ export type {
   InputOptions,
   InspectedColumn,
   InspectReport,
+  MetricsOptions,
   Precision,
   Progress,
   ReaderName,
@@ -24,9 +25,12 @@ export type {
 export type {
   Ledger,
   RunRecord,
+  RunSample,
   ScorerLedger,
+  ShardRecord,
   StorageLedger,
   ThreadLedger,
+  Timeline,
   Utilization,
   Verdict,
 } from './run-record.ts';

@@ -119,3 +119,18 @@ export const tuneTickMs = 10;
 export const threadBytesIntervalMs = 250;
 /** Events that a thread keeps for a trace until the main thread takes them: a second of the fastest work. */
 export const traceEventsPerThread = 16_384;
+
+/** Samples of a run that its record keeps: a chart is about as many points wide. An even number: neighbours are merged. */
+export const runSamplesMax = 300;
+/** Shards that a record lists; all are counted. A listed one takes some 150 bytes. */
+export const recordShardsMax = 10_000;
+/** Spans of the window that a record shows of its threads: more cannot be told apart in a picture. */
+export const timelineSpansMax = 2_000;
+/** A trace file ends here: viewers in a browser hold all of it in memory, several times its size. */
+export const traceFileBytesMax = 256 * 2 ** 20;
+/** Text of a trace that waits for a slow disk; what comes meanwhile is left out. */
+export const tracePendingBytesMax = 16 * 2 ** 20;
+/** How often a sheet is read again that its thread is just writing: that takes it a microsecond. */
+export const sheetReadsMax = 1_000;
+
+if (runSamplesMax % 2 !== 0) throw new RangeError('Samples are merged in pairs. This is a bug.');

@@ -20,7 +20,10 @@ import type { DevicePlan, DeviceProfile, RunPlan } from './plan.ts';
 export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
 
 /** Options without the functions that cannot cross a thread. */
-export type PlainScoreOptions = Omit<ScoreOptions, 'signal' | 'onProgress' | 'onWarning' | 'onDecision'>;
+export type PlainScoreOptions = Omit<
+  ScoreOptions,
+  'signal' | 'onProgress' | 'onWarning' | 'onDecision' | 'onRecord' | 'metrics'
+>;
 
 /** Engines that the planner opened: addresses that are good in every thread of the process. */
 export interface Engines {
@@ -110,6 +113,21 @@ export interface DeviceStart {
   readonly slots: SharedMemory;
   readonly queues: SlotQueueMemory;
   readonly sheets: CrewSheets;
+  /** Of this device, see {@link deviceFigures}. */
+  readonly figures: Float64Array;
+}
+
+/** Indices of what a GPU's thread tells of itself meanwhile. */
+export const deviceFigures = {
+  /** Bytes that this process held there when it last looked. */
+  heldBytes: 0,
+  /** Batches that did not fit and were scored in parts. */
+  splits: 1,
+  length: 2,
+} as const;
+
+export function createDeviceFigures(): Float64Array {
+  return new Float64Array(new SharedArrayBuffer(deviceFigures.length * Float64Array.BYTES_PER_ELEMENT));
 }
 
 /** Where the threads of a run note their time. */

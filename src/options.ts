@@ -1,6 +1,6 @@
 /** What the public functions take and give: plain data, the same for the command line and for TypeScript. */
 
-import type { Ledger } from './run-record.ts';
+import type { Ledger, RunRecord } from './run-record.ts';
 
 export type Compression = 'snappy' | 'zstd' | 'none';
 export type ReaderName = 'duckdb' | 'parquetjs';
@@ -67,6 +67,23 @@ export interface ScoreOptions extends InputOptions, RunOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Told each decision about a GPU's batch size. */
   readonly onDecision?: (decision: BatchSizeDecision) => void;
+  /** Told everything that is known of the run when it ends, in whatever way, if it had been planned by then. */
+  readonly onRecord?: (record: RunRecord) => void;
+  /** The command line, for the record. */
+  readonly command?: readonly string[];
+  /** File for what each thread did when, as trace events that Perfetto and Chrome open; outside of the output folder. */
+  readonly trace?: string;
+  /** Serves the run's metrics while it lasts. */
+  readonly metrics?: MetricsOptions;
+}
+
+/** Where Prometheus finds a run's metrics: `http://host:port/metrics`. */
+export interface MetricsOptions {
+  readonly host: string;
+  /** 0: whichever is free. */
+  readonly port: number;
+  /** Told the address before work starts. */
+  readonly onListening?: (url: string) => void;
 }
 
 /** A GPU's batch size from now on, and why. */
@@ -133,6 +150,8 @@ export interface Progress {
   readonly secondsLeft: number | undefined;
   /** Undefined while it is being chosen. */
   readonly batchSize: number | undefined;
+  /** What held the run up in the last few seconds, in words; undefined while that cannot be told. */
+  readonly bottleneck: string | undefined;
 }
 
 export interface ScoreResult {

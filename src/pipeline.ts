@@ -2,16 +2,18 @@
 import { coreBound } from './machine.ts';
 import { threadsNowMs } from './measure/clock.ts';
 import { ledgerOf } from './measure/ledger.ts';
-import { ProgressMeter } from './measure/progress.ts';
+import { planning, ProgressMeter } from './measure/progress.ts';
+import { Recorder } from './measure/recorder.ts';
 import { progressIntervalMs } from './limits.ts';
-import { TandemError } from './errors.ts';
+import { asTandemError, TandemError } from './errors.ts';
 import type { PlainScoreOptions } from './messages.ts';
 import type { Progress, ScoreOptions, ScoreResult } from './options.ts';
 import type { RunPlan } from './plan.ts';
 import { rememberFindings } from './planning/profile.ts';
+import type { RunRecord } from './run-record.ts';
 import { Crew } from './threads/crew.ts';
 import { PlannerClient } from './threads/planner-client.ts';
-import { cleanOutput, finishOutput, forgetInFlight } from './write/output-folder.ts';
+import { cleanOutput, finishOutput, forgetInFlight, writeReport } from './write/output-folder.ts';
 
 /**
  * Scores shards into a folder. Running it again finishes what is missing and redoes nothing.
@@ -24,30 +26,56 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     warnings.push(text);
     options.onWarning?.(text);
   };
+  const recorder = await Recorder.open(options, startMs, warn);
   const planner = new PlannerClient(options.signal, warn);
+  let plan: RunPlan | undefined;
   let crew: Crew | undefined;
+  const summary = (of: RunPlan): ScoreResult => summarize(of, crew, (threadsNowMs() - startMs) / 1000, warnings);
+  let record: RunRecord;
   try {
     options.onProgress?.(planning);
-    const { plan, engines } = await planner.ask(
-      { kind: 'plan', options: plainOptions(options), dryRun: false },
-      'planned',
-    );
+    const planned = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
+    plan = planned.plan;
     plan.warnings.forEach(warn);
+    recorder.begin(plan);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
-      const { onDecision, reader } = options;
-      crew = new Crew(plan, engines, {
-        reader,
-        hears: { onWarning: warn, ...(onDecision && { onDecision }) },
-        startMs,
-      });
-      await work(plan, crew, options).finally(() => rememberFindings(plan.profiles, crew!.findings));
+      const { hears, keepsEvents } = recorder;
+      crew = new Crew(plan, planned.engines, { reader: options.reader, hears, startMs, keepsEvents });
+      await work(plan, crew, recorder, options).finally(() => rememberFindings(plan!.profiles, crew!.findings));
     }
-    const result = summarize(plan, crew, (threadsNowMs() - startMs) / 1000, warnings);
-    finishOutput(plan.output, result);
-    return result;
+    record = recorder.record('done', summary(plan));
+    finishOutput(plan.output, withoutTrace(record));
+  } catch (error) {
+    if (plan !== undefined) leaveRecord(plan, recorder, error, summary, options.onRecord);
+    throw error;
   } finally {
     await planner.close(crew?.connections ?? []);
+    await recorder.close();
   }
+  options.onRecord?.(record);
+  return record.result;
+}
+
+/** What was known of a run that failed, for whoever looks into its output folder later. */
+function leaveRecord(
+  plan: RunPlan,
+  recorder: Recorder,
+  error: unknown,
+  summary: (of: RunPlan) => ScoreResult,
+  onRecord: ScoreOptions['onRecord'],
+): void {
+  try {
+    const record = recorder.record(asTandemError(error).code, summary(plan));
+    writeReport(plan.output, withoutTrace(record));
+    onRecord?.(record);
+  } catch {
+    // The run has failed already, and that is what its caller hears.
+  }
+}
+
+/** What the output folder gets: the rest is large, and was asked for elsewhere. */
+function withoutTrace(record: RunRecord): RunRecord {
+  return { ...record, timeline: undefined, profiles: [] };
 }
 
 /** The plan of a run that is not carried out. */
@@ -60,23 +88,9 @@ export async function planScore(options: ScoreOptions): Promise<RunPlan> {
   }
 }
 
-/** Nothing is known before the footers are read. */
-const planning: Progress = {
-  phase: 'planning',
-  rowsDone: 0,
-  rowsTotal: 0,
-  shardsDone: 0,
-  shardsTotal: 0,
-  shardsSkipped: 0,
-  rowsPerSecondNow: 0,
-  rowsPerSecondMean: 0,
-  secondsElapsed: 0,
-  secondsLeft: undefined,
-  batchSize: undefined,
-};
-
 /** Waits for the crew, tells how far it is, stops it when asked to, leaves only whole shards. */
-async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<void> {
+async function work(plan: RunPlan, crew: Crew, recorder: Recorder, options: ScoreOptions): Promise<void> {
+  recorder.watch(crew);
   const meter = new ProgressMeter(
     {
       rowsTotal: plan.rowsTotal,
@@ -85,14 +99,14 @@ async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<v
     },
     performance.now(),
   );
-  const report = (phase: 'scoring' | 'done'): void => {
-    const { rowsScored, shardsDone, batchSize } = crew.tally;
+  const look = (phase: 'scoring' | 'done'): void => {
     try {
-      options.onProgress?.(
-        meter.measure(phase, { atMs: performance.now(), rowsDone: rowsScored }, shardsDone, batchSize),
-      );
-    } catch (cause) {
-      crew.stop(new TandemError('USAGE', `Expected onProgress not to throw, got ${String(cause)}.`, { cause }));
+      recorder.tick();
+      const { rowsScored, shardsDone, batchSize } = crew.tally;
+      const sample = { atMs: performance.now(), rowsDone: rowsScored };
+      tell(options, meter.measure(phase, sample, { shardsDone, batchSize, bottleneck: recorder.bottleneck }));
+    } catch (error) {
+      crew.stop(asTandemError(error));
     }
   };
   const stop = (): void => {
@@ -105,19 +119,28 @@ async function work(plan: RunPlan, crew: Crew, options: ScoreOptions): Promise<v
   };
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted === true) stop();
-  const timer = setInterval(() => report('scoring'), progressIntervalMs);
+  const timer = setInterval(() => look('scoring'), progressIntervalMs);
   try {
     await crew.finished();
-    report('done');
+    look('done');
     // Again, for a callback that threw just now.
     await crew.finished();
   } catch (error) {
-    report('scoring');
+    look('scoring');
     cleanOutput(plan.output, crew.attempt);
     throw error;
   } finally {
     clearInterval(timer);
     options.signal?.removeEventListener('abort', stop);
+    await recorder.endTrace();
+  }
+}
+
+function tell({ onProgress }: ScoreOptions, progress: Progress): void {
+  try {
+    onProgress?.(progress);
+  } catch (cause) {
+    throw new TandemError('USAGE', `Expected onProgress not to throw, got ${String(cause)}.`, { cause });
   }
 }
 
@@ -156,6 +179,8 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     onProgress: _onProgress,
     onWarning: _onWarning,
     onDecision: _onDecision,
+    onRecord: _onRecord,
+    metrics: _metrics,
     ...plain
   } = options;
   return plain;

@@ -1,5 +1,6 @@
 /** What a run tells about itself: plain data, for the result, the report, and whoever compares two runs. */
 import type { Activity } from './measure/activities.ts';
+import type { ErrorCode } from './errors.ts';
 import type { BatchSizeDecision, ScoreResult } from './options.ts';
 
 /** Where a scorer's time goes. On a CPU the scorer is a thread that also prepares and writes its rows. */
@@ -131,7 +132,7 @@ export interface TimelineSpan {
   /** Since the run's start. */
   readonly startMs: number;
   readonly durationMs: number;
-  /** Index in the record's shards; undefined: about no rows in particular. */
+  /** Index in the record's shards; undefined: about no rows in particular, or of a shard that is not listed. */
   readonly shardIndex?: number;
   readonly firstRow?: number;
   readonly rowCount?: number;
@@ -142,6 +143,14 @@ export interface TimelineTrack {
   /** `prep 0`, `cuda:0 copy in` */
   readonly name: string;
   readonly spans: readonly TimelineSpan[];
+}
+
+/** A window of the run, about its middle; all tracks over the same time. */
+export interface Timeline {
+  /** Since the run's start. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly tracks: readonly TimelineTrack[];
 }
 
 /** A thread's CPU profile, as Chrome and other viewers read it (`.cpuprofile`). */
@@ -173,14 +182,16 @@ export interface RunRecord {
   readonly model: { readonly path: string; readonly sha256: string; readonly contractSha256: string };
   /** Options that were given and what the plan made of the rest, as words. */
   readonly settings: Readonly<Record<string, string>>;
+  /** How the run ended; after an error the rest is what was known by then. */
+  readonly ended: 'done' | ErrorCode;
   readonly result: ScoreResult;
+  /** In the order of time, the first ten thousand; without those that an earlier run had finished. */
   readonly shards: readonly ShardRecord[];
   /** At most a few hundred, evenly over the run. */
   readonly samples: readonly RunSample[];
   readonly decisions: readonly (BatchSizeDecision & { readonly atSeconds: number })[];
   /** Undefined: no trace was kept. */
-  readonly timeline:
-    { readonly fromMs: number; readonly toMs: number; readonly tracks: readonly TimelineTrack[] } | undefined;
+  readonly timeline: Timeline | undefined;
   /** Empty: none was asked for. */
   readonly profiles: readonly ThreadProfile[];
 }

@@ -12,6 +12,7 @@ import { scoreFlags } from './cli/score.ts';
 import { setupFlags } from './cli/setup.ts';
 import { tuneFlags } from './cli/tune.ts';
 import { errorCodes } from './errors.ts';
+import { metrics } from './measure/metrics.ts';
 
 /** Compiled tests run from dist/src; the rules are about the sources. */
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -209,4 +210,16 @@ test('the README lists the flags of each command, and no other', () => {
     .filter((line) => line.startsWith('| `--'));
   const flags = [...scoreFlags, ...inspectFlags, ...checkFlags, ...tuneFlags, ...doctorFlags, ...setupFlags];
   assert.deepEqual(rows, flags.map(flagRow));
+});
+
+test('the README lists the metrics with their units, and no other', () => {
+  const rows = readFileSync(join(root, 'README.md'), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('| `tandem_'));
+  const declared = metrics.map(({ name, kind, unit, labels, help }) => {
+    const shown = labels.length === 0 ? name : `${name}{${labels.join(',')}}`;
+    return `| \`${shown}\` | ${kind}, ${unit} | ${help} |`;
+  });
+  assert.deepEqual(rows, declared);
+  assert.equal(new Set(metrics.map(({ name }) => name)).size, metrics.length);
 });

@@ -38,6 +38,8 @@ export interface CommandSpec {
 
 /** A command line that names known flags only, each with a value if it takes one. */
 export interface Arguments {
+  /** The words as they were typed, from `tandem` on. */
+  readonly commandLine: readonly string[];
   readonly positionals: readonly string[];
   /** The value of a flag; undefined: not given. */
   text(name: string): string | undefined;
@@ -58,7 +60,11 @@ export const commonFlags: readonly Flag[] = [
  * Checks what yargs parsed against the command's flags.
  * @throws USAGE for an unknown flag, a value that is missing, given twice or none of the choices
  */
-export function checkArguments(spec: CommandSpec, parsed: Readonly<Record<string, unknown>>): Arguments {
+export function checkArguments(
+  spec: CommandSpec,
+  parsed: Readonly<Record<string, unknown>>,
+  commandLine: readonly string[],
+): Arguments {
   const known = [...spec.flags, ...commonFlags];
   const values = new Map<string, readonly string[]>();
   const switches = new Set<string>();
@@ -74,6 +80,7 @@ export function checkArguments(spec: CommandSpec, parsed: Readonly<Record<string
     throw usage(`Expected tandem ${spec.name} to be given flags only, got \`${positionals[0]}\`.`, spec);
   }
   return {
+    commandLine,
     positionals,
     text: (name) => values.get(name)?.[0],
     texts: (name) => values.get(name) ?? [],

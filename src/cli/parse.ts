@@ -11,7 +11,7 @@ export function parseArguments(spec: CommandSpec, args: readonly string[]): Argu
   for (const flag of [...spec.flags, ...commonFlags])
     instance.option(flag.name, { type: flag.value === undefined ? 'boolean' : 'string' });
   const parsed = instance.parseSync([...args]) as Record<string, unknown>;
-  return checkArguments(spec, parsed);
+  return checkArguments(spec, parsed, ['tandem', spec.name, ...args]);
 }
 
 /** yargs takes `--json=anything` for off. */

@@ -13,7 +13,8 @@ export function progressLine(progress: Progress): string {
   const { rowsDone, rowsTotal, secondsElapsed } = progress;
   const start = `${progress.phase}: ${formatCount(rowsDone)} of ${counted(rowsTotal, 'row')} (${percent(progress)})`;
   const end = progress.phase === 'done' ? [`${formatSeconds(secondsElapsed)}`] : timeLeft(progress);
-  return [start, shards(progress), ...rates(progress), ...end, ...batch(progress)].join(', ');
+  const line = [start, shards(progress), ...rates(progress), ...end, ...batch(progress)].join(', ');
+  return [line, ...bottleneck(progress)].join('; ');
 }
 
 /** A few lines for a terminal of `width` columns: a bar, and what `progressLine` says. */
@@ -34,6 +35,7 @@ export function progressLines(progress: Progress, width: number, color: boolean)
     ),
     ...wrapParts([...rates(progress), ...batch(progress)], '   ', room),
     ...wrapParts(progress.phase === 'done' ? [formatSeconds(progress.secondsElapsed)] : times, '   ', room),
+    ...bottleneck(progress).flatMap((text) => firstLines(text, 2, room)),
   ];
 }
 
@@ -68,6 +70,19 @@ function rates({ phase, rowsDone, rowsPerSecondNow, rowsPerSecondMean }: Progres
 
 function timeLeft({ secondsLeft }: Progress): string[] {
   return secondsLeft === undefined ? [] : [`about ${formatSeconds(secondsLeft)} left`];
+}
+
+/** At the end the result says it for the whole run. */
+function bottleneck({ bottleneck: text, phase }: Progress): string[] {
+  return text === undefined || phase === 'done' ? [] : [`now: ${text}`];
+}
+
+/** Words in lines; `…` where they are too many. */
+function firstLines(text: string, countMax: number, width: number): string[] {
+  const lines = wrapParts(text.split(' '), ' ', width);
+  if (lines.length <= countMax) return lines;
+  const last = [...lines[countMax - 1]!].slice(0, width - 2).join('');
+  return [...lines.slice(0, countMax - 1), `${last} …`];
 }
 
 function batch({ batchSize, phase }: Progress): string[] {

@@ -16,6 +16,7 @@ const half: Progress = {
   secondsElapsed: 0.6,
   secondsLeft: 12,
   batchSize: 1024,
+  bottleneck: undefined,
 };
 const planning: Progress = {
   ...half,
@@ -57,6 +58,20 @@ test('a line says all there is to say', () => {
   assert.match(early, /^scoring: 0 of 1 row \(0\.0 %\), 2 of 5 shards, batch size being chosen$/);
 });
 
+const held = { ...half, bottleneck: 'cuda:0 waited 41 % of the time, 33 points for decode: 6 more prep threads help' };
+
+test('what holds the run up now ends the line; at the end the result says it', () => {
+  assert.match(progressLine(held), /, batch size 1,024; now: cuda:0 waited 41 % of the time, 33 points for .* help$/);
+  assert.doesNotMatch(progressLine({ ...held, phase: 'done' }), /waited/);
+  assert.doesNotMatch(progressLines({ ...held, phase: 'done' }, 100, false).join(), /waited/);
+  assert.deepEqual(progressLines(held, 60, false).slice(-2), [
+    'now: cuda:0 waited 41 % of the time, 33 points for decode:',
+    '6 more prep threads help',
+  ]);
+  const [before, last] = progressLines(held, 30, false).slice(-2);
+  assert.deepEqual([before, last], ['now: cuda:0 waited 41 % of', 'the time, 33 points for …']);
+});
+
 test('100 % is when every row is done', () => {
   assert.match(progressLine({ ...half, rowsDone: 2_999_999 }), /99\.9 %/);
   assert.match(progressLine({ ...half, rowsDone: 0, rowsTotal: 0 }), /0 of 0 rows \(0\.0 %\)/);
@@ -69,10 +84,10 @@ test('100 % is when every row is done', () => {
 
 test('the live picture fits every terminal and loses no figure', () => {
   for (const width of [24, 40, 80, 200]) {
-    for (const progress of [planning, half, done]) {
+    for (const progress of [planning, half, done, held]) {
       const lines = progressLines(progress, width, false);
       for (const line of lines) assert.ok([...line].length < width, `${width}: ${line}`);
-      assert.ok(lines.length <= 8, `${width}: ${lines.length} lines`);
+      assert.ok(lines.length <= 10, `${width}: ${lines.length} lines`);
     }
   }
   const narrow = progressLines(half, 40, false).join('\n');
@@ -127,11 +142,11 @@ test('plain: the first, every five seconds, the last', async () => {
 test('json: one object per line, also for what is said', async () => {
   const { written, io } = recorder({ isTTY: true });
   const view = await openProgress('json', io);
-  view.show(half);
+  view.show(held);
   view.say('warning: odd');
   assert.deepEqual(
     written.map((line) => JSON.parse(line) as unknown),
-    [half, { message: 'warning: odd' }],
+    [held, { message: 'warning: odd' }],
   );
   assert.ok(written.every((line) => line.indexOf('\n') === line.length - 1));
   assert.equal(progressJson({ ...half, secondsLeft: undefined }).includes('secondsLeft'), false);

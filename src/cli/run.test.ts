@@ -38,6 +38,7 @@ const progress: Progress = {
   secondsElapsed: 1,
   secondsLeft: 30,
   batchSize: 8,
+  bottleneck: undefined,
 };
 const inspected: InspectReport = {
   version: 1,
@@ -101,6 +102,7 @@ test('score: flags become options, the result goes to stdout, all else to stderr
       got = options;
       options.onWarning?.('early warning');
       options.onWarning?.('early warning');
+      options.metrics?.onListening?.('http://[::1]:9464/metrics');
       options.onProgress?.(progress);
       options.onDecision?.({ device: 'cuda:0', rows: 4096, reason: 'best by far', isSearch: false });
       return result;
@@ -108,10 +110,13 @@ test('score: flags become options, the result goes to stdout, all else to stderr
   };
   const line =
     'score a.parquet 007 --model m --output o --threads 2 --batch-size 64 --memory 1GiB --gpu-memory 20% --keep id --keep date ' +
-    '--compression zstd --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes';
+    '--compression zstd --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes ' +
+    '--trace t.json --metrics [::1]:0';
   const { exitCode, stdout, stderr } = await run(line.split(' '), api);
   assert.equal(exitCode, 0);
-  const { signal, onWarning, onProgress, onDecision, ...plain } = got!;
+  const { signal, onWarning, onProgress, onDecision, metrics, command, ...plain } = got!;
+  assert.deepEqual(command, ['tandem', ...line.split(' ')]);
+  assert.deepEqual([metrics?.host, metrics?.port], ['::1', 0]);
   assert.ok(signal !== undefined && onWarning !== undefined && onProgress !== undefined && onDecision !== undefined);
   assert.deepEqual(plain, {
     shards: ['a.parquet', '007'],
@@ -127,12 +132,13 @@ test('score: flags become options, the result goes to stdout, all else to stderr
     compression: 'zstd',
     reader: 'parquetjs',
     overwrite: true,
+    trace: 't.json',
   });
   assert.match(stdout, /^scored 3,000,000 rows of 1 shard in 1\.3 s: 2\.40 M rows\/s\n/);
   assert.doesNotMatch(stdout, /warning|scoring/);
   assert.match(
     stderr,
-    /^warning: early warning\nscoring: 10 of 40 rows .*\ncuda:0: 4,096 rows a batch: best by far\nwarning: late warning\n$/,
+    /^warning: early warning\nmetrics: http:\S+:9464\/metrics\nscoring: 10 of 40 rows .*\ncuda:0: 4,096 rows a batch: best by far\nwarning: late warning\n$/,
   );
 });
 
@@ -149,7 +155,8 @@ test('score --dry-run: the plan on stdout, no output folder needed, nothing scor
 test('score: what is not said stays unsaid', async () => {
   let got: ScoreOptions | undefined;
   await run(['score', 'a', '--model=m', '--output=o'], { score: async (options) => ((got = options), result) });
-  const { signal, onWarning, onProgress, onDecision, ...plain } = got!;
+  const { signal, onWarning, onProgress, onDecision, command, ...plain } = got!;
+  assert.deepEqual(command, ['tandem', 'score', 'a', '--model=m', '--output=o']);
   assert.ok(signal !== undefined && onWarning !== undefined && onProgress !== undefined && onDecision !== undefined);
   assert.deepEqual(plain, {
     shards: ['a'],
@@ -159,6 +166,14 @@ test('score: what is not said stays unsaid', async () => {
     reader: 'duckdb',
     overwrite: false,
   });
+});
+
+test('--metrics: what is no address is refused before anything is loaded', async () => {
+  for (const text of ['9464', ':9464', 'host:', 'host:65536', '::1:9464', 'http://host:1', 'host:1/metrics']) {
+    const { exitCode, stderr, loads } = await run(['score', 'a', '--model', 'm', '--output', 'o', '--metrics', text]);
+    assert.deepEqual([exitCode, loads], [64, 0], text);
+    assert.match(stderr, /^USAGE: Expected --metrics to be a host and a port, got `/);
+  }
 });
 
 test('score: kinds of keep lists', async () => {

@@ -1,6 +1,7 @@
 /** `tandem score`: flags to options, options to `score` or `planScore`, what comes back to text. */
 import { TandemError } from '../errors.ts';
 import type { BatchSizeDecision, Compression, Progress, ReaderName, ScoreOptions } from '../options.ts';
+import { parseAddress } from './address.ts';
 import {
   allowCpuNodesFlag,
   batchSizeFlag,
@@ -70,6 +71,17 @@ export const scoreFlags: readonly Flag[] = [
     describe: 'How progress is shown on standard error',
     otherwise: 'auto, which is live on a terminal and plain elsewhere',
   },
+  {
+    name: 'trace',
+    value: 'file',
+    describe: 'Write what each thread did when; Perfetto (ui.perfetto.dev) and chrome://tracing open it',
+  },
+  {
+    name: 'metrics',
+    value: 'host:port',
+    describe:
+      'Serve Prometheus at http://host:port/metrics while the run lasts; port 0 takes a free one and says which',
+  },
   jsonFlag,
 ];
 
@@ -87,6 +99,7 @@ const spec: CommandSpec = {
     ['tandem score data --model m --output scores --keep id,date', 'Copy two columns beside the scores'],
     ['tandem score data --model m --output scores --overwrite --json', 'Start afresh; one JSON object for a script'],
     ['tandem score data --model m --output scores --threads 4 --memory 2GiB', 'Leave room for others'],
+    ['tandem score data --model m --output scores --trace run.json --metrics 127.0.0.1:9464', 'Watch what it does'],
   ],
 };
 
@@ -94,6 +107,7 @@ const spec: CommandSpec = {
 export function scoreOptions(given: Arguments): ScoreOptions {
   const keep = parseKeep(given.texts('keep'));
   const memory = given.text('memory');
+  const trace = given.text('trace');
   return {
     shards: given.positionals,
     model: given.text('model') ?? '',
@@ -105,6 +119,7 @@ export function scoreOptions(given: Arguments): ScoreOptions {
     reader: (given.text('reader') ?? 'duckdb') as ReaderName,
     overwrite: given.isOn('overwrite'),
     ...(given.isOn('no-profile') ? { useProfile: false } : {}),
+    ...(trace === undefined ? {} : { trace }),
   };
 }
 
@@ -133,6 +148,8 @@ export const scoreCommand: Command = {
   spec,
   async run(given, io, loadApi) {
     const options = scoreOptions(given);
+    const metrics = given.text('metrics');
+    const address = metrics === undefined ? undefined : parseAddress('--metrics', metrics);
     const dryRun = given.isOn('dry-run');
     const mode: ProgressMode = dryRun ? 'none' : ((given.text('progress') ?? 'auto') as ProgressMode);
     const view = await openProgress(mode, io);
@@ -154,8 +171,10 @@ export const scoreCommand: Command = {
       };
       const onDecision = ({ device, rows, reason, isSearch }: BatchSizeDecision) =>
         view.log(`${device}: ${counted(rows, 'row')} a batch: ${reason}`, isSearch);
+      const onListening = (url: string) => view.say(`metrics: ${url}`);
+      const watched = { command: given.commandLine, ...(address && { metrics: { ...address, onListening } }) };
       const [result, { renderScore }] = await Promise.all([
-        api.score({ ...common, onProgress, onDecision }),
+        api.score({ ...common, ...watched, onProgress, onDecision }),
         import('./render-score.ts'),
       ]);
       result.warnings.forEach(warn);

@@ -23,9 +23,11 @@ export function ledgerOf(
   const { wallMs, prep, writer, devices } = reading;
   const wallSeconds = wallMs / 1000;
   const onCpu = devices.length === 0;
-  const scorers = onCpu
-    ? prep.map((sheet, thread) => cpuLane(`cpu thread ${thread}`, sheet, wallSeconds))
-    : devices.map((device) => gpuScorer(device, wallSeconds));
+  const scorers = scorersOf(reading).map(({ seconds, ...scorer }) => ({
+    ...scorer,
+    wallSeconds,
+    parts: sharesOf(seconds, wallSeconds),
+  }));
   const threads = prep.map((sheet, thread) => threadLedger(`prep ${thread}`, sheet, wallSeconds));
   const ledger = {
     wallSeconds,
@@ -37,6 +39,15 @@ export function ledgerOf(
   };
   return { ...ledger, verdict: verdictOf(reading, ledger.storage, context.cores) };
 }
+
+/** What scores and where its time has gone: the GPUs, or the threads where there is none. */
+export function scorersOf({ prep, devices }: CrewReading): ScorerSeconds[] {
+  return devices.length === 0
+    ? prep.map((sheet, thread) => cpuLane(`cpu thread ${thread}`, sheet))
+    : devices.map(gpuScorer);
+}
+
+type ScorerSeconds = Pick<ScorerLedger, 'name' | 'kind' | 'rowCount' | 'shapeCount'> & { readonly seconds: ByPart };
 
 /** What a lane's thread did, by what the lane waited for. */
 const partOfActivity: Readonly<Record<keyof ByActivity, LedgerPartName>> = {
@@ -56,16 +67,15 @@ const partOfActivity: Readonly<Record<keyof ByActivity, LedgerPartName>> = {
   idle: 'idleTail',
 };
 
-function cpuLane(name: string, { parts, rowCount, shapes }: SheetReading, wallSeconds: number): ScorerLedger {
+function cpuLane(name: string, { parts, rowCount, shapes }: SheetReading): ScorerSeconds {
   const seconds = Object.fromEntries(partNames.map((part) => [part, 0])) as Record<LedgerPartName, number>;
   for (const activity of activities) seconds[partOfActivity[activity]] += parts[activity] / 1000;
-  return { name, kind: 'cpu', wallSeconds, parts: sharesOf(seconds, wallSeconds), rowCount, shapeCount: shapes };
+  return { name, kind: 'cpu', seconds, rowCount, shapeCount: shapes };
 }
 
-function gpuScorer(device: CrewReading['devices'][number], wallSeconds: number): ScorerLedger {
-  const { name, parts, rowCount, shapeCount } = device;
+function gpuScorer({ name, parts, rowCount, shapeCount }: CrewReading['devices'][number]): ScorerSeconds {
   const seconds = Object.fromEntries(partNames.map((part) => [part, parts[part] / 1000])) as ByPart;
-  return { name, kind: 'gpu', wallSeconds, parts: sharesOf(seconds, wallSeconds), rowCount, shapeCount };
+  return { name, kind: 'gpu', seconds, rowCount, shapeCount };
 }
 
 function sharesOf(seconds: ByPart, wallSeconds: number): ScorerLedger['parts'] {
@@ -92,8 +102,8 @@ function expectWhole(sum: number, wallSeconds: number): void {
   throw new RangeError(`Expected the parts of a ledger to add up to ${wallSeconds} s, got ${sum}. This is a bug.`);
 }
 
-/** Threads that never slept for storage would have read the same bytes in the rest of their time. */
-function storageLedger({ prep, writer, devices }: CrewReading): StorageLedger {
+/** Of a run or a part of it. Threads that never slept for storage would have read the same bytes in the rest of their time. */
+export function storageLedger({ prep, writer, devices }: CrewReading): StorageLedger {
   const threads = writer === undefined ? prep : [...prep, writer];
   const fetchedBytes = sumOf(threads, (sheet) => sheet.fetchedBytes);
   const workSeconds = sumOf(prep, workMs) / 1000 / Math.max(1, prep.length);

@@ -2,6 +2,22 @@
 import { rateWindowMs } from '../limits.ts';
 import type { Progress } from '../options.ts';
 
+/** Nothing is known before the footers are read. */
+export const planning: Progress = {
+  phase: 'planning',
+  rowsDone: 0,
+  rowsTotal: 0,
+  shardsDone: 0,
+  shardsTotal: 0,
+  shardsSkipped: 0,
+  rowsPerSecondNow: 0,
+  rowsPerSecondMean: 0,
+  secondsElapsed: 0,
+  secondsLeft: undefined,
+  batchSize: undefined,
+  bottleneck: undefined,
+};
+
 /** Counters at a moment, in milliseconds of a monotonic clock. */
 export interface Sample {
   readonly atMs: number;
@@ -26,7 +42,11 @@ export class ProgressMeter {
     this.#window = [{ atMs: startMs, rowsDone: 0 }];
   }
 
-  measure(phase: Progress['phase'], sample: Sample, shardsDone: number, batchSize: number | undefined): Progress {
+  measure(
+    phase: Progress['phase'],
+    sample: Sample,
+    state: Pick<Progress, 'shardsDone' | 'batchSize' | 'bottleneck'>,
+  ): Progress {
     const seconds = (sample.atMs - this.#startMs) / 1000;
     this.#window = [...this.#window.filter((old) => sample.atMs - old.atMs <= rateWindowMs), sample];
     const oldest = this.#window[0]!;
@@ -37,8 +57,7 @@ export class ProgressMeter {
     return {
       phase,
       rowsDone: sample.rowsDone,
-      shardsDone,
-      batchSize,
+      ...state,
       ...this.#totals,
       rowsPerSecondNow: now,
       rowsPerSecondMean: mean,

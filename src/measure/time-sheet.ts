@@ -3,7 +3,7 @@
  * thread does one thing, so the parts add up to its whole time.
  */
 import type { SpanAddress } from '../batch.ts';
-import { threadBytesIntervalMs, traceEventsPerThread } from '../limits.ts';
+import { sheetReadsMax, threadBytesIntervalMs, traceEventsPerThread } from '../limits.ts';
 import { activities, activityKinds, byActivity, type Activity, type ByActivity } from './activities.ts';
 import { threadsNowMs } from './clock.ts';
 import { ThreadUsageReader, type ThreadUsage } from './thread-usage.ts';
@@ -170,10 +170,26 @@ export interface SheetReading {
   readonly tellsStorage: boolean;
 }
 
+/**
+ * A thread that writes meanwhile may be between two of its numbers, and then its time does not add up to what has passed:
+ * the next look finds it done. A thread that was taken off its core just there leaves it so for a while: off by one activity.
+ */
+function wholeSheet(values: Float64Array): Float64Array {
+  let sheet = values.slice();
+  for (let read = 1; read < sheetReadsMax && !addsUp(sheet); read++) sheet = values.slice();
+  return sheet;
+}
+
+function addsUp(sheet: Float64Array): boolean {
+  const passedMs = sheet[at.sinceMs]! - sheet[at.begunMs]!;
+  let sum = 0;
+  for (let index = at.parts; index < sheet.length; index++) sum += sheet[index]!;
+  return Math.abs(sum - passedMs) <= 1e-7 * passedMs + 1e-3;
+}
+
 /** Reads a sheet, at any moment, on any thread. */
 export function readTimeSheet({ values }: TimeSheetMemory, atMs: number): SheetReading {
-  // A thread that writes meanwhile may be between two of its numbers: off by one activity, for one reading.
-  const sheet = values.slice();
+  const sheet = wholeSheet(values);
   const current = sheet[at.activity]!;
   const openMs = Math.max(0, atMs - sheet[at.sinceMs]!);
   return {
@@ -206,21 +222,22 @@ export class EventReader {
     const first = Math.max(this.#taken, count - traceEventsPerThread);
     this.lost += first - this.#taken;
     this.#taken = count;
-    return Array.from({ length: count - first }, (_, index) => {
-      const place = 1 + ((first + index) % traceEventsPerThread) * eventLength;
-      const [track, activity, startMs, endMs, shardIndex, firstRow, rowCount] = events.subarray(
-        place,
-        place + eventLength,
-      );
-      return {
-        track: track!,
-        activity: activities[activity!]!,
-        startMs: startMs!,
-        endMs: endMs!,
-        shardIndex: shardIndex!,
-        firstRow: firstRow!,
-        rowCount: rowCount!,
-      };
-    });
+    const taken: TraceEvent[] = [];
+    for (let number = first; number < count; number++) {
+      const place = 1 + (number % traceEventsPerThread) * eventLength;
+      taken.push({
+        track: events[place]!,
+        activity: activities[events[place + 1]!]!,
+        startMs: events[place + 2]!,
+        endMs: events[place + 3]!,
+        shardIndex: events[place + 4]!,
+        firstRow: events[place + 5]!,
+        rowCount: events[place + 6]!,
+      });
+    }
+    // Places that the thread has written again meanwhile, or is writing now.
+    const overwritten = Math.min(taken.length, Math.max(0, events[0]! + 1 - traceEventsPerThread - first));
+    this.lost += overwritten;
+    return taken.slice(overwritten);
   }
 }

@@ -1,7 +1,13 @@
 /** The GPUs' threads of `scoreBatches`, as the main thread sees them: the same ones that score shards. */
 import type { Pointer } from '../engines/native.ts';
 import { asTandemError, TandemError } from '../errors.ts';
-import type { BatchHandOver, BatchPlan, DeviceStart, WorkerMessage } from '../messages.ts';
+import {
+  createDeviceFigures,
+  type BatchHandOver,
+  type BatchPlan,
+  type DeviceStart,
+  type WorkerMessage,
+} from '../messages.ts';
 import { createDeviceSheet } from '../measure/device-sheet.ts';
 import { SlotSender } from '../transfer/slot-queue.ts';
 import { startWorker } from './start-worker.ts';
@@ -28,7 +34,7 @@ export class BatchDevices {
     this.#ended = plan.devices.map((_, deviceIndex) => {
       // Nobody reads them: batches come and go by themselves.
       const sheets = { prep: [], writer: undefined, devices: plan.devices.map(() => createDeviceSheet(0, false)) };
-      return this.#start({ deviceIndex, plan, control, slots, queues, sheets });
+      return this.#start({ deviceIndex, plan, control, slots, queues, sheets, figures: createDeviceFigures() });
     });
   }
 

@@ -10,13 +10,17 @@ import { createTimeSheet, readTimeSheet, type TimeSheetMemory } from '../measure
 import { threadsNowMs } from '../measure/clock.ts';
 import { createDeviceSheet, readDeviceSheet } from '../measure/device-sheet.ts';
 import type { CrewReading } from '../measure/ledger.ts';
+import type { DeviceNow } from '../measure/metrics.ts';
 import {
   control,
+  createDeviceFigures,
+  deviceFigures,
   type Engines,
   type RingMemory,
   type DeviceStart,
   type BatchSizeFinding,
   type CrewSheets,
+  type SlotQueueMemory,
   type WorkerMessage,
   type WorkerStart,
 } from '../messages.ts';
@@ -25,7 +29,7 @@ import type { BatchSizeDecision, DeviceReport, ReaderName, ScoreOptions } from '
 import type { RunPlan } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { createRing } from '../transfer/ring.ts';
-import { createSlotQueues } from '../transfer/slot-queue.ts';
+import { createSlotQueues, slotsInHands } from '../transfer/slot-queue.ts';
 import { startWorker } from './start-worker.ts';
 
 /** What the crew has done so far. */
@@ -49,7 +53,10 @@ export interface CrewOptions {
 }
 
 /** Whoever wants to know at once. */
-export type CrewListener = Pick<ScoreOptions, 'onWarning' | 'onDecision'>;
+export interface CrewListener extends Pick<ScoreOptions, 'onWarning' | 'onDecision'> {
+  /** A shard's output is whole. */
+  readonly onShard?: (shardIndex: number, outputBytes: number) => void;
+}
 
 const prepEntries: Readonly<Record<ReaderName, string>> = {
   duckdb: './prep.js',
@@ -71,6 +78,8 @@ export class Crew {
   readonly #control = new Int32Array(new SharedArrayBuffer(control.length * Int32Array.BYTES_PER_ELEMENT));
   readonly #rowsScored = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
   readonly sheets: CrewSheets;
+  readonly #queues: SlotQueueMemory | undefined;
+  readonly #figures: readonly Float64Array[];
   readonly #startMs: number;
   readonly #runOptions: Pointer[] = [];
   readonly #ended: Promise<void>[] = [];
@@ -93,8 +102,9 @@ export class Crew {
     useOnnxRuntimeAt(plan.onnxRuntimePath);
     const slotCount = plan.threads * plan.slotsPerThread;
     const slots = createSharedMemory(slotBytes(plan.model, plan.slotRows) * slotCount);
-    const queues =
-      plan.devices.length === 0 ? undefined : createSlotQueues(slotCount, plan.threads, plan.devices.length);
+    this.#figures = plan.devices.map(createDeviceFigures);
+    const queues = (this.#queues =
+      plan.devices.length === 0 ? undefined : createSlotQueues(slotCount, plan.threads, plan.devices.length));
     const start = (threadIndex: number): WorkerStart => ({
       threadIndex,
       plan,
@@ -116,6 +126,7 @@ export class Crew {
         slots,
         queues: queues!,
         sheets: this.sheets,
+        figures: this.#figures[deviceIndex]!,
       });
     });
     for (let thread = 0; thread < plan.threads; thread++) this.#start(prepEntries[reader], start(thread));
@@ -163,6 +174,16 @@ export class Crew {
     };
   }
 
+  /** What the GPUs have in hand now, by the plan's order of devices; empty on the CPU. */
+  get devicesNow(): DeviceNow[] {
+    const slots = this.#queues === undefined ? [] : slotsInHands(this.#queues);
+    return this.#figures.map((figures, index) => ({
+      slots: slots[index]!,
+      heldBytes: figures[deviceFigures.heldBytes]!,
+      splits: figures[deviceFigures.splits]!,
+    }));
+  }
+
   #modelSeconds(): number {
     const nowMs = threadsNowMs();
     const parts = this.sheets.prep.map((sheet) => readTimeSheet(sheet, nowMs).parts);
@@ -203,7 +224,7 @@ export class Crew {
       case 'shardDone':
         this.#shardsDone++;
         this.#bytesWritten += message.bytes;
-        return;
+        return this.#hears.onShard?.(message.shardIndex, message.bytes);
       case 'batchSizeSearched':
         this.findings.push(message.finding);
         return;

@@ -10,7 +10,7 @@ import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeEnvironment, closeSession, inputsReadElsewhere, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { deviceEndMsMax } from '../limits.ts';
-import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
+import { control, deviceFigures, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
 import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
@@ -96,7 +96,7 @@ function openLoop(
   held.sessions = sessions;
   sessions.open();
   const cpuNodes = checkNodes(sessions.cpuNodes());
-  const loop = createLoop(scorer, receiver, sessions, limits);
+  const loop: DeviceLoop = createLoop(scorer, receiver, sessions, limits, () => loop.scored.splitCount);
   return { loop, report: () => report(loop, memory, cpuNodes) };
 }
 
@@ -121,6 +121,7 @@ function createLoop(
   receiver: SlotReceiver,
   sessions: DeviceSessions,
   { freeBytes, totalBytes }: { readonly freeBytes: number; readonly totalBytes: number },
+  splitCount: () => number,
 ): DeviceLoop {
   const { model } = plan;
   const { buffers, bufferRows, fixedBatchSize, memoryBudgetBytes } = device;
@@ -143,13 +144,20 @@ function createLoop(
     bufferRows,
     canSplit: model.fixedBatchRows === undefined,
     batchSize: fixedBatchSize ?? startController(limits),
-    look: () => sessions.look(),
+    look: () => tell(sessions.look(), splitCount()),
     warmedUp: () => sessions.warmedUp(),
     renewSession: () => sessions.renew(),
     onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
     onDecision: (decision) => post({ kind: 'decided', decision: { device: device.name, ...decision } }),
     nowMs: () => performance.now(),
   });
+}
+
+/** Whoever looks at the run meanwhile sees this. */
+function tell(look: MemoryLook, splitCount: number): MemoryLook {
+  start.figures[deviceFigures.heldBytes] = look.heldBytes;
+  start.figures[deviceFigures.splits] = splitCount;
+  return look;
 }
 
 /** The session in use, one at a time: two would not fit where one fills the memory that it may have. */

@@ -62,6 +62,11 @@ export function waitForOtherDevices({ devicesAtWork }: SlotQueueMemory, millisec
   return true;
 }
 
+/** Slots in each device's hands now: those that wait there and those that are being scored. For any thread. */
+export function slotsInHands({ queues }: SlotQueueMemory): number[] {
+  return queues.map((queue) => Atomics.load(queue, slotsHeld));
+}
+
 /** Rows of a slot, by where they come from. */
 export interface SlotAddress {
   readonly shardIndex: number;

@@ -232,7 +232,7 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
     makeFolder(join(folder, manifestFolder));
     if (overwrite) removeOurs(folder);
     for (const path of listFiles(folder)) if (temporaryPattern.test(path)) rmSync(join(folder, path), { force: true });
-    for (const name of [successName, inFlightName]) rmSync(join(folder, name), { force: true });
+    for (const name of [successName, reportName, inFlightName]) rmSync(join(folder, name), { force: true });
     for (const shard of plan.shards) if (!shard.done) rmSync(join(folder, manifestName(shard.name)), { force: true });
     for (const shard of plan.shards) makeFolder(dirname(join(folder, outputName(shard.name))));
     const text = { version, model: plan.model.path, run: identity, shards: plan.shards.map((shard) => shard.name) };
@@ -358,11 +358,16 @@ function manifestName(shardName: string): string {
 export function finishOutput(folder: string, report: unknown): void {
   try {
     rmSync(join(folder, inFlightName), { force: true });
-    writeFileSync(join(folder, reportName), `${JSON.stringify(report, null, 2)}\n`);
+    writeReport(folder, report);
     writeFileSync(join(folder, successName), '');
   } catch (cause) {
     throw cannotWrite(folder, cause);
   }
+}
+
+/** The run's own account. @throws what the file system says */
+export function writeReport(folder: string, report: unknown): void {
+  writeFileSync(join(folder, reportName), `${JSON.stringify(report, null, 2)}\n`);
 }
 
 /** The user ends the run: if the process ends before it is through with that, no batch is to blame. */

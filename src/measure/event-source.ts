@@ -1,0 +1,64 @@
+/** What the threads have kept for a trace, as spans of the run's tracks. */
+import type { CrewSheets } from '../messages.ts';
+import type { RunPlan } from '../plan.ts';
+import { EventReader, type TimeSheetMemory, type TraceEvent } from './time-sheet.ts';
+import type { TrackSpan } from './timeline.ts';
+
+interface Source {
+  readonly reader: EventReader;
+  readonly firstTrack: number;
+}
+
+/** Tracks of a GPU, in the order of its events' tracks. */
+const deviceTracks = ['', ' copy in', ' compute', ' copy out'];
+const copyTracks = [undefined, 'copyIn', undefined, 'copyOut'] as const;
+
+export class EventSource {
+  /** In the order of the spans' tracks. */
+  readonly trackNames: readonly string[];
+  readonly #startMs: number;
+  readonly #sources: readonly Source[];
+
+  /** @param startMs of the run, on the clock of all threads */
+  constructor({ prep, writer, devices }: CrewSheets, { devices: planned }: Pick<RunPlan, 'devices'>, startMs: number) {
+    this.#startMs = startMs;
+    const names: string[] = [];
+    const source = (sheet: TimeSheetMemory, tracks: readonly string[]): Source => {
+      const firstTrack = names.length;
+      names.push(...tracks);
+      return { reader: new EventReader(sheet), firstTrack };
+    };
+    this.#sources = [
+      ...devices.map(({ trace }, index) =>
+        source(
+          trace,
+          deviceTracks.map((track) => `${planned[index]!.name}${track}`),
+        ),
+      ),
+      ...prep.map((sheet, thread) => source(sheet, [`prep ${thread}`])),
+      ...(writer === undefined ? [] : [source(writer, ['writer'])]),
+    ];
+    this.trackNames = names;
+  }
+
+  /** Spans that have ended since the last call. */
+  take(): TrackSpan[] {
+    return this.#sources.flatMap(({ reader, firstTrack }) =>
+      reader.take().map((event) => this.#spanOf(event, firstTrack + event.track)),
+    );
+  }
+
+  /** Events that came faster than they were taken. */
+  get lost(): number {
+    return this.#sources.reduce((sum, { reader }) => sum + reader.lost, 0);
+  }
+
+  #spanOf(event: TraceEvent, track: number): TrackSpan {
+    const { shardIndex, firstRow, rowCount } = event;
+    const activity = copyTracks[event.track] ?? event.activity;
+    const startMs = event.startMs - this.#startMs;
+    const durationMs = event.endMs - event.startMs;
+    if (shardIndex < 0) return { track, activity, startMs, durationMs };
+    return { track, activity, startMs, durationMs, shardIndex, firstRow, rowCount };
+  }
+}
