@@ -44,23 +44,32 @@ export const profileFlags: readonly Flag[] = [
   jsonFlag,
 ];
 
-const notes = `How to read it:
-  The verdict says what holds the job up, and what would change it. The ledger below it divides the time of
-  each scorer (a GPU, or a thread where the CPU scores) into parts that add up to 100 %: computing is what you
-  pay for, each other part names what was waited for. Below that, the functions in which all threads together
-  spent their time: duckdb_... and libduckdb is decoding and writing, Ort... and libonnxruntime the model,
-  generated:featurize the contract's arithmetic. Threads are sampled each millisecond, on a core or in line
-  for one; what C functions call inside of them, V8 does not see ('perf record -g -p PID' does).
+/** Lines as a terminal of 80 columns shows them. */
+const guide = `How to read it:
+  The verdict says what holds the job up, and what would change it.
+  The ledger divides the time of each scorer (a GPU, or the threads where the
+  CPU scores) into parts that add up to 100 %: computing is what you pay for,
+  every other part names what was done or waited for instead.
+  Functions: the time of all threads together, without what they slept.
+  duckdb_... decodes and writes, Ort... is the model, generated:featurize the
+  contract's arithmetic. Threads are sampled every millisecond, also those in
+  line for a core. What C functions call inside is not seen here; on Linux
+  \`perf record -g -p PID\` shows it.
+
 How to open it:
-  record.json       'tandem report' reads it
-  *.cpuprofile      Chrome: DevTools, Performance, "Load profile"; or drop it on https://speedscope.app
-A job that runs already: kill -USR2 PID writes the same of its next ten seconds beside its output.`;
+  report.html   in a browser: verdict, ledger, what happened when, flame graph
+                of each thread, memory over time
+  *.cpuprofile  in Chrome (DevTools, Performance, "Load profile"), or drop it
+                on https://speedscope.app
+  record.json   the report as data; \`tandem report\` compares it with another
+
+A job that runs already: \`kill -USR2 PID\` writes ledger and profiles of its
+next ten seconds beside its output.`;
 
 export const profileCommand: Command = {
   spec: {
     name: 'profile',
     describe: 'Scores for some seconds and shows where the time went: ledger, verdict, hottest functions, memory.',
-    notes,
     positional: 'shards',
     flags: profileFlags,
     examples: [
@@ -68,6 +77,7 @@ export const profileCommand: Command = {
       ['tandem profile data --model m --device cuda --seconds 30', 'Why the GPU waits'],
       ['tandem profile data --model m --output p --json', 'The same for a script'],
     ],
+    guide,
   },
   async run(given, io, loadApi) {
     const seconds = given.count('seconds', profileSecondsMax);

@@ -1,6 +1,7 @@
 /** What `tandem profile` shows at the end. Pure. */
 import type { ProfileReport } from '../options.ts';
 import type { HotFunction, Ledger } from '../run-record.ts';
+import { renderLedger } from './render-ledger.ts';
 import { counted, formatBytes, formatCount, formatRate, formatTable, printable } from './format.ts';
 
 export function renderProfile(report: ProfileReport): string {
@@ -11,35 +12,19 @@ export function renderProfile(report: ProfileReport): string {
     ledger.verdict.sentence,
     ...whatIf(ledger),
     '',
-    ledgerTable(ledger),
+    renderLedger(ledger),
     '',
     functionTable(functions),
     '',
     memoryLine(report),
     ...notes(report),
     `written to ${printable(folder)}: ${files.map(printable).join(', ')}`,
-    'open a .cpuprofile in Chrome (DevTools, Performance, "Load profile") or on https://speedscope.app',
+    'open report.html in a browser; a .cpuprofile in Chrome (DevTools, Performance, "Load profile") or on https://speedscope.app',
   ].join('\n');
 }
 
 function whatIf({ verdict: { whatIf } }: Ledger): string[] {
   return whatIf === undefined ? [] : [`with ${whatIf.change}: about ${formatRate(whatIf.rowsPerSecond)}`];
-}
-
-/** Parts below it are summed. */
-const shareShownMin = 0.005;
-
-function ledgerTable({ scorers }: Ledger): string {
-  const names = (scorers[0]?.parts ?? []).map(({ name }) => name);
-  const share = (name: string): number[] =>
-    scorers.map(({ parts }) => parts.find((part) => part.name === name)?.share ?? 0);
-  const isShown = (name: string): boolean => share(name).some((each) => each >= shareShownMin);
-  const rows = names.filter(isShown).map((name) => [name, ...share(name).map(percent)]);
-  const rest = scorers.map((_, index) =>
-    names.filter((name) => !isShown(name)).reduce((sum, name) => sum + share(name)[index]!, 0),
-  );
-  if (rest.some((each) => each > 0)) rows.push(['other', ...rest.map(percent)]);
-  return formatTable([{ title: 'of the time' }, ...scorers.map(({ name }) => right(name))], rows);
 }
 
 function functionTable(functions: readonly HotFunction[]): string {

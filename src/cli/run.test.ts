@@ -149,7 +149,7 @@ test('score: flags become options, the result goes to stdout, all else to stderr
   assert.doesNotMatch(stdout, /warning|scoring/);
   assert.match(
     stderr,
-    /^warning: early warning\nmetrics: http:\/\/\[::1\]:9464\/metrics\nscoring: 10 of 40 rows .*\ncuda:0: 4,096 rows a batch: best by far\nwarning: late warning\n$/,
+    /^warning: early warning\nmetrics: http:\S+:9464\/metrics\nscoring: 10 of 40 rows .*\ncuda:0: 4,096 rows a batch: best by far\nwarning: late warning\n$/,
   );
 });
 

@@ -9,6 +9,7 @@ import { toJson } from './format.ts';
 import { inspectCommand } from './inspect.ts';
 import { widthOf, type Io } from './io.ts';
 import { profileCommand } from './profile.ts';
+import { reportCommand } from './report.ts';
 import { scoreCommand } from './score.ts';
 import { setupCommand } from './setup.ts';
 import { tuneCommand } from './tune.ts';
@@ -19,6 +20,7 @@ export const commands: readonly Command[] = [
   checkCommand,
   tuneCommand,
   profileCommand,
+  reportCommand,
   doctorCommand,
   setupCommand,
 ];

@@ -50,7 +50,7 @@ test('profile: every thread has samples, C functions their names, and nothing el
   const { output: _, ...options } = here.options({ threads: 2 });
   const report = await profile({ ...options, output, seconds: 1 });
   assert.deepEqual(temporaryFolders(here), []);
-  const files = ['main.cpuprofile', 'prep-0.cpuprofile', 'prep-1.cpuprofile', 'record.json'];
+  const files = ['main.cpuprofile', 'prep-0.cpuprofile', 'prep-1.cpuprofile', 'record.json', 'report.html'];
   assert.deepEqual(
     files.filter((name) => !report.files.includes(name)),
     [],
@@ -96,7 +96,7 @@ test('profile: shards that are over before it begins are an error, and nothing i
 });
 
 test('a GPU, and a writer of split shards, are profiled as other threads are', async (t) => {
-  const here = place(t, 1, 300_000);
+  const here = place(t, 1, 530_000);
   process.env[softwareGpusVariable] = JSON.stringify([{ memoryBytes: 64 * 2 ** 20 }]);
   for (const [device, names] of [
     ['cuda', ['main', 'software:0']],

@@ -11,6 +11,7 @@ interface Source {
 
 /** Tracks of a GPU, in the order of its events' tracks. */
 const deviceTracks = ['', ' copy in', ' compute', ' copy out'];
+const copyTracks = [undefined, 'copyIn', undefined, 'copyOut'] as const;
 
 export class EventSource {
   /** In the order of the spans' tracks. */
@@ -52,15 +53,12 @@ export class EventSource {
     return this.#sources.reduce((sum, { reader }) => sum + reader.lost, 0);
   }
 
-  #spanOf({ track, activity, startMs, endMs, ...rows }: TraceEvent, runTrack: number): TrackSpan {
-    const copies = { 1: 'copyIn', 3: 'copyOut' } as const;
-    const { shardIndex, firstRow, rowCount } = rows;
-    return {
-      track: runTrack,
-      activity: copies[track as keyof typeof copies] ?? activity,
-      startMs: startMs - this.#startMs,
-      durationMs: endMs - startMs,
-      ...(shardIndex < 0 ? {} : { shardIndex, firstRow, rowCount }),
-    };
+  #spanOf(event: TraceEvent, track: number): TrackSpan {
+    const { shardIndex, firstRow, rowCount } = event;
+    const activity = copyTracks[event.track] ?? event.activity;
+    const startMs = event.startMs - this.#startMs;
+    const durationMs = event.endMs - event.startMs;
+    if (shardIndex < 0) return { track, activity, startMs, durationMs };
+    return { track, activity, startMs, durationMs, shardIndex, firstRow, rowCount };
   }
 }

@@ -170,7 +170,7 @@ export class Recorder {
       shards: this.#shards.map(({ index: _, ...shard }) => shard),
       samples: this.#samples.samples,
       decisions: this.#decisions,
-      timeline: this.#listedTimeline(),
+      timeline: this.#listedTimeline(result.wallSeconds * 1000),
       profiles: [],
     };
   }
@@ -224,8 +224,8 @@ export class Recorder {
   }
 
   /** Its spans name shards by their position in the record. */
-  #listedTimeline(): Timeline | undefined {
-    const timeline = this.#timeline.timeline(this.#seconds() * 1000, this.#events?.trackNames ?? []);
+  #listedTimeline(endMs: number): Timeline | undefined {
+    const timeline = this.#timeline.timeline(endMs, this.#events?.trackNames ?? []);
     if (timeline === undefined) return undefined;
     const listed = new Map(this.#shards.map(({ index }, position) => [index, position]));
     const tracks = timeline.tracks.map(({ name, spans }) => ({

@@ -228,22 +228,19 @@ export class EventReader {
     const first = Math.max(this.#taken, count - traceEventsPerThread);
     this.lost += first - this.#taken;
     this.#taken = count;
-    const taken = Array.from({ length: count - first }, (_, index) => {
-      const place = 1 + ((first + index) % traceEventsPerThread) * eventLength;
-      const [track, activity, startMs, endMs, shardIndex, firstRow, rowCount] = events.subarray(
-        place,
-        place + eventLength,
-      );
-      return {
-        track: track!,
-        activity: activities[activity!]!,
-        startMs: startMs!,
-        endMs: endMs!,
-        shardIndex: shardIndex!,
-        firstRow: firstRow!,
-        rowCount: rowCount!,
-      };
-    });
+    const taken: TraceEvent[] = [];
+    for (let number = first; number < count; number++) {
+      const place = 1 + (number % traceEventsPerThread) * eventLength;
+      taken.push({
+        track: events[place]!,
+        activity: activities[events[place + 1]!]!,
+        startMs: events[place + 2]!,
+        endMs: events[place + 3]!,
+        shardIndex: events[place + 4]!,
+        firstRow: events[place + 5]!,
+        rowCount: events[place + 6]!,
+      });
+    }
     // Places that the thread has written again meanwhile, or is writing now.
     const overwritten = Math.min(taken.length, Math.max(0, events[0]! + 1 - traceEventsPerThread - first));
     this.lost += overwritten;

@@ -70,13 +70,22 @@ export class TraceFile {
     this.#flush();
   }
 
-  /** @param shardNames by the spans' indices */
+  /**
+   * There may be hundreds of thousands a second: their text is put together by hand.
+   * @param shardNames by the spans' indices
+   */
   spans(spans: readonly TrackSpan[], shardNames: readonly string[]): void {
+    const quoted = new Map<number, string>();
     for (const { track, activity, startMs, durationMs, shardIndex, firstRow, rowCount } of spans) {
-      const shard = shardIndex === undefined ? undefined : shardNames[shardIndex];
-      const args = shard === undefined ? {} : { shard, firstRow, rows: rowCount };
-      const times = { ts: microseconds(startMs), dur: microseconds(durationMs) };
-      this.#add(startMs, event({ ph: 'X', name: activity, tid: track + 1, ...times, args }));
+      let args = '';
+      if (shardIndex !== undefined) {
+        const shard = quoted.get(shardIndex) ?? JSON.stringify(shardNames[shardIndex]);
+        quoted.set(shardIndex, shard);
+        args = `"shard":${shard},"firstRow":${firstRow},"rows":${rowCount}`;
+      }
+      const times = `"ts":${microseconds(startMs)},"dur":${microseconds(durationMs)}`;
+      const text = `{"pid":${processId},"ph":"X","name":"${activity}","tid":${track + 1},${times},"args":{${args}}}`;
+      this.#add(startMs, text);
     }
     this.#flush();
   }

@@ -67,10 +67,16 @@ async function measure(options: Omit<ProfileOptions, 'output'>, output: string):
     if (!taker.isTaking) throw tooFewRows(result);
     const taken = await taker.taken;
     if (record === undefined) throw bug('A run that was profiled has no record');
-    return { taken, record: { ...record, profiles: taken.profiles }, wholeInput: result !== undefined };
+    return { taken, record: recordOf(record, taken), wholeInput: result !== undefined };
   } finally {
     signal?.removeEventListener('abort', stop);
   }
+}
+
+/** Its ledger is that of the profile: the run was stopped on purpose, and its start is not what was asked for. */
+function recordOf(record: RunRecord, { profiles, ledger, seconds }: RunProfile): RunRecord {
+  const settings = { ...record.settings, 'ledger and flame graphs': `of ${seconds.toFixed(1)} s after the warm-up` };
+  return { ...record, ended: 'done', settings, result: { ...record.result, ledger }, profiles };
 }
 
 /** Takes the profile once the run has warmed up. */
@@ -140,7 +146,10 @@ function makeEmptyFolder(folder: string): boolean {
 async function writeAll(folder: string, { taken, record }: Measured): Promise<string[]> {
   const files = writeCpuProfiles(folder, taken.profiles);
   writeFileSync(join(folder, 'record.json'), `${JSON.stringify(record)}\n`);
-  return [...files, 'record.json'];
+  // Loads what draws charts: a run that fails need not wait for it.
+  const { writeReport } = await import('../report/report.ts');
+  writeReport(join(folder, 'report.html'), [record]);
+  return [...files, 'record.json', 'report.html'];
 }
 
 function reportOf(folder: string, files: readonly string[], { taken, record, wholeInput }: Measured): ProfileReport {

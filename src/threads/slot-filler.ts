@@ -69,7 +69,8 @@ export class SlotFiller {
 
   /** Featurizes the next rows, at most `rowsMax`, into the slot; undefined at the end. @throws BAD_ROW, BAD_SHARD, STOPPED */
   fill(slot: Slot, rowsMax: number): SpanAddress | undefined {
-    this.#sheet.about({ shardIndex: this.#rows!.shardIndex, firstRow: this.#nextRow, rowCount: rowsMax });
+    const rowsWanted = Math.min(rowsMax, this.#endRow - this.#nextRow);
+    this.#sheet.about({ shardIndex: this.#rows!.shardIndex, firstRow: this.#nextRow, rowCount: rowsWanted });
     return this.explain(this.#nextRow, () => {
       if (Atomics.load(this.#control, control.stop) !== 0) throw stopped();
       const rowCount = this.#featurizeRows(slot, rowsMax);
