@@ -1,10 +1,10 @@
 /** A run from options to result: the one file, with the threads' entries, that knows every stage. */
 import { coreBound } from './machine.ts';
 import { threadsNowMs } from './measure/clock.ts';
-import { ledgerOf } from './measure/ledger.ts';
+import { ledgerOf, type LedgerContext } from './measure/ledger.ts';
 import { planning, ProgressMeter } from './measure/progress.ts';
 import { Recorder } from './measure/recorder.ts';
-import { runningScore } from './measure/run-profile.ts';
+import { announceRun } from './measure/run-profile.ts';
 import { progressIntervalMs } from './limits.ts';
 import { asTandemError, TandemError } from './errors.ts';
 import type { PlainScoreOptions } from './messages.ts';
@@ -120,7 +120,7 @@ async function work(plan: RunPlan, crew: Crew, recorder: Recorder, options: Scor
   };
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted === true) stop();
-  tellOfRun(crew, options);
+  announceRun(crew, options.onRun);
   const timer = setInterval(() => look('scoring'), progressIntervalMs);
   try {
     await crew.finished();
@@ -143,14 +143,6 @@ function tell({ onProgress }: ScoreOptions, progress: Progress): void {
     onProgress?.(progress);
   } catch (cause) {
     throw new TandemError('USAGE', `Expected onProgress not to throw, got ${String(cause)}.`, { cause });
-  }
-}
-
-function tellOfRun(crew: Crew, { onRun }: ScoreOptions): void {
-  try {
-    onRun?.(runningScore(crew.profiling));
-  } catch (cause) {
-    crew.stop(new TandemError('USAGE', `Expected onRun not to throw, got ${String(cause)}.`, { cause }));
   }
 }
 
@@ -177,7 +169,7 @@ function summarize(
     precision: plan.precision,
     output: plan.output,
     outputBytes: tally?.bytesWritten ?? 0,
-    ledger: crew === undefined ? undefined : ledgerOf(crew.read(), { cores: coreBound().value }),
+    ledger: crew === undefined ? undefined : ledgerOf(crew.read(), ledgerContext(crew)),
     warnings,
   };
 }
@@ -195,4 +187,10 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     ...plain
   } = options;
   return plain;
+}
+
+/** What the ledger has to know besides the threads' own time. */
+function ledgerContext({ devices }: Crew): LedgerContext {
+  const { user, system } = process.cpuUsage();
+  return { cores: coreBound().value, cpuSeconds: (user + system) / 1e6, devices };
 }

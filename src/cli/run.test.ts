@@ -357,6 +357,7 @@ test('every example is a command line that is accepted', async () => {
         inspect: refuse,
         check: refuse,
         tune: refuse,
+        profile: refuse,
         doctor: refuse,
         setupCuda: refuse,
       });

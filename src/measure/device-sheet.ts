@@ -5,12 +5,12 @@
 import { ledgerParts, type LedgerPartName } from '../run-record.ts';
 import { activities, type Activity } from './activities.ts';
 import { threadsNowMs } from './clock.ts';
-import { addParts, createTimeSheet, type TimeSheetMemory } from './time-sheet.ts';
+import { addParts, createTimeSheet, EventWriter, type TimeSheetMemory, type TraceEvent } from './time-sheet.ts';
 
 export const partNames = Object.keys(ledgerParts) as LedgerPartName[];
 export type ByPart = Readonly<Record<LedgerPartName, number>>;
 
-const at = { begunMs: 0, accountedMs: 1, rows: 2, shapes: 3, busyMs: 4, steadyMs: 5, parts: 6 };
+const at = { begunMs: 0, accountedMs: 1, rows: 2, shapes: 3, busyMs: 4, steadyMs: 5, steadyRows: 6, parts: 7 };
 
 export interface DeviceSheetMemory {
   readonly values: Float64Array;
@@ -88,6 +88,10 @@ export function divideGap(
   return parts;
 }
 
+/** Where a batch begins. */
+type FirstRow = Pick<TraceEvent, 'shardIndex' | 'firstRow'>;
+const noRow: FirstRow = { shardIndex: -1, firstRow: 0 };
+
 /** The side of the device's thread. */
 export class DeviceSheet {
   readonly #values: Float64Array;
@@ -97,10 +101,14 @@ export class DeviceSheet {
   #totalsBefore: Float64Array = new Float64Array(activities.length);
   #stretches: HostStretch[] = [];
   #hasRun = false;
+  readonly #events: EventWriter;
+  /** By track of the device's streams. */
+  readonly #tracedMs = [0, 0, 0, 0];
 
   /** @param prep the threads whose rows it waits for; none: what they did is not known */
-  constructor({ values }: DeviceSheetMemory, prep: readonly TimeSheetMemory[]) {
+  constructor({ values, trace }: DeviceSheetMemory, prep: readonly TimeSheetMemory[]) {
     this.#values = values;
+    this.#events = new EventWriter(trace);
     this.#prep = prep;
     this.#stateSinceMs = values[at.begunMs]!;
   }
@@ -122,8 +130,12 @@ export class DeviceSheet {
     this.#values[at.shapes]! += 1;
   }
 
-  /** A batch's scores are in its slots; batches come in the order of their runs. */
-  batchDone(times: BatchTimes, rowCount: number, part: RunPart): void {
+  /**
+   * A batch's scores are in its slots; batches come in the order of their runs.
+   * @param first of its rows, which may be of several shards
+   */
+  batchDone(times: BatchTimes, rowCount: number, part: RunPart, first: FirstRow = noRow): void {
+    this.#trace(times, part, { ...first, rowCount });
     const values = this.#values;
     const fromMs = values[at.accountedMs]!;
     const startedMs = Math.max(fromMs, times.startedMs);
@@ -133,6 +145,7 @@ export class DeviceSheet {
       partNames.forEach((name) => this.#add(name, parts[name]));
       values[at.steadyMs]! += computedMs - fromMs;
       values[at.busyMs]! += computedMs - startedMs;
+      values[at.steadyRows]! += rowCount;
     } else this.#add('warmUp', startedMs - fromMs);
     this.#hasRun = true;
     this.#add(part, computedMs - startedMs);
@@ -149,6 +162,24 @@ export class DeviceSheet {
     this.#values[at.accountedMs] = Math.max(fromMs, deliveredMs);
   }
 
+  #trace(times: BatchTimes, part: RunPart, rows: Pick<TraceEvent, 'shardIndex' | 'firstRow' | 'rowCount'>): void {
+    const { copyStartMs, copiedMs, startedMs, computedMs, deliveredMs } = times;
+    const activity = part === 'search' || part === 'newShapes' ? part : 'compute';
+    const stretches = [
+      [copyStartMs, copiedMs],
+      [startedMs, computedMs],
+      [computedMs, deliveredMs],
+    ] as const;
+    stretches.forEach(([fromMs, toMs], index) => {
+      const track = index + 1;
+      // A stream does one thing at a time; its events are told to some microseconds.
+      const startMs = Math.max(fromMs, this.#tracedMs[track]!);
+      const endMs = Math.max(startMs, toMs);
+      this.#tracedMs[track] = endMs;
+      this.#events.note({ track, activity, startMs, endMs, ...rows });
+    });
+  }
+
   #add(name: LedgerPartName, milliseconds: number): void {
     this.#values[at.parts + partNames.indexOf(name)]! += milliseconds;
   }
@@ -163,6 +194,8 @@ export interface DeviceReading {
   /** From the end of the first batch to that of the last one, and how much of it the model ran. */
   readonly steadyMs: number;
   readonly busyMs: number;
+  /** Rows of that time. */
+  readonly steadyRows: number;
 }
 
 /** What no batch has accounted for yet counts as the tail, or before the first batch as warming up. */
@@ -178,6 +211,7 @@ export function readDeviceSheet({ values }: DeviceSheetMemory, atMs: number): De
     shapeCount: sheet[at.shapes]!,
     steadyMs: sheet[at.steadyMs]!,
     busyMs: sheet[at.busyMs]!,
+    steadyRows: sheet[at.steadyRows]!,
   };
 }
 

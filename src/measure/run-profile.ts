@@ -2,16 +2,19 @@
 import { TandemError } from '../errors.ts';
 import { profileSecondsDefault } from '../limits.ts';
 import { coreBound } from '../machine.ts';
-import type { RunningScore } from '../options.ts';
+import type { ScoreOptions } from '../options.ts';
 import type { RunProfile } from '../run-record.ts';
+import type { Crew } from '../threads/crew.ts';
 import type { CrewProfiling } from '../threads/crew-profiling.ts';
 import { ledgerBetween } from './window.ts';
 
-/** What a caller may ask of a run while it lasts. */
-export function runningScore(profiling: CrewProfiling): RunningScore {
-  return {
-    profile: (seconds = profileSecondsDefault) => profileRun(profiling, seconds),
-  };
+/** Gives whoever wants it the run that has begun. What they throw stops it. */
+export function announceRun(crew: Pick<Crew, 'profiling' | 'stop'>, onRun: ScoreOptions['onRun']): void {
+  try {
+    onRun?.({ profile: (seconds = profileSecondsDefault) => profileRun(crew.profiling, seconds) });
+  } catch (cause) {
+    crew.stop(new TandemError('USAGE', `Expected onRun not to throw, got ${String(cause)}.`, { cause }));
+  }
 }
 
 async function profileRun(profiling: CrewProfiling, seconds: number): Promise<RunProfile> {

@@ -132,6 +132,8 @@ function gpuDevice(index: number, rowCount: number): DeviceReport {
     batchSize: 32_768,
     search: { found: 32_768, runs: 96 },
     memoryPeakBytes: (3.1 + index * 0.4) * 2 ** 30,
+    fedRowsPerSecond: undefined,
+    reported: { problem: 'a GPU of a test' },
     memoryBudgetBytes: undefined,
     cpuNodes: { shape: 3, data: 0 },
   };

@@ -37,7 +37,7 @@ export function readingOf(run: VirtualRun, decodeShare: number): CrewReading {
     };
     const parts = Object.fromEntries(partNames.map((name) => [name, shares[name] ?? 0])) as ByPart;
     const busyMs = wallMs * compute.busy;
-    return { name: `cuda:${index}`, parts, rowCount, shapeCount: 1, steadyMs: wallMs, busyMs };
+    return { name: `cuda:${index}`, parts, rowCount, shapeCount: 1, steadyMs: wallMs, busyMs, steadyRows: rowCount };
   });
   return { wallMs, prep, writer: undefined, devices };
 }

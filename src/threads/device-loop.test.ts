@@ -83,6 +83,7 @@ function loopOf(
     onBatchSize: () => {},
     onDecision: () => {},
     sheet: { enter: () => 'driving', countShape: () => {}, batchDone: () => {}, end: () => {} },
+    reportedShare: { begin() {}, tick() {}, end: () => ({ problem: 'nobody looks' }) },
     nowMs: () => 0,
     ...changes,
   });

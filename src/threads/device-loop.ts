@@ -7,6 +7,7 @@ import { deviceLookIntervalMs, devicePollMs, deviceStarvedMs, deviceWarmUpRuns }
 import { TandemError } from '../errors.ts';
 import { nextStep, observe, type ControllerState, type Decision, type Sample } from '../score/device-batch-size.ts';
 import type { DeviceSheet, HostState, RunPart } from '../measure/device-sheet.ts';
+import type { Reported, ReportedShare } from '../engines/nvml/reported-share.ts';
 import type { MemoryLook } from '../score/device-memory.ts';
 import type { DeviceScorer, RunRows } from '../score/device-scorer.ts';
 import {
@@ -17,8 +18,9 @@ import {
   type FlowAction,
   type FlowEvent,
   type FlowState,
+  type Piece,
 } from '../transfer/device-flow.ts';
-import type { SlotReceiver } from '../transfer/slot-queue.ts';
+import type { SlotAddress, SlotReceiver } from '../transfer/slot-queue.ts';
 
 export interface DeviceLoopParts {
   readonly scorer: Pick<DeviceScorer, 'copyIn' | 'score' | 'isDone' | 'block' | 'computeSeconds' | 'times'>;
@@ -38,6 +40,8 @@ export interface DeviceLoopParts {
   readonly onBatchSize: (rowCount: number) => void;
   readonly onDecision: (decision: Decision) => void;
   readonly sheet: Pick<DeviceSheet, 'enter' | 'countShape' | 'batchDone' | 'end'>;
+  /** What the driver says of the time from the first batch's end to the last one's. */
+  readonly reportedShare: Pick<ReportedShare, 'begin' | 'tick' | 'end'>;
   /** Milliseconds, from the clock of the scorer's times. */
   readonly nowMs: () => number;
   /** Called whenever the thread is between two things, however little that was. */
@@ -54,6 +58,8 @@ interface BufferInFlight {
   readonly shrinksArena: boolean;
   readonly part: RunPart;
   readonly queuedMs: number;
+  /** Of its rows, which may be of several shards. */
+  readonly first: Pick<SlotAddress, 'shardIndex' | 'firstRow'>;
 }
 
 type ScoreAction = Extract<FlowAction, { kind: 'score' }>;
@@ -71,11 +77,14 @@ export class DeviceLoop {
   #isActing = false;
   /** Oldest first: they arrive in this order. */
   readonly #inFlight: BufferInFlight[] = [];
+  /** Of the rows of each slot that has come. */
+  readonly #addresses = new Map<number, SlotAddress>();
   #batchCount = 0;
   #rowCount = 0;
   #splitCount = 0;
   #lastLookMs = -Infinity;
   #deliveredMs = 0;
+  #reported: Reported = { problem: 'the device did not score to the end' };
   /** Numbers of rows that the session has run, and any session before it. */
   #prepared = new Set<number>();
   readonly #shapes = new Set<number>();
@@ -90,6 +99,16 @@ export class DeviceLoop {
   /** What the controller has found out; undefined where the batch size was given. */
   get controller(): ControllerState | undefined {
     return this.#controller;
+  }
+
+  /** How busy the driver says that the device was. */
+  get reported(): Reported {
+    return this.#reported;
+  }
+
+  /** Every row that came is scored and back in its slot. */
+  get isFinished(): boolean {
+    return isFinished(this.#flow);
   }
 
   get batchSize(): number {
@@ -116,6 +135,7 @@ export class DeviceLoop {
       const progress = [this.#receive(), this.#collect()];
       if (!progress.includes(true)) this.#rest();
     }
+    if (this.#batchCount > 0) this.#reported = this.#parts.reportedShare.end();
     this.#parts.sheet.end(this.#deliveredMs);
   }
 
@@ -123,7 +143,10 @@ export class DeviceLoop {
     let some = false;
     for (let received = this.#parts.receiver.receive(); received !== undefined; some = true) {
       if (received === 'ended') this.#dispatch({ kind: 'slotsEnded' });
-      else this.#dispatch({ kind: 'slotFilled', slot: received.slot, rowCount: received.address.rowCount });
+      else {
+        this.#addresses.set(received.slot, received.address);
+        this.#dispatch({ kind: 'slotFilled', slot: received.slot, rowCount: received.address.rowCount });
+      }
       received = this.#parts.receiver.receive();
     }
     return some;
@@ -191,7 +214,13 @@ export class DeviceLoop {
     }
     for (const { rowCount } of runs) this.#noteShape(rowCount);
     const rowCount = runs.reduce((sum, part) => sum + part.rowCount, 0);
-    this.#inFlight.push({ buffer, rowCount, isSplit, isCut: runs.length > 1, shrinksArena, part, queuedMs });
+    const first = this.#addressOf(pieces[0]!);
+    this.#inFlight.push({ buffer, rowCount, isSplit, isCut: runs.length > 1, shrinksArena, part, queuedMs, first });
+  }
+
+  #addressOf({ slot, slotRow }: Piece): BufferInFlight['first'] {
+    const { shardIndex, firstRow } = this.#addresses.get(slot)!;
+    return { shardIndex, firstRow: firstRow + slotRow };
   }
 
   #partOf(runs: readonly RunRows[]): RunPart {
@@ -226,11 +255,13 @@ export class DeviceLoop {
     this.#dispatch({ kind: 'outOfMemory', buffer, partRowsMax: alignedRows(smaller) });
   }
 
-  #learn({ buffer, rowCount, isSplit, isCut, shrinksArena, part, queuedMs }: BufferInFlight): void {
+  #learn({ buffer, rowCount, isSplit, isCut, shrinksArena, part, queuedMs, first }: BufferInFlight): void {
     const times = this.#parts.scorer.times(buffer);
     this.#deliveredMs = times.deliveredMs;
-    this.#parts.sheet.batchDone({ ...times, queuedMs }, rowCount, part);
+    this.#parts.sheet.batchDone({ ...times, queuedMs }, rowCount, part, first);
     this.#batchCount++;
+    if (this.#batchCount === 1) this.#parts.reportedShare.begin();
+    else this.#parts.reportedShare.tick();
     this.#rowCount += rowCount;
     this.#splitCount += Number(isSplit);
     if (this.#batchCount === deviceWarmUpRuns && this.#parts.warmedUp()) this.#renewSession();
