@@ -4,6 +4,7 @@ import { threadsNowMs } from './measure/clock.ts';
 import { ledgerOf, type LedgerContext } from './measure/ledger.ts';
 import { planning, ProgressMeter } from './measure/progress.ts';
 import { Recorder } from './measure/recorder.ts';
+import { announceRun } from './measure/run-profile.ts';
 import { progressIntervalMs } from './limits.ts';
 import { asTandemError, TandemError } from './errors.ts';
 import type { PlainScoreOptions } from './messages.ts';
@@ -126,6 +127,7 @@ async function work(plan: RunPlan, crew: Crew, recorder: Recorder, options: Scor
   };
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted === true) stop();
+  announceRun(crew, options.onRun);
   const timer = setInterval(() => look('scoring'), progressIntervalMs);
   try {
     await crew.finished();
@@ -182,6 +184,7 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     onProgress: _onProgress,
     onWarning: _onWarning,
     onDecision: _onDecision,
+    onRun: _onRun,
     onRecord: _onRecord,
     metrics: _metrics,
     ...plain

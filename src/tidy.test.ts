@@ -8,6 +8,7 @@ import { checkFlags } from './cli/check.ts';
 import { doctorFlags } from './cli/doctor.ts';
 import type { Flag } from './cli/flags.ts';
 import { inspectFlags } from './cli/inspect.ts';
+import { profileFlags } from './cli/profile.ts';
 import { scoreFlags } from './cli/score.ts';
 import { setupFlags } from './cli/setup.ts';
 import { tuneFlags } from './cli/tune.ts';
@@ -49,6 +50,7 @@ const shared = [
   'src/errors.ts',
   'src/plan.ts',
   'src/options.ts',
+  'src/run-record.ts',
   'src/float16.ts',
   'src/contract/',
   'src/engines/',
@@ -216,7 +218,7 @@ test('the README lists the flags of each command, and no other', () => {
   const rows = readFileSync(join(root, 'README.md'), 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('| `--'));
-  const flags = [...scoreFlags, ...inspectFlags, ...checkFlags, ...tuneFlags, ...doctorFlags, ...setupFlags];
+  const flags = [...scoreFlags, ...inspectFlags, ...checkFlags, ...tuneFlags, ...profileFlags, ...doctorFlags, ...setupFlags];
   assert.deepEqual(rows, flags.map(flagRow));
 });
 

@@ -34,6 +34,8 @@ export interface CommandSpec {
   readonly flags: readonly Flag[];
   /** A command line and what it is good for. */
   readonly examples: readonly (readonly [string, string])[];
+  /** How to use what comes out; at most 80 columns. */
+  readonly guide?: string;
 }
 
 /** A command line that names known flags only, each with a value if it takes one. */

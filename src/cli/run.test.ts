@@ -72,6 +72,7 @@ const checked: CheckReport = {
 async function run(args: readonly string[], api: Partial<Api> = {}, environment: Record<string, string> = {}) {
   const out = { stdout: '', stderr: '', exits: [] as number[], loads: 0 };
   const handlers = new Set<() => void>();
+  const profileHandlers = new Set<() => void>();
   const io: Io = {
     stdout: { write: (text) => (out.stdout += text) },
     stderr: { write: (text) => (out.stderr += text) },
@@ -81,6 +82,10 @@ async function run(args: readonly string[], api: Partial<Api> = {}, environment:
       handlers.add(handler);
       return () => void handlers.delete(handler);
     },
+    onProfileSignal: (handler) => {
+      profileHandlers.add(handler);
+      return () => void profileHandlers.delete(handler);
+    },
     exitNow: (exitCode) => void out.exits.push(exitCode),
   };
   const raise = () => handlers.forEach((handler) => handler());
@@ -89,7 +94,7 @@ async function run(args: readonly string[], api: Partial<Api> = {}, environment:
     out.loads++;
     return api as Api;
   });
-  assert.equal(handlers.size, 0, 'signal handlers are removed');
+  assert.equal(handlers.size + profileHandlers.size, 0, 'signal handlers are removed');
   return { ...out, exitCode };
 }
 /** Sends a signal to the command line that runs now. */
@@ -114,10 +119,16 @@ test('score: flags become options, the result goes to stdout, all else to stderr
     '--trace t.json --metrics [::1]:0';
   const { exitCode, stdout, stderr } = await run(line.split(' '), api);
   assert.equal(exitCode, 0);
-  const { signal, onWarning, onProgress, onDecision, metrics, command, ...plain } = got!;
+  const { signal, onWarning, onProgress, onDecision, onRun, metrics, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', ...line.split(' ')]);
   assert.deepEqual([metrics?.host, metrics?.port], ['::1', 0]);
-  assert.ok(signal !== undefined && onWarning !== undefined && onProgress !== undefined && onDecision !== undefined);
+  assert.ok(
+    signal !== undefined &&
+      onWarning !== undefined &&
+      onProgress !== undefined &&
+      onDecision !== undefined &&
+      onRun !== undefined,
+  );
   assert.deepEqual(plain, {
     shards: ['a.parquet', '007'],
     model: 'm',
@@ -155,9 +166,15 @@ test('score --dry-run: the plan on stdout, no output folder needed, nothing scor
 test('score: what is not said stays unsaid', async () => {
   let got: ScoreOptions | undefined;
   await run(['score', 'a', '--model=m', '--output=o'], { score: async (options) => ((got = options), result) });
-  const { signal, onWarning, onProgress, onDecision, command, ...plain } = got!;
+  const { signal, onWarning, onProgress, onDecision, onRun, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', 'score', 'a', '--model=m', '--output=o']);
-  assert.ok(signal !== undefined && onWarning !== undefined && onProgress !== undefined && onDecision !== undefined);
+  assert.ok(
+    signal !== undefined &&
+      onWarning !== undefined &&
+      onProgress !== undefined &&
+      onDecision !== undefined &&
+      onRun !== undefined,
+  );
   assert.deepEqual(plain, {
     shards: ['a'],
     model: 'm',
@@ -356,6 +373,7 @@ test('every example is a command line that is accepted', async () => {
         inspect: refuse,
         check: refuse,
         tune: refuse,
+        profile: refuse,
         doctor: refuse,
         setupCuda: refuse,
       });

@@ -7,6 +7,8 @@ import { doctorCommand } from './doctor.ts';
 import { checkRequired, unknownCommand } from './flags.ts';
 import { inspectCommand } from './inspect.ts';
 import { widthOf, type Io } from './io.ts';
+import { profileCommand } from './profile.ts';
+import { reportCommand } from './report.ts';
 import { reportError } from './report-error.ts';
 import { scoreCommand } from './score.ts';
 import { setupCommand } from './setup.ts';
@@ -17,6 +19,8 @@ export const commands: readonly Command[] = [
   inspectCommand,
   checkCommand,
   tuneCommand,
+  profileCommand,
+  reportCommand,
   doctorCommand,
   setupCommand,
 ];

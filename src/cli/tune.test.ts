@@ -13,6 +13,7 @@ async function run(line: string, api: Partial<Api>) {
     environment: {},
     nowMs: () => 0,
     onSignal: () => () => {},
+    onProfileSignal: () => () => {},
     exitNow: () => {},
   };
   const exitCode = await runCommandLine(line.split(' '), io, async () => api as Api);

@@ -4,25 +4,23 @@
  */
 import { randomBytes } from 'node:crypto';
 import {
-  closeSync,
   existsSync,
-  fsyncSync,
   linkSync,
   mkdirSync,
-  openSync,
   readFileSync,
-  readdirSync,
   renameSync,
   rmSync,
   rmdirSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { dirname, join } from 'node:path';
 import { TandemError } from '../errors.ts';
 import type { Precision } from '../options.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
+import { listFiles, makeFolder, syncFile } from './files.ts';
 import { readInFlight } from './in-flight.ts';
+import { profileFilePattern, removeProfiles } from './profile-folder.ts';
 import { cannotWrite } from './write-failure.ts';
 
 const planName = '_plan.json';
@@ -128,7 +126,10 @@ function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): voi
     ours.add(manifestName(manifest.shard.name));
   }
   const foreign = listFiles(folder).filter(
-    (path) => !ours.has(path) && !temporaryPattern.test(path) && !isUnfinished(folder, path),
+    (path) =>
+      ![temporaryPattern, profileFilePattern].some((pattern) => pattern.test(path)) &&
+      !ours.has(path) &&
+      !isUnfinished(folder, path),
   );
   if (foreign.length === 0) return;
   const more = foreign.length > 3 ? ` and ${foreign.length - 3} more` : '';
@@ -244,18 +245,6 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
   }
 }
 
-/** Node 20's own recursion never ends where a folder cannot be made although its parent is there (below /proc). */
-function makeFolder(path: string): void {
-  if (existsSync(path)) return;
-  const parent = dirname(path);
-  if (parent !== path) makeFolder(parent);
-  try {
-    mkdirSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
-  }
-}
-
 function removeOurs(folder: string): void {
   for (const name of new Set([
     ...plannedShards(folder),
@@ -264,6 +253,7 @@ function removeOurs(folder: string): void {
     rmSync(join(folder, outputName(name)), { force: true });
     removeEmptyParents(folder, outputName(name));
   }
+  removeProfiles(folder);
   rmSync(join(folder, manifestFolder), { recursive: true, force: true });
   mkdirSync(join(folder, manifestFolder));
   for (const name of [planName, reportName, successName, inFlightName]) rmSync(join(folder, name), { force: true });
@@ -341,15 +331,6 @@ function writeManifest(path: string, manifest: Manifest, attempt: string): void 
   syncFile(dirname(path));
 }
 
-function syncFile(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
 function manifestName(shardName: string): string {
   return `${manifestFolder}/${shardName}.json`;
 }
@@ -384,14 +365,6 @@ export function cleanOutput(folder: string, attempt: string): void {
   } catch {
     // The run has failed already, and that is what its caller hears. The next run cleans up.
   }
-}
-
-/** Paths of all files under a folder, relative, with forward slashes. */
-function listFiles(folder: string): string[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory())
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'));
 }
 
 export function inFlightPath(folder: string): string {
