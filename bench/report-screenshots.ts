@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { writeReport } from '../src/report/report.ts';
+import { writeReport } from '../src/report/write-report.ts';
 import { cpuRunRecord, gpuRunRecord } from '../src/testing/run-records.ts';
 
 const { values, positionals } = parseArgs({

@@ -11,6 +11,7 @@ const loadApi: LoadApi = async () => ({
   inspect: async (options) => (await import('./inspect.ts')).inspect(options),
   check: async (options) => (await import('./inspect.ts')).check(options),
   tune: async (options) => (await import('./tune/tune.ts')).tune(options),
+  readRecords: async (path) => (await import('./report/read-record.ts')).readRecords(path),
   doctor: async (options) => (await import('./doctor/doctor.ts')).doctor(options),
   setupCuda: async (options) => (await import('./setup/setup-cuda.ts')).setupCuda(options),
 });

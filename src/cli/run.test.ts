@@ -340,6 +340,7 @@ test('every example is a command line that is accepted', async () => {
         inspect: refuse,
         check: refuse,
         tune: refuse,
+        readRecords: refuse,
         doctor: refuse,
         setupCuda: refuse,
       });

@@ -1,6 +1,6 @@
 /** Runs as one HTML file: nothing is fetched, and nothing but its own scripts can run in it. */
 import { createHash } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { toJson } from '../cli/format.ts';
 import { TandemError } from '../errors.ts';
@@ -47,7 +47,7 @@ function titleOf(records: readonly RunRecord[]): string {
 
 function page(title: string, body: Markup, charts: readonly Chart[], records: readonly RunRecord[]): string {
   const specs = Object.fromEntries(charts.map(({ id, spec }) => [id, spec]));
-  const scripts = [...chartLibraries, clientPlace].map(readScript);
+  const scripts = scriptPlaces().map(readScript);
   const [vega, vegaLite, vegaEmbed, client] = scripts as [string, string, string, string];
   // Scripts run by their hashes alone: markup that got in by a fault of ours would be shown, and still not run.
   const policy = [
@@ -83,13 +83,15 @@ ${new Markup(recordsElement)}${scriptJson(toJson(records))}</script>
 `.text;
 }
 
-/** Each leaves one global, in the order in which they need each other. */
-const chartLibraries = [
-  ['vega', 'vega.min.js'],
-  ['vega-lite', 'vega-lite.min.js'],
-  ['vega-embed', 'vega-embed.min.js'],
-].map(([name, file]) => new URL(file!, import.meta.resolve(name!)));
-const clientPlace = new URL('./client.js', import.meta.url);
+/** The first three leave one global each, in the order in which they need each other. */
+function scriptPlaces(): URL[] {
+  return [
+    new URL('vega.min.js', import.meta.resolve('vega')),
+    new URL('vega-lite.min.js', import.meta.resolve('vega-lite')),
+    new URL('vega-embed.min.js', import.meta.resolve('vega-embed')),
+    new URL('./client.js', import.meta.url),
+  ];
+}
 
 /** Without the reference to a source map, which a report has no place for. */
 function readScript(place: URL): string {
@@ -107,18 +109,4 @@ function readScript(place: URL): string {
 
 function hashSource(script: string): string {
   return `'sha256-${createHash('sha256').update(script).digest('base64')}'`;
-}
-
-/** Writes a report; the file is whole or not there. @throws USAGE where it cannot be written */
-export function writeReport(path: string, records: readonly RunRecord[], names: readonly string[] = []): void {
-  const html = renderReport(records, names);
-  const temporary = `${path}.tmp-${process.pid}`;
-  try {
-    writeFileSync(temporary, html);
-    renameSync(temporary, path);
-  } catch (cause) {
-    throw new TandemError('USAGE', `Expected ${path} to be a file that can be written, got ${String(cause)}.`, {
-      cause,
-    });
-  }
 }

@@ -42,6 +42,8 @@ figcaption { font-size: 13.5px; font-weight: 600; margin-bottom: 4px; display: f
 @media (min-width: 800px) { .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 .chart { width: 100%; min-height: 20px; display: block; }
 .chart svg { display: block; max-width: 100%; }
+/* A label is no obstacle on the way to what it labels. */
+.chart .mark-text text { pointer-events: none; }
 .buttons { display: inline-flex; gap: 4px; margin-left: auto; }
 button, select {
   font: inherit; font-size: 13px; color: var(--text); background: var(--page); border: 1px solid var(--line);
@@ -55,6 +57,7 @@ button:hover, select:hover { border-color: var(--accent); }
 .scrolls { overflow-x: auto; margin-top: 8px; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th.name { white-space: normal; }
 th { color: var(--soft); font-weight: 500; white-space: nowrap; }
 td:last-child, th:last-child { padding-right: 0; }
 tbody tr:last-child td { border-bottom: 0; }

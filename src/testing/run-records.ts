@@ -258,6 +258,7 @@ export function gpuRunRecord(): RunRecord {
       'slots per thread': '4',
       'gpu memory': '90 % of what is free',
     },
+    ended: 'done',
     result: {
       ...resultOf(gpuRows, gpuWall, 24, ledger),
       batchSize: 32_768,
@@ -304,9 +305,27 @@ function resultOf(rows: number, wallSeconds: number, shards: number, ledger: Led
 const cpuWall = 9.4;
 const cpuRows = 40_000_000;
 
+function cpuSamples(): RunSample[] {
+  const random = seededRandom(9);
+  return Array.from({ length: 47 }, (_, index) => {
+    const atSeconds = (index + 1) * 0.2;
+    const rowsPerSecond = atSeconds < 0.7 ? 0 : 4.6e6 * (0.96 + 0.08 * random());
+    return {
+      atSeconds,
+      rowsDone: Math.min(cpuRows, Math.round(Math.max(0, atSeconds - 0.7) * 4.6e6)),
+      rowsPerSecond,
+      shares:
+        atSeconds < 0.7 ? { warmUp: 1 } : { compute: 0.62, decode: 0.19, featurize: 0.1, write: 0.06, handOver: 0.03 },
+      queueDepths: [],
+      batchSize: atSeconds < 1 ? undefined : 2048,
+      residentBytes: (180 + Math.min(140, atSeconds * 60) + 4 * random()) * 2 ** 20,
+      deviceBytes: [],
+    };
+  });
+}
+
 /** On four cores, without profiles. */
 export function cpuRunRecord(): RunRecord {
-  const random = seededRandom(9);
   const lanes = Array.from({ length: 4 }, (_, index) =>
     scorer(
       { name: `cpu thread ${index}`, kind: 'cpu', wallSeconds: cpuWall, rowCount: cpuRows / 4, shapeCount: 7 },
@@ -350,21 +369,6 @@ export function cpuRunRecord(): RunRecord {
       whatIf: { change: 'the model at no cost', rowsPerSecond: 11_200_000 },
     },
   };
-  const samples: RunSample[] = Array.from({ length: 47 }, (_, index) => {
-    const atSeconds = (index + 1) * 0.2;
-    const rowsPerSecond = atSeconds < 0.7 ? 0 : 4.6e6 * (0.96 + 0.08 * random());
-    return {
-      atSeconds,
-      rowsDone: Math.min(cpuRows, Math.round(Math.max(0, atSeconds - 0.7) * 4.6e6)),
-      rowsPerSecond,
-      shares:
-        atSeconds < 0.7 ? { warmUp: 1 } : { compute: 0.62, decode: 0.19, featurize: 0.1, write: 0.06, handOver: 0.03 },
-      queueDepths: [],
-      batchSize: atSeconds < 1 ? undefined : 2048,
-      residentBytes: (180 + Math.min(140, atSeconds * 60) + 4 * random()) * 2 ** 20,
-      deviceBytes: [],
-    };
-  });
   return {
     version: 1,
     command: ['tandem', 'score', 'data', '--model', 'models/ranker', '--output', 'scores of today'],
@@ -372,9 +376,10 @@ export function cpuRunRecord(): RunRecord {
     environment: { ...environment, cores: 4 },
     model,
     settings: { compression: 'snappy', reader: 'duckdb' },
+    ended: 'done',
     result: resultOf(cpuRows, cpuWall, 8, ledger),
     shards: shardsOf(8, cpuRows, cpuWall, 132),
-    samples,
+    samples: cpuSamples(),
     decisions: [],
     timeline: lanesTimeline(4_000, 60),
     profiles: [],
