@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { renderChart, type VegaLiteSpec } from '../../bench/chart.ts';
 import type { RunRecord } from '../run-record.ts';
+import { hostile, hostileRunRecord } from '../testing/hostile-record.ts';
 import { cpuRunRecord, gpuRunRecord } from '../testing/run-records.ts';
 import { tempDir } from '../testing/shards.ts';
 import { readRecords } from './read-record.ts';
@@ -12,42 +13,13 @@ import { renderReport } from './report.ts';
 import { chartSections } from './sections.ts';
 import { checkReportPlace, writeReport } from './write-report.ts';
 
-const hostile = `<img src=x onerror=alert(1)></script><script>alert(2)</script>"'\u2028`;
-
-/** Every text that comes from outside is hostile. */
-function hostileRecord(): RunRecord {
-  const record = gpuRunRecord();
-  const { ledger } = record.result;
-  return {
-    ...record,
-    command: ['tandem', hostile],
-    model: { path: hostile, sha256: hostile, contractSha256: hostile },
-    settings: { [hostile]: hostile },
-    environment: { ...record.environment, gpus: [hostile], cpu: hostile },
-    result: {
-      ...record.result,
-      warnings: [hostile],
-      output: hostile,
-      device: hostile,
-      ledger: {
-        ...ledger!,
-        scorers: ledger!.scorers.map((scorer) => ({ ...scorer, name: hostile + scorer.name })),
-        verdict: { ...ledger!.verdict, sentence: hostile, whatIf: { change: hostile, rowsPerSecond: 1 } },
-      },
-    },
-    shards: record.shards.map((shard) => ({ ...shard, name: hostile })),
-    decisions: record.decisions.map((decision) => ({ ...decision, device: hostile, reason: hostile })),
-    profiles: record.profiles.map((profile) => ({ ...profile, thread: hostile + profile.thread })),
-  };
-}
-
 /** What JSON makes of it: undefined fields are left out. */
 function plain(record: RunRecord): unknown {
   return JSON.parse(JSON.stringify(record)) as unknown;
 }
 
 test('nothing from outside is markup, whatever it is called', () => {
-  const html = renderReport([hostileRecord(), hostileRecord()], [hostile, hostile]);
+  const html = renderReport([hostileRunRecord(), hostileRunRecord()], [hostile, hostile]);
   const ours = renderReport([gpuRunRecord(), gpuRunRecord()]);
   for (const tag of ['<script', '</script', '<img', '<svg', '\u2028']) {
     assert.equal(html.split(tag).length, ours.split(tag).length, tag);
@@ -72,7 +44,7 @@ test('only its own scripts may run, and it may fetch nothing', () => {
 
 test('every chart is drawn without a complaint and with marks', async (t) => {
   const folder = tempDir(t);
-  const records = { gpu: gpuRunRecord(), cpu: cpuRunRecord(), hostile: hostileRecord() };
+  const records = { gpu: gpuRunRecord(), cpu: cpuRunRecord(), hostile: hostileRunRecord() };
   for (const [name, record] of Object.entries(records)) {
     const charts = chartSections(record, `${name}-`).flatMap((section) => section.charts);
     assert.ok(charts.length >= 6, name);
@@ -117,7 +89,7 @@ test('sections without data say so, and how to get it', () => {
 
 test('the records in a report are read back as they were', (t) => {
   const path = join(tempDir(t), 'run.html');
-  const records = [hostileRecord(), cpuRunRecord()];
+  const records = [hostileRunRecord(), cpuRunRecord()];
   writeReport(path, records);
   assert.deepEqual(readRecords(path), records.map(plain));
   assert.deepEqual(readdirSync(join(path, '..')), ['run.html'], 'no temporary file stays');

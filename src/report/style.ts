@@ -68,7 +68,7 @@ td.part { white-space: nowrap; }
 .wraps { white-space: normal; }
 ul:not(.legend) { font-size: 13.5px; color: var(--soft); margin: 10px 0 0; padding-left: 20px; }
 .tall { max-height: 460px; overflow-y: auto; }
-.choice { font-size: 13.5px; display: inline-block; margin-bottom: -6px; }
+.choice { font-size: 13.5px; display: flex; gap: 8px; align-items: center; margin-bottom: -6px; } .choice select { min-width: 0; }
 .better { color: var(--good); } .worse { color: var(--bad); }
 .facts { display: grid; grid-template-columns: minmax(110px, max-content) minmax(0, 1fr); gap: 3px 18px; font-size: 13.5px; }
 .facts dt { color: var(--soft); } .facts dd { margin: 0; }
