@@ -203,6 +203,12 @@ test('--json: stdout is exactly one object', async () => {
   assert.deepEqual(JSON.parse(scored.stdout), JSON.parse(JSON.stringify(result)));
   const seen = await run(['inspect', 'a', '--json'], { inspect: async () => inspected });
   assert.deepEqual(JSON.parse(seen.stdout), JSON.parse(JSON.stringify(inspected)));
+  const rounded = { ...checked, device: 'cuda:0', precision: 'tf32' } as const;
+  const tf32 = await run(['check', '--model', 'm', '--device', 'cuda', '--precision', 'tf32'], {
+    check: async () => rounded,
+  });
+  assert.deepEqual(tf32.exitCode, 65);
+  assert.match(tf32.stderr, /do: +Leave --precision tf32 out; /);
   const failed = await run(['check', '--model', 'm', '--json'], { check: async () => checked });
   const report = JSON.parse(failed.stdout) as CheckReport;
   assert.equal(report.columns[0]?.differenceMax, 'Infinity');
@@ -285,6 +291,10 @@ test('wrong usage is found before anything is loaded, and names the nearest righ
     ['score a --batchSize 4', /got `--batchSize`\.\n.*Did you mean `--batch-size`\?/],
     ['score a --no-overwrite', /got `--no-overwrite`\.\n.*Did you mean `--overwrite`\?/],
     ['score a -m m', /got `-m`/],
+    ['score a --gpu --model m', /got `--gpu`\.\n.*Did you mean `--device cuda`\?/],
+    ['check --gpus 2 --model m', /got `--gpus`\.\n.*Did you mean `--device cuda`\?/],
+    ['tune a --tf32 --model m', /got `--tf32`\.\n.*Did you mean `--(?!precision)/],
+    ['help scroe', /got `scroe`\.\n.*Did you mean `tandem score`\?/],
     ['score --model m --output o', /to be given shards, got none/],
     ['score a --output o', /to be given --model <folder>, got nothing/],
     ['score a --model m', /to be given --output <folder>, got nothing/],
@@ -325,6 +335,12 @@ test('help teaches by example and names every flag', async () => {
     for (const [command] of spec.examples) assert.ok(stdout.includes(`  ${command}\n`), command);
     for (const { exitCode: code } of Object.values(errorCodes)) assert.ok(stdout.includes(`\n  ${code}  `), `${code}`);
     assert.match((await run(['--help'])).stdout, new RegExp(`tandem ${spec.name}`));
+    for (const words of [
+      ['help', spec.name],
+      ['--help', spec.name],
+    ]) {
+      assert.equal((await run(words)).stdout, stdout);
+    }
   }
 });
 

@@ -3,13 +3,14 @@
  * from what its thread was doing, and where that waited for rows, from what the prep threads were doing meanwhile.
  */
 import { ledgerParts, type LedgerPartName } from '../run-record.ts';
+import { activities, type Activity } from './activities.ts';
 import { threadsNowMs } from './clock.ts';
-import { createTimeSheet, readTimeSheet, type TimeSheetMemory } from './time-sheet.ts';
+import { addParts, createTimeSheet, EventWriter, type TimeSheetMemory, type TraceEvent } from './time-sheet.ts';
 
 export const partNames = Object.keys(ledgerParts) as LedgerPartName[];
 export type ByPart = Readonly<Record<LedgerPartName, number>>;
 
-const at = { begunMs: 0, accountedMs: 1, rows: 2, shapes: 3, busyMs: 4, steadyMs: 5, parts: 6 };
+const at = { begunMs: 0, accountedMs: 1, rows: 2, shapes: 3, busyMs: 4, steadyMs: 5, steadyRows: 6, parts: 7 };
 
 export interface DeviceSheetMemory {
   readonly values: Float64Array;
@@ -87,19 +88,27 @@ export function divideGap(
   return parts;
 }
 
+/** Where a batch begins. */
+type FirstRow = Pick<TraceEvent, 'shardIndex' | 'firstRow'>;
+const noRow: FirstRow = { shardIndex: -1, firstRow: 0 };
+
 /** The side of the device's thread. */
 export class DeviceSheet {
   readonly #values: Float64Array;
   readonly #prep: readonly TimeSheetMemory[];
   #state: HostState = 'warmUp';
   #stateSinceMs: number;
-  #mixBefore: ReadonlyMap<LedgerPartName, number> = new Map();
+  #totalsBefore: Float64Array = new Float64Array(activities.length);
   #stretches: HostStretch[] = [];
   #hasRun = false;
+  readonly #events: EventWriter;
+  /** By track of the device's streams. */
+  readonly #tracedMs = [0, 0, 0, 0];
 
   /** @param prep the threads whose rows it waits for; none: what they did is not known */
-  constructor({ values }: DeviceSheetMemory, prep: readonly TimeSheetMemory[]) {
+  constructor({ values, trace }: DeviceSheetMemory, prep: readonly TimeSheetMemory[]) {
     this.#values = values;
+    this.#events = new EventWriter(trace);
     this.#prep = prep;
     this.#stateSinceMs = values[at.begunMs]!;
   }
@@ -109,9 +118,9 @@ export class DeviceSheet {
     const before = this.#state;
     if (state === before) return before;
     const nowMs = threadsNowMs();
-    const mix = before === 'awaitRows' ? mixBetween(this.#mixBefore, prepTotals(this.#prep, nowMs)) : {};
+    const mix = before === 'awaitRows' ? mixBetween(this.#totalsBefore, prepTotals(this.#prep, nowMs)) : {};
     if (before !== 'driving') this.#stretches.push({ state: before, startMs: this.#stateSinceMs, endMs: nowMs, mix });
-    if (state === 'awaitRows') this.#mixBefore = prepTotals(this.#prep, nowMs);
+    if (state === 'awaitRows') this.#totalsBefore = prepTotals(this.#prep, nowMs);
     this.#state = state;
     this.#stateSinceMs = nowMs;
     return before;
@@ -121,8 +130,12 @@ export class DeviceSheet {
     this.#values[at.shapes]! += 1;
   }
 
-  /** A batch's scores are in its slots; batches come in the order of their runs. */
-  batchDone(times: BatchTimes, rowCount: number, part: RunPart): void {
+  /**
+   * A batch's scores are in its slots; batches come in the order of their runs.
+   * @param first of its rows, which may be of several shards
+   */
+  batchDone(times: BatchTimes, rowCount: number, part: RunPart, first: FirstRow = noRow): void {
+    this.#trace(times, part, { ...first, rowCount });
     const values = this.#values;
     const fromMs = values[at.accountedMs]!;
     const startedMs = Math.max(fromMs, times.startedMs);
@@ -132,6 +145,7 @@ export class DeviceSheet {
       partNames.forEach((name) => this.#add(name, parts[name]));
       values[at.steadyMs]! += computedMs - fromMs;
       values[at.busyMs]! += computedMs - startedMs;
+      values[at.steadyRows]! += rowCount;
     } else this.#add('warmUp', startedMs - fromMs);
     this.#hasRun = true;
     this.#add(part, computedMs - startedMs);
@@ -148,6 +162,24 @@ export class DeviceSheet {
     this.#values[at.accountedMs] = Math.max(fromMs, deliveredMs);
   }
 
+  #trace(times: BatchTimes, part: RunPart, rows: Pick<TraceEvent, 'shardIndex' | 'firstRow' | 'rowCount'>): void {
+    const { copyStartMs, copiedMs, startedMs, computedMs, deliveredMs } = times;
+    const activity = part === 'search' || part === 'newShapes' ? part : 'compute';
+    const stretches = [
+      [copyStartMs, copiedMs],
+      [startedMs, computedMs],
+      [computedMs, deliveredMs],
+    ] as const;
+    stretches.forEach(([fromMs, toMs], index) => {
+      const track = index + 1;
+      // A stream does one thing at a time; its events are told to some microseconds.
+      const startMs = Math.max(fromMs, this.#tracedMs[track]!);
+      const endMs = Math.max(startMs, toMs);
+      this.#tracedMs[track] = endMs;
+      this.#events.note({ track, activity, startMs, endMs, ...rows });
+    });
+  }
+
   #add(name: LedgerPartName, milliseconds: number): void {
     this.#values[at.parts + partNames.indexOf(name)]! += milliseconds;
   }
@@ -162,6 +194,8 @@ export interface DeviceReading {
   /** From the end of the first batch to that of the last one, and how much of it the model ran. */
   readonly steadyMs: number;
   readonly busyMs: number;
+  /** Rows of that time. */
+  readonly steadyRows: number;
 }
 
 /** What no batch has accounted for yet counts as the tail, or before the first batch as warming up. */
@@ -177,30 +211,45 @@ export function readDeviceSheet({ values }: DeviceSheetMemory, atMs: number): De
     shapeCount: sheet[at.shapes]!,
     steadyMs: sheet[at.steadyMs]!,
     busyMs: sheet[at.busyMs]!,
+    steadyRows: sheet[at.steadyRows]!,
   };
 }
 
-/** Milliseconds of all prep threads so far, by what a GPU that waits for them waits for. */
-function prepTotals(prep: readonly TimeSheetMemory[], nowMs: number): ReadonlyMap<LedgerPartName, number> {
-  const totals = new Map<LedgerPartName, number>();
-  const add = (name: LedgerPartName, milliseconds: number): void =>
-    void totals.set(name, (totals.get(name) ?? 0) + milliseconds);
-  for (const sheet of prep) {
-    const { parts } = readTimeSheet(sheet, nowMs);
-    add('storage', parts.storage);
-    add('decode', parts.decode);
-    add('featurize', parts.featurize);
-    add('writer', parts.write + parts.writeStorage + parts.waitForRoom);
-    add('handOver', parts.handOver);
-    add('warmUp', parts.warmUp);
-  }
+/** What a GPU that waits for a thread waits for while the thread does this; undefined: the thread waits itself. */
+const awaited: Readonly<Record<Activity, LedgerPartName | undefined>> = {
+  warmUp: 'warmUp',
+  storage: 'storage',
+  decode: 'decode',
+  featurize: 'featurize',
+  compute: 'handOver',
+  newShapes: 'handOver',
+  search: 'handOver',
+  write: 'writer',
+  writeStorage: 'writer',
+  waitForScores: undefined,
+  waitForRows: undefined,
+  waitForRoom: 'writer',
+  handOver: 'handOver',
+  idle: undefined,
+};
+
+/** Milliseconds of all prep threads so far, by activity. */
+function prepTotals(prep: readonly TimeSheetMemory[], nowMs: number): Float64Array {
+  const totals = new Float64Array(activities.length);
+  for (const sheet of prep) addParts(sheet, nowMs, totals);
   return totals;
 }
 
-function mixBetween(from: ReadonlyMap<LedgerPartName, number>, to: ReadonlyMap<LedgerPartName, number>): PrepMix {
-  const differences = [...to].map(
-    ([name, milliseconds]) => [name, Math.max(0, milliseconds - (from.get(name) ?? 0))] as const,
-  );
-  const sum = differences.reduce((total, [, milliseconds]) => total + milliseconds, 0);
-  return sum === 0 ? {} : Object.fromEntries(differences.map(([name, milliseconds]) => [name, milliseconds / sum]));
+function mixBetween(from: Float64Array, to: Float64Array): PrepMix {
+  const mix: Partial<Record<LedgerPartName, number>> = {};
+  let sum = 0;
+  activities.forEach((activity, index) => {
+    const part = awaited[activity];
+    if (part === undefined) return;
+    const milliseconds = Math.max(0, to[index]! - from[index]!);
+    mix[part] = (mix[part] ?? 0) + milliseconds;
+    sum += milliseconds;
+  });
+  if (sum === 0) return {};
+  return Object.fromEntries(Object.entries(mix).map(([name, milliseconds]) => [name, milliseconds / sum]));
 }

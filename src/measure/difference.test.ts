@@ -42,9 +42,26 @@ test('of a GPU too', () => {
     Object.fromEntries(partNames.map((name) => [name, values[name] ?? 0])) as ByPart;
   const at = (wallMs: number, values: Partial<ByPart>, busyMs: number): CrewReading => ({
     ...reading(wallMs, [sheet({ decode: wallMs }, busyMs)]),
-    devices: [{ name: 'cuda:0', parts: parts(values), rowCount: busyMs, shapeCount: 1, steadyMs: wallMs, busyMs }],
+    devices: [
+      {
+        name: 'cuda:0',
+        parts: parts(values),
+        rowCount: busyMs,
+        shapeCount: 1,
+        steadyMs: wallMs,
+        steadyRows: busyMs,
+        busyMs,
+      },
+    ],
   });
   const first = at(10_000, { computing: 9_900, decode: 100 }, 9_900);
   const second = at(13_000, { computing: 10_800, decode: 2_200 }, 10_800);
   assert.match(bottleneckBetween(first, second, 8)!, /^cuda:0 waited 70 % of the time, 70 points for decode: /);
+  const later = at(13_000, { computing: 12_900, decode: 100 }, 12_900);
+  const idle = { ...later, prep: first.prep };
+  assert.match(
+    bottleneckBetween(first, idle, 8)!,
+    /^the model is the bottleneck, .* could feed over 100 times as much$/,
+  );
+  assert.equal(bottleneckBetween(first, { ...second, devices: first.devices }, 8), undefined);
 });

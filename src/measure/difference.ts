@@ -38,12 +38,15 @@ function deviceBetween(from: DeviceReading, to: DeviceReading): DeviceReading {
     shapeCount: to.shapeCount - from.shapeCount,
     steadyMs: to.steadyMs - from.steadyMs,
     busyMs: to.busyMs - from.busyMs,
+    steadyRows: to.steadyRows - from.steadyRows,
   };
 }
 
-/** In words; undefined: nothing was scored in that time, or it was the start of the run. */
+/** In words; undefined: no batch ended in that time, or it was the start of the run. */
 export function bottleneckBetween(from: CrewReading, to: CrewReading, cores: number): string | undefined {
   const reading = readingBetween(from, to);
+  // The first batch of a GPU counts as its start.
+  if (reading.devices.some(({ busyMs }) => busyMs === 0)) return undefined;
   const { bottleneck, sentence } = verdictOf(reading, storageLedger(reading), cores);
   return bottleneck === 'warmUp' ? undefined : sentence;
 }

@@ -1,8 +1,10 @@
 /** From time sheets to the ledger of a run. Pure. */
 import type { Ledger, LedgerPartName, ScorerLedger, StorageLedger, ThreadLedger, Utilization } from '../run-record.ts';
+import type { DeviceReport } from '../options.ts';
 import { activities, type ByActivity } from './activities.ts';
 import { partNames, type ByPart, type DeviceReading } from './device-sheet.ts';
 import type { SheetReading } from './time-sheet.ts';
+import { utilizationOfCpu, utilizationOfGpu } from './utilization.ts';
 import { sumOf, verdictOf, workMs } from './verdict.ts';
 
 /** All sheets of a run at one moment. */
@@ -15,11 +17,17 @@ export interface CrewReading {
   readonly devices: readonly (DeviceReading & { readonly name: string })[];
 }
 
+/** What the sheets do not know. */
+export interface LedgerContext {
+  readonly cores: number;
+  /** User's and system's time of the process; undefined: of a part of a run nobody knows. */
+  readonly cpuSeconds?: number;
+  /** Of devices that have ended, by their names. */
+  readonly devices?: readonly Pick<DeviceReport, 'name' | 'fedRowsPerSecond' | 'reported'>[];
+}
+
 /** @throws RangeError where the parts of a scorer do not add up to its wall time: a bug */
-export function ledgerOf(
-  reading: CrewReading,
-  context: { readonly cores: number; readonly utilization?: readonly Utilization[] },
-): Ledger {
+export function ledgerOf(reading: CrewReading, context: LedgerContext): Ledger {
   const { wallMs, prep, writer, devices } = reading;
   const wallSeconds = wallMs / 1000;
   const onCpu = devices.length === 0;
@@ -35,7 +43,7 @@ export function ledgerOf(
     prep: onCpu ? [] : threads,
     writer: writer === undefined ? undefined : threadLedger('writer', writer, wallSeconds),
     storage: storageLedger(reading),
-    utilization: context.utilization ?? [],
+    utilization: onCpu ? utilizationOfLanes(reading, context) : utilizationOfGpus(reading, context),
   };
   return { ...ledger, verdict: verdictOf(reading, ledger.storage, context.cores) };
 }
@@ -102,6 +110,23 @@ function expectWhole(sum: number, wallSeconds: number): void {
   throw new RangeError(`Expected the parts of a ledger to add up to ${wallSeconds} s, got ${sum}. This is a bug.`);
 }
 
+function utilizationOfLanes({ prep, wallMs }: CrewReading, { cores, cpuSeconds }: LedgerContext): Utilization[] {
+  const busyMs = sumOf(prep, ({ parts }) => parts.compute + parts.search + parts.newShapes);
+  const lanes = { device: 'cpu', steadyMs: sumOf(prep, workMs), busyMs };
+  const found = utilizationOfCpu({ ...lanes, cpuSeconds: cpuSeconds ?? NaN, wallSeconds: wallMs / 1000, cores });
+  return found === undefined || cpuSeconds === undefined ? [] : [found];
+}
+
+function utilizationOfGpus({ devices }: CrewReading, { devices: ended = [] }: LedgerContext): Utilization[] {
+  return devices.flatMap(({ name, steadyMs, busyMs, steadyRows }) => {
+    const report = ended.find((device) => device.name === name);
+    if (report === undefined) return [];
+    const rates = { rowsPerSecond: (steadyRows / steadyMs) * 1000, fedRowsPerSecond: report.fedRowsPerSecond };
+    const found = utilizationOfGpu({ device: name, steadyMs, busyMs, ...rates, reported: report.reported });
+    return found === undefined ? [] : [found];
+  });
+}
+
 /** Of a run or a part of it. Threads that never slept for storage would have read the same bytes in the rest of their time. */
 export function storageLedger({ prep, writer, devices }: CrewReading): StorageLedger {
   const threads = writer === undefined ? prep : [...prep, writer];
@@ -109,7 +134,9 @@ export function storageLedger({ prep, writer, devices }: CrewReading): StorageLe
   const workSeconds = sumOf(prep, workMs) / 1000 / Math.max(1, prep.length);
   const sleptSeconds = sumOf(prep, ({ parts }) => parts.storage) / 1000 / Math.max(1, prep.length);
   // A GPU needs rows as fast as it scores them; lanes on the CPU as fast as they would be without sleeping.
-  const deviceRowsPerSecond = sumOf(devices, ({ busyMs, rowCount }) => (busyMs === 0 ? 0 : rowCount / (busyMs / 1000)));
+  const deviceRowsPerSecond = sumOf(devices, ({ busyMs, steadyRows }) =>
+    busyMs === 0 ? 0 : steadyRows / (busyMs / 1000),
+  );
   const rowCount = sumOf(devices, (device) => device.rowCount);
   const needed =
     devices.length > 0

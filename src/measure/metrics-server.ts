@@ -15,7 +15,11 @@ export class MetricsServer {
 
   private constructor() {
     for (const metric of metrics) this.#declare(metric);
-    this.#server = createServer((request, response) => void this.#answer(request, response));
+    this.#server = createServer((request, response) => {
+      this.#answer(request, response).catch((error: unknown) => {
+        response.writeHead(500, { 'content-type': 'text/plain' }).end(`${String(error)}\n`);
+      });
+    });
     // A run that is over does not wait for whoever reads its metrics.
     this.#server.unref();
   }
@@ -34,6 +38,8 @@ export class MetricsServer {
         { remedy: 'Choose another port, or port 0 for any that is free.', cause },
       );
     }
+    // What fails from here on is one connection, which its client tries again.
+    server.on('error', () => {});
     onListening?.(`http://${addressText(host, (server.address() as AddressInfo).port)}/metrics`);
     return opened;
   }
@@ -62,10 +68,11 @@ export class MetricsServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    if (request.url === '/metrics') {
+    const [path] = (request.url ?? '').split('?');
+    if (path === '/metrics') {
       const text = await this.#registry.metrics();
       response.writeHead(200, { 'content-type': this.#registry.contentType }).end(text);
-    } else if (request.url === '/') {
+    } else if (path === '/') {
       response
         .writeHead(200, { 'content-type': 'text/html; charset=utf-8' })
         .end('<!doctype html><title>Tandem</title>A run of Tandem: <a href="/metrics">metrics</a>.\n');

@@ -110,8 +110,9 @@ export class Recorder {
   /** Takes a sample, and what the threads have done since the last one; call it a few times a second. */
   tick(): void {
     if (this.#crew === undefined) return;
-    const look = { reading: this.#crew.read(), rowsDone: this.#crew.tally.rowsScored };
-    const sample = this.#sample(this.#looks.at(-1), look);
+    const { rowsScored: rowsDone, batchSize } = this.#crew.tally;
+    const look = { reading: this.#crew.read(), rowsDone };
+    const sample = this.#sample(this.#looks.at(-1), look, batchSize);
     this.#samples.add(sample);
     this.#looks = [...this.#looks.filter(({ reading }) => look.reading.wallMs - reading.wallMs <= rateWindowMs), look];
     this.#takeEvents(look.reading.wallMs);
@@ -182,7 +183,7 @@ export class Recorder {
     else await this.endTrace();
   }
 
-  #sample(before: Look | undefined, now: Look): RunSample {
+  #sample(before: Look | undefined, now: Look, batchSize: number | undefined): RunSample {
     const { prep } = before === undefined ? now.reading : readingBetween(before.reading, now.reading);
     const sums = Object.entries(prep[0]?.parts ?? {}).map(
       ([activity]) => [activity, sumOf(prep, ({ parts }) => Math.max(0, parts[activity as keyof ByActivity]))] as const,
@@ -199,7 +200,7 @@ export class Recorder {
           .map(([activity, milliseconds]) => [activity, milliseconds / all]),
       ),
       queueDepths: devices.map(({ slots }) => slots),
-      batchSize: this.#crew!.tally.batchSize,
+      batchSize,
       residentBytes: process.memoryUsage.rss(),
       deviceBytes: devices.map(({ heldBytes }) => heldBytes),
     };

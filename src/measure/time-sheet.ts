@@ -47,10 +47,31 @@ export interface TraceEvent {
   readonly rowCount: number;
 }
 
+/** What a thread tells of its time. */
+export type Timekeeper = Pick<TimeSheet, 'enter' | 'during' | 'about' | 'countRows' | 'countShape'>;
+
+/** Keeps events where an {@link EventReader} takes them; for one thread only. */
+export class EventWriter {
+  readonly #events: Float64Array | undefined;
+
+  constructor({ events }: TimeSheetMemory) {
+    this.#events = events;
+  }
+
+  note(event: TraceEvent): void {
+    const events = this.#events;
+    if (events === undefined) return;
+    const place = 1 + (events[0]! % traceEventsPerThread) * eventLength;
+    const { track, activity, startMs, endMs, shardIndex, firstRow, rowCount } = event;
+    events.set([track, indexOf[activity], startMs, endMs, shardIndex, firstRow, rowCount], place);
+    events[0]! += 1;
+  }
+}
+
 /** The side of the thread that it is about. */
 export class TimeSheet {
   readonly #values: Float64Array;
-  readonly #events: Float64Array | undefined;
+  readonly #events: EventWriter | undefined;
   readonly #usage: ThreadUsageReader | undefined;
   #activity = indexOf.warmUp;
   #known: ThreadUsage | undefined;
@@ -58,9 +79,10 @@ export class TimeSheet {
   #bytesMs = 0;
   #rows: SpanAddress = noRows;
 
-  constructor({ values, events }: TimeSheetMemory) {
+  constructor(memory: TimeSheetMemory) {
+    const { values, events } = memory;
     this.#values = values;
-    this.#events = events;
+    this.#events = events === undefined ? undefined : new EventWriter(memory);
     this.#usage = ThreadUsageReader.open();
     values[at.tells] = this.#usage === undefined ? 0 : 1;
     this.enter('handOver');
@@ -106,16 +128,6 @@ export class TimeSheet {
     this.#values[at.shapes]! += 1;
   }
 
-  /** A stretch of time beside the thread's own. */
-  note(event: TraceEvent): void {
-    const events = this.#events;
-    if (events === undefined) return;
-    const place = 1 + (events[0]! % traceEventsPerThread) * eventLength;
-    const { track, activity, startMs, endMs, shardIndex, firstRow, rowCount } = event;
-    events.set([track, indexOf[activity], startMs, endMs, shardIndex, firstRow, rowCount], place);
-    events[0]! += 1;
-  }
-
   /** The thread has nothing left to do. */
   end(): void {
     this.enter('idle');
@@ -148,7 +160,7 @@ export class TimeSheet {
 
   #keep(activity: Activity, startMs: number, endMs: number): void {
     if (this.#events === undefined || activity === 'warmUp' || activity === 'handOver') return;
-    this.note({ track: 0, activity, startMs, endMs, ...this.#rows });
+    this.#events.note({ track: 0, activity, startMs, endMs, ...this.#rows });
   }
 }
 
@@ -202,6 +214,12 @@ export function readTimeSheet({ values }: TimeSheetMemory, atMs: number): SheetR
     storageBytes: sheet[at.fromStorage]!,
     tellsStorage: sheet[at.tells] === 1,
   };
+}
+
+/** Adds a sheet's milliseconds so far, by the position of the activity; for who looks often. */
+export function addParts({ values }: TimeSheetMemory, atMs: number, totals: Float64Array): void {
+  for (let index = 0; index < activities.length; index++) totals[index]! += values[at.parts + index]!;
+  totals[values[at.activity]!]! += Math.max(0, atMs - values[at.sinceMs]!);
 }
 
 /** Takes the events that a thread has kept since the last call, oldest first; what was overwritten meanwhile is left out. */

@@ -100,7 +100,7 @@ function verdictOfGpus(reading: CrewReading, storage: StorageLedger, cores: numb
   const { prep, devices } = reading;
   const rowCount = sumOf(devices, (device) => device.rowCount);
   const deviceRowsPerSecond = sumOf(devices, (device) =>
-    device.busyMs === 0 ? 0 : (device.rowCount / device.busyMs) * 1000,
+    device.busyMs === 0 ? 0 : (device.steadyRows / device.busyMs) * 1000,
   );
   const pool = { threads: prep.length, secondsPerRow: sumOf(prep, preparingMs) / 1000 / rowCount, deviceRowsPerSecond };
   const worst = devices.map(waitsOf).reduce((most, waits) => (waits.share > most.share ? waits : most));
@@ -212,7 +212,7 @@ function points(share: number): string {
 }
 
 function times(ratio: number): string {
-  return `${ratio.toFixed(1)} times`;
+  return ratio < 100 ? `${ratio.toFixed(1)} times` : 'over 100 times';
 }
 
 function count(number: number, noun: string): string {

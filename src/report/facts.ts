@@ -47,7 +47,8 @@ function tiles(record: RunRecord): Markup {
   return markup`<dl class="tiles">${entries}</dl>`;
 }
 
-export function comparisonPart(comparison: Comparison, names: readonly [string, string]): Markup {
+/** @param ledgers of both runs, as markup */
+export function comparisonPart(comparison: Comparison, names: readonly [string, string], ledgers: Markup): Markup {
   const { sentence, notes, changed, effects } = comparison;
   const named = names.map((title) => ({ title, kind: 'name' }) as const);
   const changes =
@@ -63,11 +64,12 @@ export function comparisonPart(comparison: Comparison, names: readonly [string, 
     after,
     markup`<span class="${direction}">${difference}</span>`,
   ]);
-  return markup`<section><h2>${names[0]} and ${names[1]}: ${sentence}</h2>
+  return markup`<header><p class="when">${names[0]} and ${names[1]}</p><p class="verdict">${upperFirst(sentence)}.</p></header>
 ${notes.map((note) => markup`<p class="warning">${note}</p>`)}
-<h3>What changed</h3>
-${changes}
-<h3>What it did</h3>
+<section><h2>What changed</h2>${changes}</section>
+<section><h2>What it did</h2>
+<p>Parts are means over the scorers, as shares of the wall time; a share may grow because another part has become faster.</p>
+${ledgers}
 ${reportTable([{ title: '' }, numberColumn(names[0]), numberColumn(names[1]), numberColumn('difference')], effectRows)}</section>\n`;
 }
 

@@ -8,8 +8,10 @@ import type { RunRecord } from '../run-record.ts';
 import type { Chart } from './chart.ts';
 import { compareRuns } from './comparison.ts';
 import { comparisonPart, environmentPart, shardPart, verdictPart } from './facts.ts';
+import { figure } from './figure.ts';
+import { barChart, runBars } from './ledger-charts.ts';
 import { markup, Markup, scriptJson } from './markup.ts';
-import { chartSections } from './sections.ts';
+import { chartSections, type Section } from './sections.ts';
 import { style } from './style.ts';
 
 /** The element that holds the records; {@link file://./read-record.ts} looks for it. */
@@ -25,18 +27,34 @@ export function renderReport(records: readonly RunRecord[], names: readonly stri
     name: names[index] ?? `run ${index + 1}`,
     sections: chartSections(record, `run${index}-`),
   }));
-  const charts = runs.flatMap(({ sections }) => sections.flatMap((section) => section.charts));
   const [first, ...others] = runs;
-  const comparisons = others.map(({ record, name }) =>
-    comparisonPart(compareRuns(first!.record, record), [first!.name, name]),
-  );
+  const comparisons = others.map((other, index) => comparisonOf(first!, other, `both${index}-ledger`));
+  const charts = [...comparisons, ...runs.flatMap(({ sections }) => sections)].flatMap((section) => section.charts);
   const parts = runs.map(
-    ({ record, name, sections }, index) =>
-      markup`<article>${runs.length > 1 ? markup`${index === 0 && comparisons.length === 0 ? undefined : markup`<hr>`}<h1>${name}</h1>` : undefined}
+    ({ record, name, sections }) =>
+      markup`<article>${runs.length > 1 ? markup`<hr><h1>${name}</h1>` : undefined}
 <header>${verdictPart(record)}</header>
 ${sections.map(({ body }) => body)}${shardPart(record)}${environmentPart(record)}</article>`,
   );
-  return page(titleOf(runs.map(({ record }) => record)), markup`${comparisons}${parts}`, charts, records);
+  return page(
+    titleOf(runs.map(({ record }) => record)),
+    markup`${comparisons.map(({ body }) => body)}${parts}`,
+    charts,
+    records,
+  );
+}
+
+interface NamedRun {
+  readonly name: string;
+  readonly record: RunRecord;
+}
+
+function comparisonOf(before: NamedRun, after: NamedRun, chartId: string): Section {
+  const bars = runBars([before, after]);
+  const charts = bars.length === 0 ? [] : [{ ...barChart(chartId, 'The ledgers of both runs', bars), legend: bars }];
+  const ledgers = markup`${charts.map((chart) => figure(chart))}`;
+  const comparison = compareRuns(before.record, after.record);
+  return { body: comparisonPart(comparison, [before.name, after.name], ledgers), charts };
 }
 
 function titleOf(records: readonly RunRecord[]): string {

@@ -1,7 +1,8 @@
 /** The parts of a report that have charts. Each says in one line when it has nothing to show, and how to get it. */
 import type { RunRecord, Utilization } from '../run-record.ts';
 import { counted, formatCount } from '../cli/format.ts';
-import type { Chart, LegendEntry } from './chart.ts';
+import type { Chart } from './chart.ts';
+import { figure } from './figure.ts';
 import { flameChart } from './flame-chart.ts';
 import { flameLayout } from './flame-layout.ts';
 import {
@@ -44,30 +45,6 @@ function section(title: string, body: Markup | readonly Markup[], charts: readon
 
 function missing(title: string, sentence: string | Markup): Section {
   return section(title, markup`<p class="missing">${sentence}</p>`);
-}
-
-/** Where the browser draws a chart, under its title. */
-function figure(chart: Chart, title?: string): Markup {
-  const buttons = chart.zooms === true ? zoomButtons : markup``;
-  const caption =
-    title === undefined && chart.zooms !== true ? undefined : markup`<figcaption>${title}${buttons}</figcaption>`;
-  const zooms = chart.zooms === true ? markup` data-zooms` : undefined;
-  const key = chart.legend === undefined ? undefined : legend(chart.legend);
-  return markup`<figure>${caption}
-<div class="chart" id="${chart.id}" role="img" aria-label="${chart.describe}"${zooms}></div>${key}</figure>`;
-}
-
-const zoomButtons = markup`<span class="buttons">
-<button data-press="left" aria-label="to the left">←</button><button data-press="closer" aria-label="closer">+</button>
-<button data-press="farther" aria-label="farther">−</button><button data-press="right" aria-label="to the right">→</button>
-<button data-press="all">all</button></span>`;
-
-function legend(looks: readonly LegendEntry[]): Markup {
-  const byLabel = new Map(looks.map((look) => [look.label, look]));
-  const entries = [...byLabel.values()].map(
-    ({ label, colour, meaning }) => markup`<li title="${meaning ?? label}">${swatch(colour)}${label}</li>`,
-  );
-  return markup`<ul class="legend">${entries}</ul>`;
 }
 
 /** What the colours of bars mean, and their mean over all bars, the largest first. */

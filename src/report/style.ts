@@ -85,6 +85,7 @@ hr { border: 0; border-top: 2px solid var(--line); margin: 40px 0 24px; }
 #vg-tooltip-element.custom-theme td.key { color: var(--soft); padding-right: 10px; white-space: nowrap; text-align: left; max-width: 150px; }
 @media (max-width: 480px) {
   main { padding: 16px 10px 48px; } section { padding: 13px 12px 14px; } .verdict { font-size: 20px; }
+  th, td { padding-right: 8px; } table { font-size: 12.5px; }
   .tiles { grid-template-columns: 1fr 1fr; } .facts { grid-template-columns: minmax(0, 1fr); } .facts dd { margin-bottom: 6px; }
 }
 `;

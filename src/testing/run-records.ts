@@ -132,6 +132,11 @@ function gpuDevice(index: number, rowCount: number): DeviceReport {
     batchSize: 32_768,
     search: { found: 32_768, runs: 96 },
     memoryPeakBytes: (3.1 + index * 0.4) * 2 ** 30,
+    fedRowsPerSecond: index === 0 ? 7_600_000 : undefined,
+    reported: {
+      share: index === 0 ? 0.74 : 0.61,
+      counts: 'time in which at least one kernel ran (NVML, sampled by the driver)',
+    },
     memoryBudgetBytes: undefined,
     cpuNodes: { shape: 3, data: 0 },
   };

@@ -4,7 +4,7 @@
  * be put in order again.
  */
 import type { SpanAddress } from '../batch.ts';
-import type { TimeSheet } from '../measure/time-sheet.ts';
+import type { Timekeeper } from '../measure/time-sheet.ts';
 import type { RunPlan } from '../plan.ts';
 import type { Slot } from '../score/scorer.ts';
 import type { SlotSender } from '../transfer/slot-queue.ts';
@@ -20,7 +20,7 @@ export interface DeviceLaneParts {
   /** Number of the first one among the slots of all threads. */
   readonly firstSlot: number;
   readonly sender: SlotSender;
-  readonly sheet: TimeSheet;
+  readonly sheet: Timekeeper;
   readonly inFlight: Pick<InFlight, 'enter'>;
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;

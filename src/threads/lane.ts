@@ -4,7 +4,7 @@
  */
 import type { SpanAddress, TensorValues } from '../batch.ts';
 import type { Activity } from '../measure/activities.ts';
-import type { TimeSheet } from '../measure/time-sheet.ts';
+import type { Timekeeper } from '../measure/time-sheet.ts';
 import { control } from '../messages.ts';
 import type { RunPlan } from '../plan.ts';
 import { addSample, chosenBatchSize, nextBatchSize, startSweep, type BatchSizeState } from '../score/batch-size.ts';
@@ -35,7 +35,7 @@ export interface LaneParts {
   readonly inFlight: Pick<InFlight, 'enter'>;
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
-  readonly sheet: TimeSheet;
+  readonly sheet: Timekeeper;
   /** Seconds, from a monotonic clock. */
   readonly now: () => number;
 }

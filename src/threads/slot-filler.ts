@@ -6,7 +6,7 @@ import type { Chunk, ColumnRequest, Span, SpanAddress } from '../batch.ts';
 import { TandemError } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer, requestsOf, type Featurizer } from '../featurize/featurizer.ts';
-import type { TimeSheet } from '../measure/time-sheet.ts';
+import type { Timekeeper } from '../measure/time-sheet.ts';
 import { control } from '../messages.ts';
 import type { ModelPlan, PlannedShard, RunPlan } from '../plan.ts';
 import { numberedRows, readParquet } from '../read/footers.ts';
@@ -31,7 +31,7 @@ export class SlotFiller {
   readonly #model: Pick<ModelPlan, 'inputs'>;
   readonly #reader: LaneReader;
   readonly #control: Int32Array;
-  readonly #sheet: TimeSheet;
+  readonly #sheet: Timekeeper;
   readonly #featurizers: readonly Featurizer[];
   #rows: LaneRows | undefined;
   #source: ChunkSource | undefined;
@@ -41,7 +41,7 @@ export class SlotFiller {
   #endRow = 0;
 
   /** @param control the run's flags, see `messages.ts` */
-  constructor(model: Pick<ModelPlan, 'inputs'>, reader: LaneReader, control: Int32Array, sheet: TimeSheet) {
+  constructor(model: Pick<ModelPlan, 'inputs'>, reader: LaneReader, control: Int32Array, sheet: Timekeeper) {
     this.#model = model;
     this.#reader = reader;
     this.#control = control;
