@@ -61,6 +61,24 @@ test('every chart is drawn without a complaint and with marks', async (t) => {
   }
 });
 
+test("a GPU's figures go by its name, in whatever order the GPUs ended", () => {
+  const record = gpuRunRecord();
+  const { result, samples } = record;
+  const turned: RunRecord = { ...record, result: { ...result, devices: [...result.devices].reverse() } };
+  const last = samples.at(-1)!;
+  const figures = { memory: `"gibibytes":${last.deviceBytes[1]! / 2 ** 30}`, queue: `"slots":${last.queueDepths[1]!}` };
+  const charts = chartSections(turned, '').flatMap((section) => section.charts);
+  for (const [id, figure] of Object.entries(figures)) {
+    const chart = charts.find((each) => each.id === id)!;
+    const rows = JSON.stringify(chart.spec).match(/\{"atSeconds":[^}]*"cuda:1"[^}]*\}/g)!;
+    assert.ok(rows.at(-1)!.includes(figure), `${id}: ${rows.at(-1)}`);
+    assert.deepEqual(
+      chart.legend!.map(({ label }) => label).filter((label) => label.startsWith('cuda')),
+      ['cuda:0', 'cuda:1'],
+    );
+  }
+});
+
 test('sections without data say so, and how to get it', () => {
   const bare: RunRecord = {
     ...cpuRunRecord(),
