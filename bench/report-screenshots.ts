@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { chromium, type Browser, type Page } from 'playwright-core';
-import { writeReport } from '../src/report/report.ts';
+import { writeReport } from '../src/report/write-report.ts';
+import { hostileRunRecord } from '../src/testing/hostile-record.ts';
 import { cpuRunRecord, gpuRunRecord } from '../src/testing/run-records.ts';
 
 const { values, positionals } = parseArgs({
@@ -42,7 +43,12 @@ interface Inspection {
 
 function reports(folder: string): readonly { readonly name: string; readonly path: string }[] {
   if (positionals.length > 0) return positionals.map((path, index) => ({ name: `report-${index + 1}`, path }));
-  const made = { gpu: [gpuRunRecord()], cpu: [cpuRunRecord()], both: [cpuRunRecord(), gpuRunRecord()] };
+  const made = {
+    gpu: [gpuRunRecord()],
+    cpu: [cpuRunRecord()],
+    both: [cpuRunRecord(), gpuRunRecord()],
+    hostile: [hostileRunRecord()],
+  };
   return Object.entries(made).map(([name, records]) => {
     const path = join(folder, `${name}.html`);
     writeReport(path, records);
@@ -72,6 +78,10 @@ async function takePicture(
     const page = await context.newPage();
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) complaints.push(`console: ${message.text()}`);
+    });
+    page.on('dialog', (dialog) => {
+      complaints.push(`a script of somebody else ran: ${dialog.message()}`);
+      void dialog.dismiss();
     });
     page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
     await page.goto(pathToFileURL(path).href);

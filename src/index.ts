@@ -40,6 +40,9 @@ export type {
   Utilization,
   Verdict,
 } from './run-record.ts';
+export { compareRuns, type Change, type Comparison, type Effect } from './report/comparison.ts';
+export { readRecords } from './report/read-record.ts';
+export { renderReport } from './report/report.ts';
 export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';

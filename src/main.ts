@@ -17,6 +17,7 @@ const loadApi: LoadApi = async () => ({
   check: async (options) => (await import('./inspect.ts')).check(options),
   tune: async (options) => (await import('./tune/tune.ts')).tune(options),
   profile: async (options) => (await import('./profile/profile.ts')).profile(options),
+  readRecords: async (path) => (await import('./report/read-record.ts')).readRecords(path),
   doctor: async (options) => (await import('./doctor/doctor.ts')).doctor(options),
   setupCuda: async (options) => (await import('./setup/setup-cuda.ts')).setupCuda(options),
 });

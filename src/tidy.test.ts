@@ -9,6 +9,7 @@ import { doctorFlags } from './cli/doctor.ts';
 import type { Flag } from './cli/flags.ts';
 import { inspectFlags } from './cli/inspect.ts';
 import { profileFlags } from './cli/profile.ts';
+import { reportFlags } from './cli/report.ts';
 import { scoreFlags } from './cli/score.ts';
 import { setupFlags } from './cli/setup.ts';
 import { tuneFlags } from './cli/tune.ts';
@@ -114,6 +115,7 @@ test('every file is imported, started or run', () => {
     'bench/simulate.ts',
     'bench/demo.ts',
     'bench/data.ts',
+    'bench/report-screenshots.ts',
   ];
   const used = new Set([...imports.map(({ to }) => to), ...entries]);
   assert.deepEqual(
@@ -218,7 +220,16 @@ test('the README lists the flags of each command, and no other', () => {
   const rows = readFileSync(join(root, 'README.md'), 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('| `--'));
-  const flags = [...scoreFlags, ...inspectFlags, ...checkFlags, ...tuneFlags, ...profileFlags, ...doctorFlags, ...setupFlags];
+  const flags = [
+    ...scoreFlags,
+    ...inspectFlags,
+    ...checkFlags,
+    ...tuneFlags,
+    ...profileFlags,
+    ...reportFlags,
+    ...doctorFlags,
+    ...setupFlags,
+  ];
   assert.deepEqual(rows, flags.map(flagRow));
 });
 

@@ -14,6 +14,7 @@ import type {
   TuneReport,
 } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
+import type { RunRecord } from '../run-record.ts';
 import type { SetupCudaOptions, SetupReport } from '../setup/setup-cuda.ts';
 
 export interface Api {
@@ -28,6 +29,8 @@ export interface Api {
   check(options: { readonly model: string } & RunOptions): Promise<CheckReport>;
   tune(options: TuneOptions): Promise<TuneReport>;
   profile(options: ProfileOptions): Promise<ProfileReport>;
+  /** One, or as many as a report shows. */
+  readRecords(path: string): Promise<readonly [RunRecord, ...RunRecord[]]>;
   doctor(options: DoctorOptions): Promise<DoctorReport>;
   setupCuda(options: SetupCudaOptions): Promise<SetupReport>;
 }

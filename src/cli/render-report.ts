@@ -16,6 +16,7 @@ export function renderRun(record: RunRecord, name: string): string {
       `${formatSeconds(result.wallSeconds)}: ${formatRate(result.rowsPerSecond)}`,
     `  ${printable(result.device)}${batch}, ${counted(result.threads, 'thread')}${memory}; ${startedAt.replace('T', ' ').slice(0, 16)}`,
   ];
+  if (record.ended !== 'done') lines.push(`  ended with ${printable(record.ended)}: what was known by then`);
   if (ledger === undefined) return [...lines, '  nothing to do: no time was divided'].join('\n');
   const { sentence, whatIf } = ledger.verdict;
   lines.push(`  ${printable(sentence)}`);

@@ -31,14 +31,15 @@ export const reportCommand: Command = {
       ['tandem report scores --json', 'The whole record for a script; of two runs, the comparison'],
     ],
   },
-  async run(given, io) {
+  async run(given, io, loadApi) {
     const html = given.text('html');
-    const [{ readRecords }, { compareRuns }, rendering] = await Promise.all([
-      import('../report/read-record.ts'),
+    const [api, { compareRuns }, rendering] = await Promise.all([
+      loadApi(),
       import('../report/comparison.ts'),
       import('./render-report.ts'),
     ]);
-    const runs = given.positionals.flatMap((path) => named(path, readRecords(path)));
+    const runs: NamedRun[] = [];
+    for (const path of given.positionals) runs.push(...named(path, await api.readRecords(path)));
     const [first, second, third] = runs;
     if (third !== undefined && html === undefined) {
       throw new TandemError('USAGE', `Expected tandem report to be given one run or two, got ${runs.length}.`, {
@@ -46,7 +47,7 @@ export const reportCommand: Command = {
       });
     }
     if (html !== undefined) {
-      const { writeReport } = await import('../report/report.ts');
+      const { writeReport } = await import('../report/write-report.ts');
       writeReport(
         html,
         runs.map(({ record }) => record),

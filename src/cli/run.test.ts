@@ -374,6 +374,7 @@ test('every example is a command line that is accepted', async () => {
         check: refuse,
         tune: refuse,
         profile: refuse,
+        readRecords: refuse,
         doctor: refuse,
         setupCuda: refuse,
       });

@@ -1,6 +1,7 @@
 /** `tandem score`: flags to options, options to `score` or `planScore`, what comes back to text. */
-import { TandemError } from '../errors.ts';
+import { asTandemError, formatError, TandemError } from '../errors.ts';
 import type { BatchSizeDecision, Compression, Progress, ReaderName, ScoreOptions } from '../options.ts';
+import type { RunRecord } from '../run-record.ts';
 import { parseAddress } from './address.ts';
 import {
   allowCpuNodesFlag,
@@ -68,6 +69,11 @@ export const scoreFlags: readonly Flag[] = [
     otherwise: 'auto, which is live on a terminal and plain elsewhere',
   },
   {
+    name: 'report',
+    value: 'file',
+    describe: 'Write what is known of the run as one HTML file: verdict, ledger, timeline, charts; it opens offline',
+  },
+  {
     name: 'trace',
     value: 'file',
     describe: 'Write what each thread did when; Perfetto (ui.perfetto.dev) and chrome://tracing open it',
@@ -95,6 +101,7 @@ const spec: CommandSpec = {
     ['tandem score data --model m --output scores --keep id,date', 'Copy two columns beside the scores'],
     ['tandem score data --model m --output scores --overwrite --json', 'Start afresh; one JSON object for a script'],
     ['tandem score data --model m --output scores --threads 4 --memory 2GiB', 'Leave room for others'],
+    ['tandem score data --model m --output scores --report run.html', 'See where its time went'],
     ['tandem score data --model m --output scores --trace run.json --metrics 127.0.0.1:9464', 'Watch what it does'],
   ],
 };
@@ -147,6 +154,7 @@ export const scoreCommand: Command = {
     const metrics = given.text('metrics');
     const address = metrics === undefined ? undefined : parseAddress('--metrics', metrics);
     const dryRun = given.isOn('dry-run');
+    const reporter = dryRun ? undefined : await openReporter(given.text('report'), options.output);
     const mode: ProgressMode = dryRun ? 'none' : ((given.text('progress') ?? 'auto') as ProgressMode);
     const view = await openProgress(mode, io);
     const watch = watchSignals(io, (line) => view.say(line));
@@ -169,7 +177,11 @@ export const scoreCommand: Command = {
       const onDecision = ({ device, rows, reason, isSearch }: BatchSizeDecision) =>
         view.log(`${device}: ${counted(rows, 'row')} a batch: ${reason}`, isSearch);
       const onListening = (url: string) => view.say(`metrics: ${url}`);
-      const watched = { command: given.commandLine, ...(address && { metrics: { ...address, onListening } }) };
+      const watched = {
+        command: given.commandLine,
+        ...(address && { metrics: { ...address, onListening } }),
+        ...(reporter && { onRecord: reporter.keep }),
+      };
       const [result, { renderScore }] = await Promise.all([
         api.score({ ...common, ...watched, onProgress, onDecision, onRun: profiles.begin }),
         import('./render-score.ts'),
@@ -178,10 +190,12 @@ export const scoreCommand: Command = {
       result.warnings.forEach(warn);
       view.close();
       printResult(io, given, result, renderScore);
+      reporter?.write(view);
       return 0;
     } catch (thrown) {
       await profiles.end();
       view.close();
+      reporter?.writeAfterFailure(view);
       await sayWhatIsWhole(thrown, last, view);
       throw thrown;
     } finally {
@@ -191,6 +205,34 @@ export const scoreCommand: Command = {
     }
   },
 };
+
+/** Keeps the record of a run until its report can be written. @throws USAGE where it could not be */
+async function openReporter(path: string | undefined, output: string) {
+  if (path === undefined) return undefined;
+  const { checkReportPlace, writeReport } = await import('../report/write-report.ts');
+  checkReportPlace(path, output);
+  let record: RunRecord | undefined;
+  /** Once; nothing where no record came. @throws USAGE where the place is gone */
+  const write = (view: ProgressView): void => {
+    const kept = record;
+    record = undefined;
+    if (kept === undefined) return;
+    writeReport(path, [kept]);
+    view.say(`report: ${path}`);
+  };
+  return {
+    keep: (kept: RunRecord): void => void (record = kept),
+    write,
+    /** The run's own failure is what its caller hears; one of the report is said beside it. */
+    writeAfterFailure: (view: ProgressView): void => {
+      try {
+        write(view);
+      } catch (error) {
+        view.say(formatError(asTandemError(error)));
+      }
+    },
+  };
+}
 
 async function sayWhatIsWhole(thrown: unknown, last: Progress | undefined, view: ProgressView): Promise<void> {
   if (!(thrown instanceof TandemError) || thrown.code !== 'STOPPED' || last === undefined) return;

@@ -147,7 +147,7 @@ async function writeAll(folder: string, { taken, record }: Measured): Promise<st
   const files = writeCpuProfiles(folder, taken.profiles);
   writeFileSync(join(folder, 'record.json'), `${JSON.stringify(record)}\n`);
   // Loads what draws charts: a run that fails need not wait for it.
-  const { writeReport } = await import('../report/report.ts');
+  const { writeReport } = await import('../report/write-report.ts');
   writeReport(join(folder, 'report.html'), [record]);
   return [...files, 'record.json', 'report.html'];
 }

@@ -14,7 +14,7 @@ export interface Chart {
   /** Read to whoever cannot see it. */
   readonly describe: string;
   readonly spec: TopLevelSpec;
-  /** Its x axis runs from the parameters `from` to `to`, which buttons and clicks change. */
+  /** Its x axis has {@link zoomParameters}, which buttons and clicks change. */
   readonly zooms?: boolean;
   /** Written below the chart by the page, which breaks lines where Vega's own legend does not. */
   readonly legend?: readonly LegendEntry[];
@@ -54,4 +54,15 @@ export function colourScale(looks: readonly { readonly label: string; readonly c
 /** Devices by their colours. */
 export function seriesLegend(names: readonly string[], colours: readonly string[] = seriesColours): LegendEntry[] {
   return names.map((label, index) => ({ label, colour: colours[index % colours.length]! }));
+}
+
+/** For an axis that zooms: what it shows, the middle `share` of the whole at first, and the whole. */
+export function zoomParameters({ from, to }: { readonly from: number; readonly to: number }, share = 1) {
+  const hidden = ((to - from) * (1 - share)) / 2;
+  return [
+    { name: 'from', value: from + hidden },
+    { name: 'to', value: to - hidden },
+    { name: 'first', value: from },
+    { name: 'last', value: to },
+  ];
 }

@@ -81,10 +81,10 @@ async function draw(place: PageElement): Promise<void> {
 
 /** Buttons, and a click on a frame, change what the x axis shows. */
 function zoomable(place: PageElement, view: ChartView): void {
-  const first = { from: view.signal('from'), to: view.signal('to') };
+  const [first, last] = [view.signal('first'), view.signal('last')];
   const show = (from: number, to: number): void => {
-    const width = Math.min(to - from, first.to - first.from);
-    const left = Math.min(Math.max(from, first.from), first.to - width);
+    const width = Math.min(to - from, last - first);
+    const left = Math.min(Math.max(from, first), last - width);
     void view
       .signal('from', left)
       .signal('to', left + width)
@@ -99,7 +99,7 @@ function zoomable(place: PageElement, view: ChartView): void {
     farther: move((from, width) => [from - width / 2, from + width * 1.5]),
     left: move((from, width) => [from - width / 2, from + width / 2]),
     right: move((from, width) => [from + width / 2, from + width * 1.5]),
-    all: () => show(first.from, first.to),
+    all: () => show(first, last),
   };
   for (const [name, press] of Object.entries(buttons)) {
     const button = place.closest('figure')?.querySelector(`[data-press="${name}"]`);

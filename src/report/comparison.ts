@@ -16,7 +16,7 @@ export interface Effect {
   readonly after: string;
   /** `1.42 times`, `-21.0 points`, `+312.0 MiB` */
   readonly difference: string;
-  /** Undefined: neither, or too little to say. */
+  /** Undefined: neither, or too little to say; always so for parts of the ledger. */
   readonly direction: 'better' | 'worse' | undefined;
 }
 
@@ -30,9 +30,9 @@ export interface Comparison {
   readonly notes: readonly string[];
 }
 
-/** Ratios and shares that differ by less are chance on most machines. */
+/** Ratios, and points of a share, that differ by less are chance on most machines. */
 const ratioNoise = 0.03;
-const pointsNoise = 0.01;
+const pointsNoise = 1;
 /** Parts below it in both runs are left out. */
 const shareShownMin = 0.005;
 
@@ -53,17 +53,16 @@ function changes(before: RunRecord, after: RunRecord): Change[] {
   const now = traits(after);
   return [...new Set([...Object.keys(old), ...Object.keys(now)])]
     .map((what) => ({ what, before: old[what], after: now[what] }))
-    .filter((change) => change.before !== change.after);
+    .filter((change) => change.before !== change.after && !isFreeMemory(change));
+}
+
+/** Nobody chose it: what the machine had free differs from run to run. */
+function isFreeMemory({ what, before, after }: Change): boolean {
+  return what === 'memory' && [before, after].every((text) => text?.includes('available memory') === true);
 }
 
 /** Everything that may be the reason of a difference, as words. */
-function traits({
-  result,
-  environment,
-  model,
-  settings,
-  shards,
-}: RunRecord): Readonly<Record<string, string | undefined>> {
+function traits({ result, environment, model, settings }: RunRecord): Readonly<Record<string, string | undefined>> {
   const { gpus, memoryBytes, cores, tandem, node, duckDb, onnxRuntime, cpu, system } = environment;
   const ran: Readonly<Record<string, string | undefined>> = {
     device: result.device,
@@ -73,21 +72,21 @@ function traits({
     model: model.path,
     'model sha256': model.sha256.slice(0, 12),
     'contract sha256': model.contractSha256.slice(0, 12),
-    input: `${counted(result.rowsIn, 'row')} of ${counted(shards.length, 'shard')}`,
+    input: `${counted(result.rowsIn, 'row')} of ${counted(result.shards, 'shard')}`,
   };
   const there = {
     GPUs: gpus.length === 0 ? undefined : gpus.join(', '),
     CPU: cpu,
     cores: formatCount(cores),
-    memory: formatBytes(memoryBytes),
+    'memory of the machine': formatBytes(memoryBytes),
     system,
     Tandem: tandem,
     Node: node,
     DuckDB: duckDb,
     'ONNX Runtime': onnxRuntime,
   };
-  // A setting that says what the run's own figures say is told once.
-  const others = Object.entries(settings).filter(([name]) => !(name in ran));
+  // A setting that says what the run's own figures say is told once; two runs never share an output folder.
+  const others = Object.entries(settings).filter(([name]) => !(name in ran) && name !== 'output');
   return { ...ran, ...Object.fromEntries(others), ...there };
 }
 
@@ -96,7 +95,15 @@ function runEffects(before: RunRecord, after: RunRecord): Effect[] {
     const [old, now] = [of(before), of(after)];
     if (old === 0 && now === 0) return [];
     const difference = `${now < old ? '-' : '+'}${formatBytes(Math.abs(now - old))}`;
-    return [{ what, before: formatBytes(old), after: formatBytes(now), difference, direction: direction(old / now) }];
+    return [
+      {
+        what,
+        before: formatBytes(old),
+        after: formatBytes(now),
+        difference,
+        direction: old === 0 || now === 0 ? undefined : direction(old / now),
+      },
+    ];
   };
   const { rowsPerSecond: oldRate, wallSeconds: oldWall } = before.result;
   const { rowsPerSecond: rate, wallSeconds: wall } = after.result;
@@ -113,7 +120,8 @@ function runEffects(before: RunRecord, after: RunRecord): Effect[] {
       before: formatSeconds(oldWall),
       after: formatSeconds(wall),
       difference: times(wall / oldWall),
-      direction: direction(oldWall / wall),
+      // Of other work it says nothing.
+      direction: before.result.rowsIn === after.result.rowsIn ? direction(oldWall / wall) : undefined,
     },
     ...bytes('memory at its peak', peakBytes),
     ...bytes('GPU memory at its peak', ({ result }) =>
@@ -144,14 +152,14 @@ function partEffects(before: RunRecord, after: RunRecord): PartEffect[] {
     const [a, b] = [old.get(name) ?? 0, now.get(name) ?? 0];
     if (a < shareShownMin && b < shareShownMin) return [];
     const points = (b - a) * 100;
-    const isGood = name === 'computing' ? b > a : b < a;
     return [
       {
         what: lookOfPart(name).label,
         before: `${(a * 100).toFixed(1)} %`,
         after: `${(b * 100).toFixed(1)} %`,
         difference: `${points < 0 ? '-' : '+'}${Math.abs(points).toFixed(1)} points`,
-        direction: Math.abs(b - a) <= pointsNoise ? undefined : isGood ? ('better' as const) : ('worse' as const),
+        // A share may grow because another part has become faster.
+        direction: undefined,
         points,
       },
     ];
@@ -180,7 +188,7 @@ function sentenceOf(
       : `the second run is ${times(gain)} as fast as the first`;
   const most = [...parts].sort((a, b) => Math.abs(b.points) - Math.abs(a.points))[0];
   const moved =
-    most === undefined || Math.abs(most.points) < pointsNoise * 100
+    most === undefined || Math.abs(most.points) < pointsNoise
       ? ''
       : `; ${most.what} went from ${most.before} to ${most.after} of the scorers' time`;
   const names = changed.map(({ what }) => what);
@@ -192,7 +200,9 @@ function sentenceOf(
 }
 
 function notesOf(before: RunRecord, after: RunRecord): string[] {
-  const notes: string[] = [];
+  const notes = [before, after].flatMap(({ ended }, index) =>
+    ended === 'done' ? [] : [`The ${index === 0 ? 'first' : 'second'} run did not end well: ${ended}.`],
+  );
   if (before.model.sha256 !== after.model.sha256) notes.push('The models differ: the rates are of different work.');
   if (before.result.rowsIn !== after.result.rowsIn) {
     notes.push('The numbers of rows differ: starting weighs more in the shorter run.');

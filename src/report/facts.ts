@@ -3,12 +3,13 @@ import { counted, formatBytes, formatCount, formatRate, formatSeconds, printable
 import type { RunRecord } from '../run-record.ts';
 import { peakBytes, type Comparison } from './comparison.ts';
 import { markup, type Markup } from './markup.ts';
+import { numberColumn, reportTable } from './table.ts';
 
 /** Rows of the shard table. */
 export const shardsShownMax = 200;
 
 export function verdictPart(record: RunRecord): Markup {
-  const { result, startedAt } = record;
+  const { result, startedAt, ended } = record;
   const { ledger } = result;
   const sentence = ledger?.verdict.sentence ?? 'nothing to do: all shards were whole already';
   const whatIf = ledger?.verdict.whatIf;
@@ -19,6 +20,7 @@ export function verdictPart(record: RunRecord): Markup {
       : markup`<p class="whatif">With <strong>${whatIf.change}</strong>: ${formatRate(whatIf.rowsPerSecond)}, as far as the measured rates say.</p>`;
   return markup`<p class="when">${startedAt.replace('T', ' ').slice(0, 19)} · ${record.model.path} · ${scored}</p>
 <p class="verdict">${upperFirst(sentence)}.</p>${more}
+${ended === 'done' ? undefined : markup`<p class="warning">This run ended with ${ended}: what follows is what was known by then.</p>`}
 ${result.warnings.map((warning) => markup`<p class="warning">${warning}</p>`)}
 ${tiles(record)}`;
 }
@@ -45,46 +47,52 @@ function tiles(record: RunRecord): Markup {
   return markup`<dl class="tiles">${entries}</dl>`;
 }
 
-export function comparisonPart(comparison: Comparison, names: readonly [string, string]): Markup {
-  const changed = comparison.changed.map(
-    ({ what, before, after }) =>
-      markup`<tr><td>${what}</td><td class="name">${before ?? '—'}</td><td class="name">${after ?? '—'}</td></tr>`,
-  );
-  const effects = comparison.effects.map(
-    ({ what, before, after, difference, direction }) =>
-      markup`<tr><td>${what}</td><td class="number">${before}</td><td class="number">${after}</td><td class="number ${direction}">${difference}</td></tr>`,
-  );
-  const head = markup`<th>${names[0]}</th><th>${names[1]}</th>`;
-  return markup`<section><h2>${names[0]} and ${names[1]}: ${comparison.sentence}</h2>
-${comparison.notes.map((note) => markup`<p class="warning">${note}</p>`)}
-<h3>What changed</h3>
-${
-  changed.length === 0
-    ? markup`<p class="missing">Nothing that is recorded.</p>`
-    : markup`<div class="scrolls"><table><thead><tr><th></th>${head}</tr></thead><tbody>${changed}</tbody></table></div>`
-}
-<h3>What it did</h3>
-<div class="scrolls"><table><thead><tr><th></th><th class="number">${names[0]}</th><th class="number">${names[1]}</th><th class="number">difference</th></tr></thead>
-<tbody>${effects}</tbody></table></div></section>\n`;
+/** @param ledgers of both runs, as markup */
+export function comparisonPart(comparison: Comparison, names: readonly [string, string], ledgers: Markup): Markup {
+  const { sentence, notes, changed, effects } = comparison;
+  const named = names.map((title) => ({ title, kind: 'name' }) as const);
+  const changes =
+    changed.length === 0
+      ? markup`<p class="missing">Nothing that is recorded.</p>`
+      : reportTable(
+          [{ title: '' }, ...named],
+          changed.map(({ what, before, after }) => [what, before ?? '—', after ?? '—']),
+        );
+  const effectRows = effects.map(({ what, before, after, difference, direction }) => [
+    what,
+    before,
+    after,
+    markup`<span class="${direction}">${difference}</span>`,
+  ]);
+  return markup`<header><p class="when">${names[0]} and ${names[1]}</p><p class="verdict">${upperFirst(sentence)}.</p></header>
+${notes.map((note) => markup`<p class="warning">${note}</p>`)}
+<section><h2>What changed</h2>${changes}</section>
+<section><h2>What it did</h2>
+<p>Parts are means over the scorers, as shares of the wall time; a share may grow because another part has become faster.</p>
+${ledgers}
+${reportTable([{ title: '' }, numberColumn(names[0]), numberColumn(names[1]), numberColumn('difference')], effectRows)}</section>\n`;
 }
 
 export function shardPart({ shards }: RunRecord): Markup {
   if (shards.length === 0) {
     return markup`<section><h2>Shards</h2><p class="missing">No shard was finished in this run.</p></section>\n`;
   }
-  const rows = shards.slice(0, shardsShownMax).map(
-    ({ name, rowCount, bytes, outputBytes, doneAtSeconds }) =>
-      markup`<tr><td class="name">${name}</td><td class="number">${formatCount(rowCount)}</td><td class="number">${formatBytes(bytes)}</td>
-<td class="number">${formatBytes(outputBytes)}</td><td class="number">${doneAtSeconds.toFixed(1)}</td></tr>`,
-  );
-  const left = shards.length - shardsShownMax;
+  const rows = shards
+    .slice(0, shardsShownMax)
+    .map(({ name, rowCount, bytes, outputBytes, doneAtSeconds }) => [
+      name,
+      formatCount(rowCount),
+      formatBytes(bytes),
+      formatBytes(outputBytes),
+      doneAtSeconds.toFixed(1),
+    ]);
   const more =
-    left > 0
-      ? markup`<p>The first ${shardsShownMax} of ${formatCount(shards.length)}; the record has all.</p>`
+    shards.length > shardsShownMax
+      ? markup`<p>The first ${shardsShownMax} of ${formatCount(shards.length)}; the record has more.</p>`
       : undefined;
-  return markup`<section><h2>Shards</h2>${more}<div class="scrolls tall" tabindex="0"><table>
-<thead><tr><th>shard</th><th class="number">rows</th><th class="number">size</th><th class="number">output</th><th class="number">whole at second</th></tr></thead>
-<tbody>${rows}</tbody></table></div></section>\n`;
+  const columns = ['rows', 'size', 'output', 'whole at second'].map(numberColumn);
+  return markup`<section><h2>Shards</h2>${more}
+${reportTable([{ title: 'shard', kind: 'name' }, ...columns], rows, true)}</section>\n`;
 }
 
 export function environmentPart(record: RunRecord): Markup {
@@ -94,8 +102,8 @@ export function environmentPart(record: RunRecord): Markup {
     'model file': model.path,
     'model sha256': model.sha256,
     'contract sha256': model.contractSha256,
-    output: `${result.output} (${formatBytes(result.outputBytes)})`,
     ...settings,
+    output: `${result.output} (${formatBytes(result.outputBytes)})`,
   };
   const there = {
     GPUs: gpus.length === 0 ? 'none used' : gpus.join(', '),

@@ -1,5 +1,5 @@
 /** A thread's flame graph, root on top. */
-import { colourScale, fitted, type Chart, type LegendEntry } from './chart.ts';
+import { colourScale, fitted, zoomParameters, type Chart, type LegendEntry } from './chart.ts';
 import type { FlameFrame, Library } from './flame-layout.ts';
 
 const libraryLooks: readonly (LegendEntry & { readonly label: Library })[] = [
@@ -29,10 +29,7 @@ export function flameChart(id: string, thread: string, frames: readonly FlameFra
       ...fitted,
       height: 20 * (1 + Math.max(...frames.map(({ depth }) => depth))),
       data: { values: [...frames] },
-      params: [
-        { name: 'from', value: 0 },
-        { name: 'to', value: 1 },
-      ],
+      params: zoomParameters({ from: 0, to: 1 }),
       layer: [
         {
           mark: { type: 'rect', clip: true, cursor: 'pointer' },

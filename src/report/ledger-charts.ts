@@ -1,5 +1,5 @@
 /** The ledger as bars: what each scorer and each thread did with its time. */
-import type { Ledger, Utilization } from '../run-record.ts';
+import type { Ledger, RunRecord, Utilization } from '../run-record.ts';
 import { colourScale, fitted, seriesColours, nameAxis, shareAxis, wholeDomain, type Chart } from './chart.ts';
 import { lookOfActivity, lookOfPart, type PartLook } from './parts.ts';
 
@@ -35,6 +35,18 @@ export function threadBars({ prep, writer }: Pick<Ledger, 'prep' | 'writer'>): B
       parts.map((part) => ({ ...part, look: lookOfActivity(part.activity) })),
     ),
   );
+}
+
+/** One bar for each run: the mean over its scorers. Runs that scored nothing are left out. */
+export function runBars(runs: readonly { readonly name: string; readonly record: RunRecord }[]): BarPart[] {
+  return runs.flatMap(({ name, record: { result } }) => {
+    const { ledger, wallSeconds } = result;
+    const means = ledger === undefined ? [] : meanShares(scorerBars(ledger));
+    return sideBySide(
+      name,
+      means.map((look) => ({ share: look.share, seconds: look.share * wallSeconds, look })),
+    );
+  });
 }
 
 function sideBySide(

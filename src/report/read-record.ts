@@ -113,6 +113,7 @@ const recordForm = z.looseObject({
   }),
   model: z.looseObject({ path: text, sha256: text, contractSha256: text }),
   settings: z.record(text, text),
+  ended: text,
   result: resultForm,
   shards: z.array(
     z.looseObject({ name: text, rowCount: figure, bytes: figure, outputBytes: figure, doneAtSeconds: figure }),

@@ -1,6 +1,6 @@
 /** Runs as one HTML file: nothing is fetched, and nothing but its own scripts can run in it. */
 import { createHash } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { toJson } from '../cli/format.ts';
 import { TandemError } from '../errors.ts';
@@ -8,8 +8,10 @@ import type { RunRecord } from '../run-record.ts';
 import type { Chart } from './chart.ts';
 import { compareRuns } from './comparison.ts';
 import { comparisonPart, environmentPart, shardPart, verdictPart } from './facts.ts';
+import { figure } from './figure.ts';
+import { barChart, runBars } from './ledger-charts.ts';
 import { markup, Markup, scriptJson } from './markup.ts';
-import { chartSections } from './sections.ts';
+import { chartSections, type Section } from './sections.ts';
 import { style } from './style.ts';
 
 /** The element that holds the records; {@link file://./read-record.ts} looks for it. */
@@ -25,18 +27,34 @@ export function renderReport(records: readonly RunRecord[], names: readonly stri
     name: names[index] ?? `run ${index + 1}`,
     sections: chartSections(record, `run${index}-`),
   }));
-  const charts = runs.flatMap(({ sections }) => sections.flatMap((section) => section.charts));
   const [first, ...others] = runs;
-  const comparisons = others.map(({ record, name }) =>
-    comparisonPart(compareRuns(first!.record, record), [first!.name, name]),
-  );
+  const comparisons = others.map((other, index) => comparisonOf(first!, other, `both${index}-ledger`));
+  const charts = [...comparisons, ...runs.flatMap(({ sections }) => sections)].flatMap((section) => section.charts);
   const parts = runs.map(
-    ({ record, name, sections }, index) =>
-      markup`<article>${runs.length > 1 ? markup`${index === 0 && comparisons.length === 0 ? undefined : markup`<hr>`}<h1>${name}</h1>` : undefined}
+    ({ record, name, sections }) =>
+      markup`<article>${runs.length > 1 ? markup`<hr><h1>${name}</h1>` : undefined}
 <header>${verdictPart(record)}</header>
 ${sections.map(({ body }) => body)}${shardPart(record)}${environmentPart(record)}</article>`,
   );
-  return page(titleOf(runs.map(({ record }) => record)), markup`${comparisons}${parts}`, charts, records);
+  return page(
+    titleOf(runs.map(({ record }) => record)),
+    markup`${comparisons.map(({ body }) => body)}${parts}`,
+    charts,
+    records,
+  );
+}
+
+interface NamedRun {
+  readonly name: string;
+  readonly record: RunRecord;
+}
+
+function comparisonOf(before: NamedRun, after: NamedRun, chartId: string): Section {
+  const bars = runBars([before, after]);
+  const charts = bars.length === 0 ? [] : [{ ...barChart(chartId, 'The ledgers of both runs', bars), legend: bars }];
+  const ledgers = markup`${charts.map((chart) => figure(chart))}`;
+  const comparison = compareRuns(before.record, after.record);
+  return { body: comparisonPart(comparison, [before.name, after.name], ledgers), charts };
 }
 
 function titleOf(records: readonly RunRecord[]): string {
@@ -47,7 +65,7 @@ function titleOf(records: readonly RunRecord[]): string {
 
 function page(title: string, body: Markup, charts: readonly Chart[], records: readonly RunRecord[]): string {
   const specs = Object.fromEntries(charts.map(({ id, spec }) => [id, spec]));
-  const scripts = [...chartLibraries, clientPlace].map(readScript);
+  const scripts = scriptPlaces().map(readScript);
   const [vega, vegaLite, vegaEmbed, client] = scripts as [string, string, string, string];
   // Scripts run by their hashes alone: markup that got in by a fault of ours would be shown, and still not run.
   const policy = [
@@ -83,13 +101,15 @@ ${new Markup(recordsElement)}${scriptJson(toJson(records))}</script>
 `.text;
 }
 
-/** Each leaves one global, in the order in which they need each other. */
-const chartLibraries = [
-  ['vega', 'vega.min.js'],
-  ['vega-lite', 'vega-lite.min.js'],
-  ['vega-embed', 'vega-embed.min.js'],
-].map(([name, file]) => new URL(file!, import.meta.resolve(name!)));
-const clientPlace = new URL('./client.js', import.meta.url);
+/** The first three leave one global each, in the order in which they need each other. */
+function scriptPlaces(): URL[] {
+  return [
+    new URL('vega.min.js', import.meta.resolve('vega')),
+    new URL('vega-lite.min.js', import.meta.resolve('vega-lite')),
+    new URL('vega-embed.min.js', import.meta.resolve('vega-embed')),
+    new URL('./client.js', import.meta.url),
+  ];
+}
 
 /** Without the reference to a source map, which a report has no place for. */
 function readScript(place: URL): string {
@@ -107,18 +127,4 @@ function readScript(place: URL): string {
 
 function hashSource(script: string): string {
   return `'sha256-${createHash('sha256').update(script).digest('base64')}'`;
-}
-
-/** Writes a report; the file is whole or not there. @throws USAGE where it cannot be written */
-export function writeReport(path: string, records: readonly RunRecord[], names: readonly string[] = []): void {
-  const html = renderReport(records, names);
-  const temporary = `${path}.tmp-${process.pid}`;
-  try {
-    writeFileSync(temporary, html);
-    renameSync(temporary, path);
-  } catch (cause) {
-    throw new TandemError('USAGE', `Expected ${path} to be a file that can be written, got ${String(cause)}.`, {
-      cause,
-    });
-  }
 }

@@ -1,6 +1,8 @@
 /** The parts of a report that have charts. Each says in one line when it has nothing to show, and how to get it. */
 import type { RunRecord, Utilization } from '../run-record.ts';
-import type { Chart, LegendEntry } from './chart.ts';
+import { counted, formatCount } from '../cli/format.ts';
+import type { Chart } from './chart.ts';
+import { figure } from './figure.ts';
 import { flameChart } from './flame-chart.ts';
 import { flameLayout } from './flame-layout.ts';
 import {
@@ -17,6 +19,7 @@ import {
   type BarPart,
 } from './ledger-charts.ts';
 import { markup, type Markup } from './markup.ts';
+import { numberColumn, reportTable, swatch } from './table.ts';
 import { batchSizeChart, memoryChart, queueChart, rateChart, sharesChart } from './time-charts.ts';
 import { timelineChart, timelineTracksMax } from './timeline-chart.ts';
 
@@ -40,43 +43,23 @@ function section(title: string, body: Markup | readonly Markup[], charts: readon
   return { body: markup`<section><h2>${title}</h2>${body}</section>\n`, charts };
 }
 
-function missing(title: string, sentence: string): Section {
+function missing(title: string, sentence: string | Markup): Section {
   return section(title, markup`<p class="missing">${sentence}</p>`);
-}
-
-/** Where the browser draws a chart, under its title. */
-function figure(chart: Chart, title?: string): Markup {
-  const buttons = chart.zooms === true ? zoomButtons : markup``;
-  const caption =
-    title === undefined && chart.zooms !== true ? undefined : markup`<figcaption>${title}${buttons}</figcaption>`;
-  const zooms = chart.zooms === true ? markup` data-zooms` : undefined;
-  return markup`<figure>${caption}<div class="chart" id="${chart.id}" role="img" aria-label="${chart.describe}"${zooms}></div>${chart.legend === undefined ? undefined : legend(chart.legend)}</figure>`;
-}
-
-const zoomButtons = markup`<span class="buttons">
-<button data-press="left" aria-label="to the left">←</button><button data-press="closer" aria-label="closer">+</button>
-<button data-press="farther" aria-label="farther">−</button><button data-press="right" aria-label="to the right">→</button>
-<button data-press="all">all</button></span>`;
-
-function legend(looks: readonly LegendEntry[]): Markup {
-  const byLabel = new Map(looks.map((look) => [look.label, look]));
-  const entries = [...byLabel.values()].map(
-    ({ label, colour, meaning }) =>
-      markup`<li title="${meaning ?? label}"><i style="background:${colour}"></i>${label}</li>`,
-  );
-  return markup`<ul class="legend">${entries}</ul>`;
 }
 
 /** What the colours of bars mean, and their mean over all bars, the largest first. */
 function meaningTable(bars: readonly BarPart[], meanOf: string): Markup {
   const rows = [...meanShares(bars)]
     .sort((a, b) => b.share - a.share)
-    .map(
-      ({ label, colour, share, meaning }) =>
-        markup`<tr><td class="part"><i style="background:${colour}"></i>${label}</td><td class="number">${(share * 100).toFixed(1)} %</td><td class="name">${meaning}</td></tr>`,
-    );
-  return markup`<div class="scrolls"><table><thead><tr><th>part</th><th class="number">${meanOf}</th><th>this time</th></tr></thead>
-<tbody>${rows}</tbody></table></div>`;
+    .map(({ label, colour, share, meaning }) => [markup`${swatch(colour)}${label}`, percent(share), meaning]);
+  return reportTable(
+    [{ title: 'part', kind: 'part' }, numberColumn(meanOf), { title: 'this time', kind: 'name' }],
+    rows,
+  );
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
 }
 
 function barsShown(bars: readonly BarPart[]): string {
@@ -89,7 +72,7 @@ function ledgerSection({ result: { ledger, devices } }: RunRecord, prefix: strin
   if (ledger === undefined) {
     return missing(
       title,
-      'There was nothing to score, so no time was divided; --overwrite scores finished shards again.',
+      'There was nothing to score, so no time was divided; with --overwrite finished shards are scored again.',
     );
   }
   const scorers = scorerBars(ledger);
@@ -106,8 +89,10 @@ function ledgerSection({ result: { ledger, devices } }: RunRecord, prefix: strin
     const chart = { ...bars, legend: threads };
     charts.push(chart);
     body.push(
-      markup`<h3>The threads that feed the GPUs, and the writer</h3>
-<p>Waiting for a GPU is good here: the loader could feed more.${barsShown(threads)}</p>`,
+      ledger.prep.length > 0
+        ? markup`<h3>The threads that feed the GPUs${ledger.writer === undefined ? '' : ', and the writer'}</h3>
+<p>Waiting for a GPU is good here: the loader could feed more.${barsShown(threads)}</p>`
+        : markup`<h3>The writer</h3><p>It writes the scores of shards that several threads score; waiting for them is good.</p>`,
       figure(chart),
     );
   }
@@ -119,8 +104,9 @@ function storageLine(storage: NonNullable<RunRecord['result']['ledger']>['storag
   const toldApart = storage.isToldApart
     ? ''
     : ' This system does not tell waiting for storage from decoding: both count as decoding.';
-  return markup`<p style="margin:12px 0 0">Storage: ${decimalBytes(storage.fetchedBytes)} read, ${decimalBytes(storage.storageBytes)} of them not in the page cache;
-${decimalBytes(storage.bytesPerSecond)}/s while rows were scored, ${decimalBytes(storage.neededBytesPerSecond)}/s needed.${toldApart}</p>`;
+  const read = `${decimalBytes(storage.fetchedBytes)} read, ${decimalBytes(storage.storageBytes)} of them not in the page cache`;
+  const rates = [storage.bytesPerSecond, storage.neededBytesPerSecond].map(decimalBytes);
+  return markup`<p style="margin:12px 0 0">Storage: ${read}; ${rates[0]}/s while rows were scored, ${rates[1]}/s needed.${toldApart}</p>`;
 }
 
 /** In the units of storage, powers of 1,000: `2.05 GB`, `61 MB` */
@@ -132,12 +118,12 @@ function timelineSection({ timeline, shards }: RunRecord, prefix: string): Secti
   const title = 'Which batch was where';
   const spanCount = timeline?.tracks.reduce((sum, { spans }) => sum + spans.length, 0) ?? 0;
   if (timeline === undefined || spanCount === 0) {
-    return missing(title, 'No timeline was kept; `tandem score --report <file>` keeps a window of one.');
+    return missing(title, markup`No timeline was kept; <code>tandem score --report FILE</code> keeps a window of one.`);
   }
   const chart = timelineChart(`${prefix}timeline`, timeline, shards);
   const left = timeline.tracks.length - timelineTracksMax;
   const hidden = left > 0 ? ` ${left} more tracks are in the record only.` : '';
-  const window = `${Math.round(timeline.toMs - timeline.fromMs)} milliseconds from second ${(timeline.fromMs / 1000).toFixed(1)} on.`;
+  const window = `${formatCount(timeline.toMs - timeline.fromMs)} milliseconds from second ${(timeline.fromMs / 1000).toFixed(1)} on.`;
   return section(
     title,
     [markup`<p>${window} Point at a span: those with rows in common stay bright.${hidden}</p>`, figure(chart)],
@@ -166,12 +152,20 @@ function overTimeSection(record: RunRecord, prefix: string): Section {
 
 function decisionTable({ decisions }: RunRecord): Markup {
   if (decisions.length === 0) return markup``;
-  const rows = decisions.map(
-    ({ atSeconds, device, rows, reason }) =>
-      markup`<tr><td class="number">${atSeconds.toFixed(1)}</td><td>${device}</td><td class="number">${rows.toLocaleString('en-US')}</td><td class="name">${reason}</td></tr>`,
-  );
-  return markup`<details><summary>${decisions.length} decisions about the batch size</summary><div class="scrolls"><table>
-<thead><tr><th class="number">second</th><th>device</th><th class="number">rows</th><th>why</th></tr></thead><tbody>${rows}</tbody></table></div></details>`;
+  const columns = [
+    numberColumn('second'),
+    { title: 'device' },
+    numberColumn('rows'),
+    { title: 'why', kind: 'name' } as const,
+  ];
+  const rows = decisions.map(({ atSeconds, device, rows, reason }) => [
+    atSeconds.toFixed(1),
+    device,
+    formatCount(rows),
+    reason,
+  ]);
+  const title = markup`<summary>${counted(decisions.length, 'decision')} about the batch size</summary>`;
+  return markup`<details>${title}${reportTable(columns, rows)}</details>`;
 }
 
 function utilizationSection({ result: { ledger } }: RunRecord, prefix: string): Section {
@@ -202,17 +196,16 @@ function utilizationSection({ result: { ledger } }: RunRecord, prefix: string): 
 
 function measureTable(utilization: readonly Utilization[]): Markup {
   // A CPU and GPUs are never in one run, so the names of the first one's measures are those of all.
-  const heads = measuresOf(utilization[0]!).map(
-    ({ measure, colour }) => markup`<th class="number wraps"><i style="background:${colour}"></i>${measure}</th>`,
-  );
-  const rows = utilization.map((each) => {
-    const cells = measuresOf(each).map(
-      ({ share }) =>
-        markup`<td class="number">${share === undefined ? 'not measured' : `${(share * 100).toFixed(1)} %`}</td>`,
-    );
-    return markup`<tr><td>${each.device}</td>${cells}</tr>`;
-  });
-  return markup`<div class="scrolls"><table><thead><tr><th></th>${heads}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  const columns = measuresOf(utilization[0]!).map(({ measure, colour }) => ({
+    title: markup`${swatch(colour)}${measure}`,
+    kind: 'number' as const,
+    wraps: true,
+  }));
+  const rows = utilization.map((each) => [
+    each.device,
+    ...measuresOf(each).map(({ share }) => (share === undefined ? 'not measured' : percent(share))),
+  ]);
+  return reportTable([{ title: '' }, ...columns], rows);
 }
 
 function flameSection({ profiles }: RunRecord, prefix: string): Section {
@@ -222,7 +215,7 @@ function flameSection({ profiles }: RunRecord, prefix: string): Section {
     return frames.length === 0 ? [] : [{ thread, frames }];
   });
   if (threads.length === 0) {
-    return missing(title, 'No CPU profiles were taken; `tandem profile` takes one of every thread.');
+    return missing(title, markup`No CPU profiles were taken; <code>tandem profile</code> takes one of every thread.`);
   }
   const name = `${prefix}flame`;
   const charts = threads.map(({ thread, frames }, index) => flameChart(`${name}-${index}`, thread, frames));

@@ -42,6 +42,8 @@ figcaption { font-size: 13.5px; font-weight: 600; margin-bottom: 4px; display: f
 @media (min-width: 800px) { .grid { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
 .chart { width: 100%; min-height: 20px; display: block; }
 .chart svg { display: block; max-width: 100%; }
+/* A label is no obstacle on the way to what it labels. */
+.chart .mark-text text { pointer-events: none; }
 .buttons { display: inline-flex; gap: 4px; margin-left: auto; }
 button, select {
   font: inherit; font-size: 13px; color: var(--text); background: var(--page); border: 1px solid var(--line);
@@ -55,6 +57,7 @@ button:hover, select:hover { border-color: var(--accent); }
 .scrolls { overflow-x: auto; margin-top: 8px; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th.name { white-space: normal; }
 th { color: var(--soft); font-weight: 500; white-space: nowrap; }
 td:last-child, th:last-child { padding-right: 0; }
 tbody tr:last-child td { border-bottom: 0; }
@@ -65,7 +68,7 @@ td.part { white-space: nowrap; }
 .wraps { white-space: normal; }
 ul:not(.legend) { font-size: 13.5px; color: var(--soft); margin: 10px 0 0; padding-left: 20px; }
 .tall { max-height: 460px; overflow-y: auto; }
-.choice { font-size: 13.5px; display: inline-block; margin-bottom: -6px; }
+.choice { font-size: 13.5px; display: flex; gap: 8px; align-items: center; margin-bottom: -6px; } .choice select { min-width: 0; }
 .better { color: var(--good); } .worse { color: var(--bad); }
 .facts { display: grid; grid-template-columns: minmax(110px, max-content) minmax(0, 1fr); gap: 3px 18px; font-size: 13.5px; }
 .facts dt { color: var(--soft); } .facts dd { margin: 0; }
@@ -82,6 +85,7 @@ hr { border: 0; border-top: 2px solid var(--line); margin: 40px 0 24px; }
 #vg-tooltip-element.custom-theme td.key { color: var(--soft); padding-right: 10px; white-space: nowrap; text-align: left; max-width: 150px; }
 @media (max-width: 480px) {
   main { padding: 16px 10px 48px; } section { padding: 13px 12px 14px; } .verdict { font-size: 20px; }
+  th, td { padding-right: 8px; } table { font-size: 12.5px; }
   .tiles { grid-template-columns: 1fr 1fr; } .facts { grid-template-columns: minmax(0, 1fr); } .facts dd { margin-bottom: 6px; }
 }
 `;

@@ -14,6 +14,9 @@ import {
 } from './chart.ts';
 import { lookOfActivity } from './parts.ts';
 
+/** Rounding makes a mean of zeros less than zero. */
+const fromZero = { domainMin: 0 } as const;
+
 /** One of several marks in a chart. */
 type Layer = Extract<TopLevelSpec, { layer: unknown }>['layer'][number];
 type Sampled = Pick<RunRecord, 'samples' | 'decisions' | 'result'>;
@@ -117,6 +120,18 @@ const activityOrder: readonly Activity[] = [
   'idle',
 ];
 
+/** In the order of the samples' figures; `result.devices` is in the order in which they ended. */
+function gpuNames({ ledger }: Sampled['result']): string[] {
+  return (ledger?.scorers ?? []).filter(({ kind }) => kind === 'gpu').map(({ name }) => name);
+}
+
+/** Sorted, so that a GPU has the same colour in every chart, whichever decided first. */
+function namesOf(decisions: Sampled['decisions']): string[] {
+  return [...new Set(decisions.map(({ device }) => device))].sort((a, b) =>
+    a.localeCompare(b, 'en', { numeric: true }),
+  );
+}
+
 /** Undefined: the batch size was never known. */
 export function batchSizeChart(id: string, { samples, decisions }: Sampled): Chart | undefined {
   const sizes = samples.flatMap(({ atSeconds, batchSize }) =>
@@ -143,14 +158,14 @@ export function batchSizeChart(id: string, { samples, decisions }: Sampled): Cha
 }
 
 function decisionLegend(decisions: Sampled['decisions']): LegendEntry[] {
-  const devices = [...new Set(decisions.map(({ device }) => device))];
+  const devices = namesOf(decisions);
   const what = 'circles: steps of the search; diamonds: decided';
   return [...seriesLegend(devices), { label: what, colour: quietColour }];
 }
 
 function decisionPoints(decisions: Sampled['decisions'], y: object): Layer {
   const [step, decided] = ['a step of the search', 'decided'];
-  const devices = [...new Set(decisions.map(({ device }) => device))];
+  const devices = namesOf(decisions);
   return {
     data: { values: decisions.map((decision) => ({ ...decision, what: decision.isSearch ? step : decided })) },
     mark: { type: 'point', filled: true, size: 55, opacity: 0.9 },
@@ -176,11 +191,12 @@ function decisionPoints(decisions: Sampled['decisions'], y: object): Layer {
 }
 
 export function memoryChart(id: string, { samples, decisions, result }: Sampled): Chart {
+  const names = gpuNames(result);
   const values = samples.flatMap(({ atSeconds, residentBytes, deviceBytes }) => [
     { atSeconds, who: 'this process (resident)', gibibytes: residentBytes / 2 ** 30 },
     ...deviceBytes.map((bytes, index) => ({
       atSeconds,
-      who: result.devices[index]?.name ?? `GPU ${index}`,
+      who: names[index] ?? `GPU ${index}`,
       gibibytes: bytes / 2 ** 30,
     })),
   ]);
@@ -226,8 +242,9 @@ function decisionRules(decisions: Sampled['decisions']): Layer {
 
 /** Undefined: no GPU was waited for. */
 export function queueChart(id: string, { samples, result }: Sampled): Chart | undefined {
+  const names = gpuNames(result);
   const values = samples.flatMap(({ atSeconds, queueDepths }) =>
-    queueDepths.map((slots, index) => ({ atSeconds, slots, device: result.devices[index]?.name ?? `GPU ${index}` })),
+    queueDepths.map((slots, index) => ({ atSeconds, slots, device: names[index] ?? `GPU ${index}` })),
   );
   if (values.length === 0) return undefined;
   const devices = [...new Set(values.map(({ device }) => device))];
@@ -256,7 +273,12 @@ export function queueChart(id: string, { samples, result }: Sampled): Chart | un
         {
           mark: { type: 'line', strokeWidth: 1, opacity: 0.3 },
           encoding: {
-            y: { field: 'slots', type: 'quantitative', axis: { title: 'slots with the GPU', tickCount: 4 } },
+            y: {
+              field: 'slots',
+              type: 'quantitative',
+              scale: fromZero,
+              axis: { title: 'slots with the GPU', tickCount: 4 },
+            },
           },
         },
         {

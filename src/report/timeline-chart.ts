@@ -1,6 +1,6 @@
 /** Which batch was where: threads and streams over a window of the run. */
 import type { RunRecord, TimelineTrack } from '../run-record.ts';
-import { colourScale, fitted, nameAxis, type Chart } from './chart.ts';
+import { colourScale, fitted, nameAxis, zoomParameters, type Chart } from './chart.ts';
 import { lookOfActivity } from './parts.ts';
 
 type Timeline = NonNullable<RunRecord['timeline']>;
@@ -12,7 +12,8 @@ export function timelineSpans(tracks: readonly TimelineTrack[], shards: RunRecor
   return tracks.flatMap(({ name, spans }) =>
     spans.map(({ activity, startMs, durationMs, shardIndex, firstRow, rowCount }) => ({
       track: name,
-      ...lookOfActivity(activity),
+      label: lookOfActivity(activity).label,
+      colour: lookOfActivity(activity).colour,
       startMs,
       endMs: startMs + durationMs,
       durationMs,
@@ -40,6 +41,9 @@ interface TimelineRow {
   readonly rows: string;
 }
 
+/** So many can be told apart at first sight; the rest is a press of a button away. */
+const spansShownFirst = 300;
+
 /** Pointing at a span leaves those bright that have rows in common with it. */
 const sharesRows =
   'datum.shard === pointed.shard[0] && datum.firstRow < pointed.endRow[0] && pointed.firstRow[0] < datum.endRow';
@@ -59,8 +63,7 @@ export function timelineChart(id: string, { fromMs, toMs, tracks }: Timeline, sh
       height: 26 * new Set(rows.map(({ track }) => track)).size,
       data: { values: [...rows] },
       params: [
-        { name: 'from', value: fromMs },
-        { name: 'to', value: toMs },
+        ...zoomParameters({ from: fromMs, to: toMs }, Math.min(1, spansShownFirst / rows.length)),
         {
           name: 'pointed',
           select: { type: 'point', on: 'pointerover', clear: 'pointerout', fields: ['shard', 'firstRow', 'endRow'] },

@@ -132,8 +132,11 @@ function gpuDevice(index: number, rowCount: number): DeviceReport {
     batchSize: 32_768,
     search: { found: 32_768, runs: 96 },
     memoryPeakBytes: (3.1 + index * 0.4) * 2 ** 30,
-    fedRowsPerSecond: undefined,
-    reported: { problem: 'a GPU of a test' },
+    fedRowsPerSecond: index === 0 ? 7_600_000 : undefined,
+    reported: {
+      share: index === 0 ? 0.74 : 0.61,
+      counts: 'time in which at least one kernel ran (NVML, sampled by the driver)',
+    },
     memoryBudgetBytes: undefined,
     cpuNodes: { shape: 3, data: 0 },
   };
@@ -254,13 +257,13 @@ export function gpuRunRecord(): RunRecord {
     startedAt: '2026-11-21T15:04:05.000Z',
     environment: { ...environment, gpus: ['GPU of a test, 80 GB', 'GPU of a test, 80 GB'] },
     model,
-    ended: 'done',
     settings: {
       compression: 'snappy',
       reader: 'duckdb',
       'slots per thread': '4',
       'gpu memory': '90 % of what is free',
     },
+    ended: 'done',
     result: {
       ...resultOf(gpuRows, gpuWall, 24, ledger),
       batchSize: 32_768,
@@ -307,9 +310,27 @@ function resultOf(rows: number, wallSeconds: number, shards: number, ledger: Led
 const cpuWall = 9.4;
 const cpuRows = 40_000_000;
 
+function cpuSamples(): RunSample[] {
+  const random = seededRandom(9);
+  return Array.from({ length: 47 }, (_, index) => {
+    const atSeconds = (index + 1) * 0.2;
+    const rowsPerSecond = atSeconds < 0.7 ? 0 : 4.6e6 * (0.96 + 0.08 * random());
+    return {
+      atSeconds,
+      rowsDone: Math.min(cpuRows, Math.round(Math.max(0, atSeconds - 0.7) * 4.6e6)),
+      rowsPerSecond,
+      shares:
+        atSeconds < 0.7 ? { warmUp: 1 } : { compute: 0.62, decode: 0.19, featurize: 0.1, write: 0.06, handOver: 0.03 },
+      queueDepths: [],
+      batchSize: atSeconds < 1 ? undefined : 2048,
+      residentBytes: (180 + Math.min(140, atSeconds * 60) + 4 * random()) * 2 ** 20,
+      deviceBytes: [],
+    };
+  });
+}
+
 /** On four cores, without profiles. */
 export function cpuRunRecord(): RunRecord {
-  const random = seededRandom(9);
   const lanes = Array.from({ length: 4 }, (_, index) =>
     scorer(
       { name: `cpu thread ${index}`, kind: 'cpu', wallSeconds: cpuWall, rowCount: cpuRows / 4, shapeCount: 7 },
@@ -353,32 +374,17 @@ export function cpuRunRecord(): RunRecord {
       whatIf: { change: 'the model at no cost', rowsPerSecond: 11_200_000 },
     },
   };
-  const samples: RunSample[] = Array.from({ length: 47 }, (_, index) => {
-    const atSeconds = (index + 1) * 0.2;
-    const rowsPerSecond = atSeconds < 0.7 ? 0 : 4.6e6 * (0.96 + 0.08 * random());
-    return {
-      atSeconds,
-      rowsDone: Math.min(cpuRows, Math.round(Math.max(0, atSeconds - 0.7) * 4.6e6)),
-      rowsPerSecond,
-      shares:
-        atSeconds < 0.7 ? { warmUp: 1 } : { compute: 0.62, decode: 0.19, featurize: 0.1, write: 0.06, handOver: 0.03 },
-      queueDepths: [],
-      batchSize: atSeconds < 1 ? undefined : 2048,
-      residentBytes: (180 + Math.min(140, atSeconds * 60) + 4 * random()) * 2 ** 20,
-      deviceBytes: [],
-    };
-  });
   return {
     version: 1,
     command: ['tandem', 'score', 'data', '--model', 'models/ranker', '--output', 'scores of today'],
     startedAt: '2026-11-21T16:20:00.000Z',
     environment: { ...environment, cores: 4 },
     model,
-    ended: 'done',
     settings: { compression: 'snappy', reader: 'duckdb' },
+    ended: 'done',
     result: resultOf(cpuRows, cpuWall, 8, ledger),
     shards: shardsOf(8, cpuRows, cpuWall, 132),
-    samples,
+    samples: cpuSamples(),
     decisions: [],
     timeline: lanesTimeline(4_000, 60),
     profiles: [],
