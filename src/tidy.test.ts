@@ -95,6 +95,7 @@ test('every file is imported, started or run', () => {
     'src/testing/nodes.ts',
     'bench/run.ts',
     'bench/gpu/run.ts',
+    'bench/peers/spark-study.ts',
     'bench/simulate.ts',
     'bench/demo.ts',
     'bench/data.ts',

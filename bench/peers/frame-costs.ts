@@ -13,19 +13,37 @@ const jvmCommon = patterns([
   ['collect', /^\[(GC Thread|G1 |VM Thread|VM Periodic)/],
   ['start', /^\[(C1 CompilerThre|C2 CompilerThre|Common-Cleaner|Signal Dispatcher|Sweeper)/],
   ['start', /^(java\/lang\/ClassLoader|jdk\/internal\/loader|java\/util\/(jar|zip\/ZipFile))/],
-  ['start', /libjvm\.so`(SystemDictionary|ClassFileParser|LinkResolver|Verifier|CompileBroker|Compile::|InstanceKlass::link)/],
-  ['start', /^(java\/lang\/invoke\/(MethodHandleNatives|InnerClassLambda|LambdaMetafactory)|org\/codehaus\/(janino|commons))/],
+  [
+    'start',
+    /libjvm\.so`(SystemDictionary|ClassFileParser|LinkResolver|Verifier|CompileBroker|Compile::|InstanceKlass::link)/,
+  ],
+  [
+    'start',
+    /^(java\/lang\/invoke\/(MethodHandleNatives|InnerClassLambda|LambdaMetafactory)|org\/codehaus\/(janino|commons))/,
+  ],
   ['predict', /libonnxruntime\.so/],
   ['jni', /^(ai\/onnxruntime\/|Java_ai_onnxruntime_)|libonnxruntime4j_jni/],
-  ['write', /parquet\/hadoop\/(ParquetFileWriter|InternalParquetRecordWriter|ParquetRecordWriter|ParquetOutputFormat|CodecFactory\$.*Compressor\.compress)/],
-  ['write', /parquet\/(column\/impl\/.*Write|column\/values\/.*Writer|io\/MessageColumnIO\$MessageColumnIORecordConsumer)/],
-  ['write', /datasources\/(parquet\/Parquet(WriteSupport|OutputWriter)|FileFormat(DataWriter|Writer)|SingleDirectoryDataWriter)/],
+  [
+    'write',
+    /parquet\/hadoop\/(ParquetFileWriter|InternalParquetRecordWriter|ParquetRecordWriter|ParquetOutputFormat|CodecFactory\$.*Compressor\.compress)/,
+  ],
+  [
+    'write',
+    /parquet\/(column\/impl\/.*Write|column\/values\/.*Writer|io\/MessageColumnIO\$MessageColumnIORecordConsumer)/,
+  ],
+  [
+    'write',
+    /datasources\/(parquet\/Parquet(WriteSupport|OutputWriter)|FileFormat(DataWriter|Writer)|SingleDirectoryDataWriter)/,
+  ],
   ['decode', /^org\/apache\/(parquet\/|spark\/sql\/execution\/datasources\/(parquet\/|FileScanRDD))/],
   ['decode', /^org\/xerial\/snappy\/Snappy\.(raw)?[uU]ncompress/],
   ['ipc', /^(sun\/nio\/ch\/|java\/net\/|java\/nio\/channels\/|org\/apache\/arrow\/vector\/ipc\/)/],
   ['ipc', /^java\/io\/(Data|Buffered)(In|Out)putStream/],
   ['ipc', /api\/python\/(BasePythonRunner|PythonWorker|PythonRDD)/],
-  ['pickle', /^net\/razorvine\/|api\/python\/SerDeUtil|execution\/python\/(BatchEvalPython|EvaluatePython|PythonUDFRunner)/],
+  [
+    'pickle',
+    /^net\/razorvine\/|api\/python\/SerDeUtil|execution\/python\/(BatchEvalPython|EvaluatePython|PythonUDFRunner)/,
+  ],
   ['rows', /^org\/apache\/arrow\//],
   ['rows', /^org\/apache\/spark\/sql\/execution\/(arrow\/|python\/|ColumnarToRow|vectorized\/)/],
   ['rows', /^org\/apache\/spark\/sql\/vectorized\//],
@@ -34,7 +52,10 @@ const jvmCommon = patterns([
 /** Planning, code generation and the start of Spark; asked last, since threads and jobs run inside these. */
 const jvmOutermost = patterns([
   ['start', /^\[(main|Thread-|dag-scheduler|dispatcher-|spark-listener|readingParquetFooters)/],
-  ['start', /^org\/apache\/spark\/(deploy|SparkContext|sql\/(catalyst\/(analysis|optimizer|planning)|execution\/QueryExecution))/],
+  [
+    'start',
+    /^org\/apache\/spark\/(deploy|SparkContext|sql\/(catalyst\/(analysis|optimizer|planning)|execution\/QueryExecution))/,
+  ],
 ]);
 
 /** Spark feeds Python: generated code turns columns into rows, from which Arrow's vectors are filled. */
@@ -63,9 +84,15 @@ export const synapseJvmFrames: readonly FramePattern[] = [
 export const pythonFrames: readonly FramePattern[] = patterns([
   ['collect', /^gc_collect/],
   ['start', /importlib|zipimport|^_?dl_|\(ld-linux|^(main|read_udfs|setup_\w+) \(.*worker|<module> \(/],
-  ['start', /\(.*(daemon|java_gateway|clientserver|protocol)\.py|_create_inference_session|^InferenceSession\.__init__/],
+  [
+    'start',
+    /\(.*(daemon|java_gateway|clientserver|protocol)\.py|_create_inference_session|^InferenceSession\.__init__/,
+  ],
   ['predict', /^(InferenceSession|Session)\.run /],
-  ['pickle', /cloudpickle|^_?(loads|dumps|load|dump)(_stream)? \((pickle|.*[/ ]?pickle)|^_?pickle|CPickleSerializer|^_pickle_/],
+  [
+    'pickle',
+    /cloudpickle|^_?(loads|dumps|load|dump)(_stream)? \((pickle|.*[/ ]?pickle)|^_?pickle|CPickleSerializer|^_pickle_/,
+  ],
   ['featurize', /\((common|spark_scorer)\.py|^score \(spark\.py|\.score \(spark\.py/],
   ['ipc', /arrow::ipc::|PyReadableFile|PyOutputStream|^(read_int|write_int|read_long) \(/],
   ['rows', /\(pandas\/|\(pyarrow\/|arrow::|pyarrow|^(create_|arrow_to_pandas|_create_|to_pandas)/],

@@ -39,7 +39,13 @@ export function costChart(all: readonly CostShares[], subtitle: string): VegaLit
     mark: 'bar',
     encoding: {
       y: { field: 'contestant', type: 'nominal', title: null, sort: null },
-      x: { field: 'share', type: 'quantitative', title: 'share of CPU time', axis: { format: '%' }, scale: { domain: [0, 1] } },
+      x: {
+        field: 'share',
+        type: 'quantitative',
+        title: 'share of CPU time',
+        axis: { format: '%' },
+        scale: { domain: [0, 1] },
+      },
       color: {
         field: 'cost',
         type: 'nominal',

@@ -40,7 +40,10 @@ export interface AsyncProfiler {
 
 export function asyncProfiler(folder = defaultFolder): AsyncProfiler {
   const home = jarsFolder(folder);
-  const jar = join(home, readdirSync(home).find((name) => profilerJar.test(name))!);
+  const jar = join(
+    home,
+    readdirSync(home).find((name) => profilerJar.test(name))!,
+  );
   const args = [`-Dap_loader_extraction_dir=${home}`, '-jar', jar, 'agentpath'];
   return { library: tell('java', args, 'Expected async-profiler to be unpacked').trim(), jar };
 }

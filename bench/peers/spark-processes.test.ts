@@ -55,11 +55,19 @@ test('thinning keeps peaks, and no more than asked for', () => {
   const kept = thin(points, 100, (value) => value);
   assert.ok(kept.length <= 100);
   assert.ok(kept.includes(9_999));
-  assert.deepEqual(thin([3, 1], 100, (value) => value), [3, 1]);
+  assert.deepEqual(
+    thin([3, 1], 100, (value) => value),
+    [3, 1],
+  );
 });
 
 test('of what a run printed, the line about memory says why it failed', () => {
-  const lines = ['WARN something', 'Exception: job aborted', 'pyarrow.lib.ArrowMemoryError: malloc of size 64 failed', ''];
+  const lines = [
+    'WARN something',
+    'Exception: job aborted',
+    'pyarrow.lib.ArrowMemoryError: malloc of size 64 failed',
+    '',
+  ];
   const said = lines.map((text) => ({ text }));
   assert.match(reasonOf(said), /^pyarrow\.lib\.ArrowMemoryError/);
   assert.equal(reasonOf(said.slice(0, 2)), 'Exception: job aborted');

@@ -40,7 +40,8 @@ export function trialTable(dissections: readonly Dissection[]): string {
       percent(trial.othersShare),
     ];
   });
-  const note = "beyond heap: the JVM's resident memory less its committed heap; Arrow: what its allocator had given out";
+  const note =
+    "beyond heap: the JVM's resident memory less its committed heap; Arrow: what its allocator had given out";
   return `${formatTable(columns, rows)}\n  ${note}`;
 }
 

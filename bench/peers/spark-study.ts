@@ -33,11 +33,19 @@ function readFlags() {
     .usage('$0 [flags]\n\nTakes apart what Spark and SynapseML do between Parquet and the model.')
     .options({
       ways: { type: 'string', default: studied.join(','), describe: 'Which of them' },
-      workload: { choices: workloadNames, default: 'w1-network' as WorkloadName, describe: 'Model (not the trees with SynapseML)' },
+      workload: {
+        choices: workloadNames,
+        default: 'w1-network' as WorkloadName,
+        describe: 'Model (not the trees with SynapseML)',
+      },
       rows: { type: 'number', default: 1_000_000, describe: 'Rows that are dissected, of all shards together' },
       'sweep-rows': { type: 'number', default: 1_000_000, describe: 'Rows of 32 floats in the sweep; 0: none' },
       'wide-rows': { type: 'number', default: wideRowsDefault, describe: 'Rows of 2,048 floats in the sweep; 0: none' },
-      records: { type: 'string', default: recordsDefault, describe: "Values of maxRecordsPerBatch (SynapseML's mini batch)" },
+      records: {
+        type: 'string',
+        default: recordsDefault,
+        describe: "Values of maxRecordsPerBatch (SynapseML's mini batch)",
+      },
       'worker-memory': { type: 'string', default: '2g', describe: 'Address space of each Python worker in the sweep' },
       'jvm-memory': { type: 'string', default: '2g', describe: "The JVM's heap; Arrow gets as much off it" },
       'seconds-max': { type: 'number', default: 300, describe: 'Of one run; then it is ended' },
@@ -150,9 +158,17 @@ async function main(): Promise<void> {
   const path = save(out, { version: 1, environment: conditions, flags: chosen, missing, dissections, sweep: points });
   const chart = (name: string): string => path.replace(/\.json$/, `-${name}.svg`);
   if (dissections.length > 0) {
-    const shares = dissections.flatMap(({ trial, shares }) => (shares ? [{ contestant: trial.contestant, shares }] : []));
+    const shares = dissections.flatMap(({ trial, shares }) =>
+      shares ? [{ contestant: trial.contestant, shares }] : [],
+    );
     await renderChart(costChart(shares, `${flags.rows} rows, start included; ${subtitle}`), chart('cpu'));
-    await renderChart(memoryChart(dissections.map(({ trial }) => trial), subtitle), chart('memory'));
+    await renderChart(
+      memoryChart(
+        dissections.map(({ trial }) => trial),
+        subtitle,
+      ),
+      chart('memory'),
+    );
     console.log(`${trialTable(dissections)}\n\n${costTable(dissections)}\n\n${unknownText(dissections)}\n`);
     console.log(`plans, collapsed stacks and flame graphs: ${work}`);
   }

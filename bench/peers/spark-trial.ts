@@ -4,7 +4,14 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { jobOf, type JobFeature, type JobFile, type PeerCommand, type PeerResult } from './peer.ts';
 import { runTree, type Line, type TreeRun } from './process-tree.ts';
-import { parseJvmPoints, ProcessWatch, thin, type JvmPoint, type MemoryPoint, type ProcessKind } from './spark-processes.ts';
+import {
+  parseJvmPoints,
+  ProcessWatch,
+  thin,
+  type JvmPoint,
+  type MemoryPoint,
+  type ProcessKind,
+} from './spark-processes.ts';
 import { sparkArgs, type SparkWay } from './spark.ts';
 import { tandem } from './tandem.ts';
 
@@ -133,7 +140,11 @@ function sparkCommand({ contestant, python, folder, conf, profiler }: TrialSetti
   const program = [...sparkArgs(way, jobPath, { ...conf, ...options }), ...memory];
   const record = ['record', '--subprocesses', '--native', '--format', 'raw', '--rate', String(profiler.pythonRate)];
   const output = ['--output', join(folder, pythonStacksName)];
-  return { file: python.replace(/python[\d.]*$/, 'py-spy'), args: [...record, ...output, '--', python, ...program], env };
+  return {
+    file: python.replace(/python[\d.]*$/, 'py-spy'),
+    args: [...record, ...output, '--', python, ...program],
+    env,
+  };
 }
 
 /** Undefined: it wrote none. */

@@ -49,7 +49,12 @@ function sparkPeer({ way, describe, rowsMax = Infinity, workloads }: SparkPeer):
 export const sparkPeers: readonly Peer[] = [
   sparkPeer({ way: 'mapInArrow', describe: 'Spark, a function of Arrow batches' }),
   sparkPeer({ way: 'mapInPandas', describe: 'Spark, a function of pandas data frames' }),
-  sparkPeer({ way: 'pandas_udf', describe: 'Spark, a column from pandas series', rowsMax: 500_000, workloads: networks }),
+  sparkPeer({
+    way: 'pandas_udf',
+    describe: 'Spark, a column from pandas series',
+    rowsMax: 500_000,
+    workloads: networks,
+  }),
   sparkPeer({
     way: 'predict_batch_udf',
     describe: 'Spark, its own function for models',

@@ -30,7 +30,10 @@ test('costs add up to the samples, and what no pattern knows is shown, most freq
   assert.equal(costs.samples, 12);
   assert.equal(costs.byCost.featurize, 5);
   assert.equal(costs.byCost.other, 7);
-  assert.equal(Object.values(costs.byCost).reduce((sum, samples) => sum + samples), costs.samples);
+  assert.equal(
+    Object.values(costs.byCost).reduce((sum, samples) => sum + samples),
+    costs.samples,
+  );
   assert.deepEqual(costs.unknown, [
     { frames: 'd < c < b', samples: 4 },
     { frames: 'e < c < b', samples: 3 },
@@ -50,7 +53,8 @@ test('addresses and numbers of threads are left out, and stacks that are then th
 });
 
 const spark = '[Executor task launch worker];org/apache/spark/executor/Executor$TaskRunner.run';
-const generated = 'org/apache/spark/sql/catalyst/expressions/GeneratedClass$GeneratedIteratorForCodegenStage1.processNext';
+const generated =
+  'org/apache/spark/sql/catalyst/expressions/GeneratedClass$GeneratedIteratorForCodegenStage1.processNext';
 
 /** Cut from real stacks. */
 const jvmCases: readonly (readonly [string, string])[] = [
@@ -73,10 +77,7 @@ const jvmCases: readonly (readonly [string, string])[] = [
       'libonnxruntime4j_jni.so`Java_ai_onnxruntime_OrtSession_run;libonnxruntime.so`OrtApis::Run',
     'predict',
   ],
-  [
-    `${spark};ai/onnxruntime/OnnxTensor.getValue;libonnxruntime4j_jni.so`,
-    'jni',
-  ],
+  [`${spark};ai/onnxruntime/OnnxTensor.getValue;libonnxruntime4j_jni.so`, 'jni'],
   [
     `${spark};org/apache/spark/sql/execution/datasources/FileFormatWriter$.executeTask;` +
       'org/apache/parquet/hadoop/InternalParquetRecordWriter.write',
@@ -99,12 +100,19 @@ test("SynapseML's generated code computes features first, and turns rows into ob
   assert.equal(costOf([spark, generated.replace('Stage1', 'Stage2')], synapseJvmFrames), 'rows');
 });
 
-const worker = 'process "python -m pyspark.daemon";invoke_udf (worker.py:4184);read_udfs.<locals>.func (worker.py:2746)';
+const worker =
+  'process "python -m pyspark.daemon";invoke_udf (worker.py:4184);read_udfs.<locals>.func (worker.py:2746)';
 
 const pythonCases: readonly (readonly [string, string])[] = [
-  [`${worker};__call__ (common.py:70);Session.run (onnxruntime/capi/onnxruntime_inference_collection.py:395);(x.so)`, 'predict'],
+  [
+    `${worker};__call__ (common.py:70);Session.run (onnxruntime/capi/onnxruntime_inference_collection.py:395);(x.so)`,
+    'predict',
+  ],
   [`${worker};__call__ (common.py:40);PyArray_CopyObject (numpy/_core/_multiarray_umath.so)`, 'featurize'],
-  [`${worker};arrow::ipc::DecodeMessage (libarrow.so);arrow::py::PyReadableFile::Read (libarrow_python.so);read (libc.so.6)`, 'ipc'],
+  [
+    `${worker};arrow::ipc::DecodeMessage (libarrow.so);arrow::py::PyReadableFile::Read (libarrow_python.so);read (libc.so.6)`,
+    'ipc',
+  ],
   [`${worker};NDFrame.copy (pandas/core/generic.py:6835);memcpy (libc.so.6)`, 'rows'],
   [`${worker};_load_unlocked (<frozen importlib._bootstrap>:690);read (libc.so.6)`, 'start'],
   ['process "python -m pyspark.daemon";manager (daemon.py:275);gc_collect_main (libpython3.11.so.1.0)', 'collect'],
