@@ -43,7 +43,7 @@ export interface TreeRun {
 
 const sampleIntervalMs = 100;
 /** The kernel walks all pages for it, so it is asked less often. */
-const samplesPerPss = 5;
+const samplesPerPss = 3;
 /** What a program prints is kept up to here. */
 const linesMax = 10_000;
 /** Unit of /proc/<pid>/stat on every Linux. */
