@@ -4,23 +4,32 @@
  */
 import type { CostName, FramePattern } from './stacks.ts';
 
-function patterns(table: readonly (readonly [CostName, RegExp])[]): FramePattern[] {
-  return table.map(([cost, frame]) => ({ cost, frame }));
+function patterns(table: readonly (readonly [CostName, RegExp])[], outright = false): FramePattern[] {
+  return table.map(([cost, frame]) => ({ cost, frame, outright }));
 }
 
-/** Threads, libraries and packages that mean the same in every JVM here. async-profiler puts the library before `\``. */
+/** async-profiler puts the thread first, and the library of a native frame before `\``. */
+const jvmOutright = patterns(
+  [
+    ['collect', /^\[(GC Thread|G1 |VM Thread|VM Periodic)/],
+    ['start', /^\[(C1 CompilerThre|C2 CompilerThre|Common-Cleaner|Signal Dispatcher|Sweeper|Service Thread)/],
+    ['start', /^java\/lang\/ClassLoader\.loadClass|^jdk\/internal\/loader\/|^org\/codehaus\/(janino|commons)/],
+  ],
+  true,
+);
+
+/** Libraries and packages that mean the same in every JVM here. */
 const jvmCommon = patterns([
-  ['collect', /^\[(GC Thread|G1 |VM Thread|VM Periodic)/],
-  ['start', /^\[(C1 CompilerThre|C2 CompilerThre|Common-Cleaner|Signal Dispatcher|Sweeper)/],
-  ['start', /^(java\/lang\/ClassLoader|jdk\/internal\/loader|java\/util\/(jar|zip\/ZipFile))/],
+  ['collect', /libjvm\.so`G1/],
   [
     'start',
-    /libjvm\.so`(SystemDictionary|ClassFileParser|LinkResolver|Verifier|CompileBroker|Compile::|InstanceKlass::link)/,
+    /^(java\/util\/(jar|zip\/ZipFile)|java\/lang\/invoke\/(MethodHandleNatives|InnerClassLambda|LambdaMetafactory))/,
   ],
   [
     'start',
-    /^(java\/lang\/invoke\/(MethodHandleNatives|InnerClassLambda|LambdaMetafactory)|org\/codehaus\/(janino|commons))/,
+    /libjvm\.so`(SystemDictionary|ClassFileParser|LinkResolver|Verifier|InstanceKlass|InterpreterRuntime|ResolvedMethodTable)/,
   ],
+  ['start', /^(org\/antlr|com\/fasterxml|scala\/reflect)\//],
   ['predict', /libonnxruntime\.so/],
   ['jni', /^(ai\/onnxruntime\/|Java_ai_onnxruntime_)|libonnxruntime4j_jni/],
   [
@@ -51,7 +60,7 @@ const jvmCommon = patterns([
 
 /** Planning, code generation and the start of Spark; asked last, since threads and jobs run inside these. */
 const jvmOutermost = patterns([
-  ['start', /^\[(main|Thread-|dag-scheduler|dispatcher-|spark-listener|readingParquetFooters)/],
+  ['start', /^\[(main|Thread|dag-scheduler|dispatcher-|spark-listener|readingParquetFooters)/],
   [
     'start',
     /^org\/apache\/spark\/(deploy|SparkContext|sql\/(catalyst\/(analysis|optimizer|planning)|execution\/QueryExecution))/,
@@ -60,6 +69,7 @@ const jvmOutermost = patterns([
 
 /** Spark feeds Python: generated code turns columns into rows, from which Arrow's vectors are filled. */
 export const sparkJvmFrames: readonly FramePattern[] = [
+  ...jvmOutright,
   ...jvmCommon,
   ...patterns([['rows', /GeneratedClass\$|expressions\/codegen\/Unsafe|catalyst\/expressions\/Unsafe/]]),
   ...jvmOutermost,
@@ -70,6 +80,7 @@ export const sparkJvmFrames: readonly FramePattern[] = [
  * turn rows into objects and back.
  */
 export const synapseJvmFrames: readonly FramePattern[] = [
+  ...jvmOutright,
   ...jvmCommon,
   ...patterns([
     ['featurize', /GeneratedClass\$GeneratedIteratorForCodegenStage1\./],
@@ -81,20 +92,22 @@ export const synapseJvmFrames: readonly FramePattern[] = [
 ];
 
 /** `function (file:line)` and `symbol (library)`, as py-spy writes them. */
-export const pythonFrames: readonly FramePattern[] = patterns([
-  ['collect', /^gc_collect/],
-  ['start', /importlib|zipimport|^_?dl_|\(ld-linux|^(main|read_udfs|setup_\w+) \(.*worker|<module> \(/],
-  [
-    'start',
-    /\(.*(daemon|java_gateway|clientserver|protocol)\.py|_create_inference_session|^InferenceSession\.__init__/,
-  ],
-  ['predict', /^(InferenceSession|Session)\.run /],
-  [
-    'pickle',
-    /cloudpickle|^_?(loads|dumps|load|dump)(_stream)? \((pickle|.*[/ ]?pickle)|^_?pickle|CPickleSerializer|^_pickle_/,
-  ],
-  ['featurize', /\((common|spark_scorer)\.py|^score \(spark\.py|\.score \(spark\.py/],
-  ['ipc', /arrow::ipc::|PyReadableFile|PyOutputStream|^(read_int|write_int|read_long) \(/],
-  ['rows', /\(pandas\/|\(pyarrow\/|arrow::|pyarrow|^(create_|arrow_to_pandas|_create_|to_pandas)/],
-  ['rows', /^(load_stream|dump_stream|wrap_|init_stream|batched) /],
-]);
+export const pythonFrames: readonly FramePattern[] = [
+  ...patterns(
+    [
+      ['start', /importlib|zipimport|\(ld-linux|_create_inference_session|^InferenceSession\.__init__/],
+      ['start', /\(.*(java_gateway|clientserver)\.py|^setup_\w+ \(/],
+    ],
+    true,
+  ),
+  ...patterns([
+    ['collect', /^gc_collect/],
+    ['predict', /^(InferenceSession|Session)\.run /],
+    ['pickle', /cloudpickle|CPickleSerializer|^_?pickle|^_?(loads|dumps|load|dump) \((pickle|serializers)/],
+    ['featurize', /\((common|spark_scorer)\.py|^score \(spark\.py|\.score \(spark\.py/],
+    ['ipc', /arrow::ipc::|PyReadableFile|PyOutputStream|^(read_int|write_int|read_long|write_long) \(/],
+    ['rows', /\(pandas\/|\(pyarrow\/|arrow::|^(create_|arrow_to_pandas|_create_|to_pandas)/],
+    ['rows', /^(load_stream|dump_stream|wrap_|init_stream|batched) /],
+    ['start', /^(manager|worker|compute_real_exit_code) \(daemon\.py|^read_udfs \(worker\.py/],
+  ]),
+];

@@ -41,6 +41,7 @@ export interface TreeRun {
   readonly lines: readonly Line[];
 }
 
+const interrupts = ['SIGINT', 'SIGTERM'] as const;
 const sampleIntervalMs = 100;
 /** The kernel walks all pages for it, so it is asked less often. */
 const samplesPerPss = 3;
@@ -68,6 +69,12 @@ export async function runTree(command: TreeCommand): Promise<TreeRun> {
     sampler.kill();
   }, command.secondsMax * 1000);
   const timer = setInterval(() => sampler.sample(), sampleIntervalMs);
+  // Its group is not the terminal's, so that an interrupt reaches only this process.
+  const onInterrupt = (): never => {
+    sampler.kill();
+    process.exit(130);
+  };
+  interrupts.forEach((signal) => process.once(signal, onInterrupt));
   const exitCode = await new Promise<number | null>((resolve) => child.once('exit', resolve));
   const wallSeconds = (performance.now() - startedMs) / 1000;
   clearInterval(timer);
@@ -77,6 +84,7 @@ export async function runTree(command: TreeCommand): Promise<TreeRun> {
   const others = othersShare(before, coreSeconds(), cpuSeconds + ownSeconds() - ownBefore);
   // What outlives its parent would keep the pipes open, and the cores busy in the next run.
   sampler.kill();
+  interrupts.forEach((signal) => process.off(signal, onInterrupt));
   await closed;
   const { peakRssBytes, peakPssBytes, processesMax } = sampler;
   const measured = { wallSeconds, cpuSeconds, peakRssBytes, peakPssBytes, processesMax, othersShare: others };

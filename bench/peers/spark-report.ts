@@ -1,5 +1,12 @@
 /** The study of Spark as tables on standard output. Pure. */
-import { formatBytes, formatCount, formatRate, formatTable, type TableColumn } from '../../src/cli/format.ts';
+import {
+  formatBytes,
+  formatCount,
+  formatDifference,
+  formatRate,
+  formatTable,
+  type TableColumn,
+} from '../../src/cli/format.ts';
 import { costTitle, type SweepPoint } from './spark-charts.ts';
 import type { Dissection } from './spark-dissect.ts';
 import type { Trial } from './spark-trial.ts';
@@ -23,6 +30,7 @@ export function trialTable(dissections: readonly Dissection[]): string {
     right('worker'),
     right('all'),
     right('others'),
+    right('from Tandem'),
   ];
   const rows = dissections.map(({ trial }) => {
     if (trial.outcome !== 'done') return [trial.contestant, `${trial.outcome}: ${trial.reason ?? ''}`];
@@ -38,6 +46,7 @@ export function trialTable(dissections: readonly Dissection[]): string {
       perMillion(trial.cpuSecondsByKind.worker),
       ...bytes.map((value) => (value > 0 ? formatBytes(value) : '-')),
       percent(trial.othersShare),
+      trial.differenceMax === undefined ? '' : formatDifference(trial.differenceMax),
     ];
   });
   const note =

@@ -14,7 +14,7 @@ import { costChart, memoryChart, zoneChart, type SweepPoint } from './spark-char
 import { dissect, type Dissection } from './spark-dissect.ts';
 import { asyncProfiler, synapseJars } from './spark-jars.ts';
 import { costTable, sweepTable, trialTable, unknownText } from './spark-report.ts';
-import { runTrial, type Contestant, type StudyTable, type TrialSettings } from './spark-trial.ts';
+import { outputFolder, runTrial, type Contestant, type StudyTable, type TrialSettings } from './spark-trial.ts';
 import { requirementsOf, type SparkWay } from './spark.ts';
 import { narrowTable, wideTable } from './study-tables.ts';
 
@@ -100,14 +100,17 @@ const work = join(defaultFolder, 'spark-study');
 
 function settingsOf(flags: Flags, contestant: Contestant, python: string, table: StudyTable): TrialSettings {
   const conf = { 'spark.driver.memory': flags['jvm-memory'] };
-  return { contestant, table, python, conf, folder: join(work, contestant), secondsMax: flags['seconds-max'] };
+  const reference = contestant === 'tandem' ? undefined : join(work, 'tandem', outputFolder);
+  const folder = join(work, contestant);
+  return { contestant, table, python, conf, folder, reference, secondsMax: flags['seconds-max'] };
 }
 
 async function dissectAll(flags: Flags, pythons: ReadonlyMap<SparkWay, string>): Promise<Dissection[]> {
   const table = narrowTable(flags.workload, flags.rows);
   const profiler = asyncProfiler();
   const all: Dissection[] = [];
-  for (const [way, python] of [...pythons, ['tandem', ''] as const]) {
+  // Tandem first: its scores are what the others' are compared with.
+  for (const [way, python] of [['tandem', ''] as const, ...pythons]) {
     say(`${way}: ${table.rowCount} rows, once as it is${way === 'tandem' ? '' : ', once with its stacks sampled'}`);
     all.push(await dissect(settingsOf(flags, way, python, table), profiler));
   }
@@ -118,7 +121,9 @@ async function dissectAll(flags: Flags, pythons: ReadonlyMap<SparkWay, string>):
 async function sweep(flags: Flags, pythons: ReadonlyMap<SparkWay, string>, table: StudyTable): Promise<SweepPoint[]> {
   const sizes = numbersOf(flags.records);
   const capped = { 'spark.executor.pyspark.memory': flags['worker-memory'], ...oneSplitPerShard };
-  const points: SweepPoint[] = [];
+  // Tandem's batch size is its own choice.
+  const tandem = await runTrial(settingsOf(flags, 'tandem', '', table));
+  const points: SweepPoint[] = [{ records: undefined, label: 'tandem', trial: tandem }];
   const run = async (way: SparkWay, records: number, conf: Readonly<Record<string, string>>, label?: string) => {
     const settings = settingsOf(flags, way, pythons.get(way)!, table);
     const size = { 'spark.sql.execution.arrow.maxRecordsPerBatch': String(records) };
@@ -136,9 +141,6 @@ async function sweep(flags: Flags, pythons: ReadonlyMap<SparkWay, string>, table
     for (const records of sizes) await run(way, records, lifted);
     if (way !== 'synapse') await run(way, Math.max(...sizes), {}, `${way}, bytes bounded`);
   }
-  const trial = await runTrial({ ...settingsOf(flags, 'tandem', '', table), folder: join(work, 'sweep') });
-  // Its batch size is its own choice.
-  points.push({ records: undefined, label: 'tandem', trial });
   return points;
 }
 

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { compareOutputs } from './compare.ts';
 import { jobOf, type JobFeature, type JobFile, type PeerCommand, type PeerResult } from './peer.ts';
 import { runTree, type Line, type TreeRun } from './process-tree.ts';
 import {
@@ -41,6 +42,8 @@ export interface TrialSettings {
   /** Of SynapseML. */
   readonly miniBatchRows?: number;
   readonly secondsMax: number;
+  /** Folder with Tandem's scores of the same rows, with which what was written is compared; undefined: this is Tandem. */
+  readonly reference: string | undefined;
   /** Samples the stacks: slower, so that such a run's times are not compared. */
   readonly profiler?: { readonly library: string; readonly pythonRate: number };
 }
@@ -65,6 +68,8 @@ export interface Trial {
   /** Why it did not end well: the first line that says so. */
   readonly reason?: string;
   readonly rows: number;
+  /** From Tandem's scores. */
+  readonly differenceMax?: number;
   readonly wallSeconds: number;
   /** From the first batch at the scorer to the closed output; NaN where it did not get there. */
   readonly steadySeconds: number;
@@ -78,6 +83,7 @@ export interface Trial {
 }
 
 /** Files of a run, in its folder. */
+export const outputFolder = 'output';
 export const planName = 'plan.txt';
 export const jvmStacksName = 'jvm.collapsed';
 export const pythonStacksName = 'python.collapsed';
@@ -107,7 +113,7 @@ export async function runTrial(settings: TrialSettings): Promise<Trial> {
   return {
     contestant,
     table: table.name,
-    ...endOf(run, result, table.rowCount),
+    ...endOf(run, result, settings, job.output),
     rows: result?.rows ?? 0,
     wallSeconds: run.wallSeconds,
     steadySeconds: result === undefined ? NaN : result.closedAt - result.firstBatchAt,
@@ -157,11 +163,21 @@ function resultOf(contestant: Contestant, job: JobFile, run: TreeRun): PeerResul
   return existsSync(job.result) ? (JSON.parse(readFileSync(job.result, 'utf8')) as PeerResult) : undefined;
 }
 
-function endOf(run: TreeRun, result: PeerResult | undefined, rowCount: number): Pick<Trial, 'outcome' | 'reason'> {
+type TrialEnd = Pick<Trial, 'outcome' | 'reason' | 'differenceMax'>;
+
+function endOf(run: TreeRun, result: PeerResult | undefined, settings: TrialSettings, output: string): TrialEnd {
+  const { table, reference } = settings;
   if (run.timedOut) return { outcome: 'timedOut', reason: `not done after ${run.wallSeconds.toFixed(0)} s` };
-  if (result?.rows === rowCount) return { outcome: 'done' };
-  const reason = result === undefined ? reasonOf(run.lines) : `Expected ${rowCount} rows, got ${result.rows}.`;
-  return { outcome: 'failed', reason };
+  if (result === undefined) return { outcome: 'failed', reason: reasonOf(run.lines) };
+  if (result.rows !== table.rowCount) {
+    return { outcome: 'failed', reason: `Expected ${table.rowCount} rows, got ${result.rows}.` };
+  }
+  if (reference === undefined) return { outcome: 'done' };
+  try {
+    return { outcome: 'done', differenceMax: compareOutputs(reference, output).differenceMax };
+  } catch (error) {
+    return { outcome: 'failed', reason: (error as Error).message };
+  }
 }
 
 /** What a lack of memory is called by those who may lack it: Arrow in the JVM, the JVM, Arrow in Python, NumPy, C++. */

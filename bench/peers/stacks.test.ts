@@ -24,6 +24,15 @@ test('the innermost frame that is known decides, and of two patterns for it the 
   assert.equal(costOf(['memcpy'], patterns), 'other');
 });
 
+test('a pattern may decide outright, wherever its frame is', () => {
+  const patterns = [
+    { cost: 'predict', frame: /^run/ },
+    { cost: 'start', frame: /^import/, outright: true },
+  ] as const;
+  assert.equal(costOf(['main', 'import', 'load', 'run'], patterns), 'start');
+  assert.equal(costOf(['main', 'run', 'load'], patterns), 'predict');
+});
+
 test('costs add up to the samples, and what no pattern knows is shown, most frequent first', () => {
   const stacks = parseCollapsed('a;score 5\na;b;c;d 2\na;b;c;e 3\nz;b;c;d 2');
   const costs = sumCosts(stacks, [{ cost: 'featurize', frame: /^score$/ }]);
@@ -101,7 +110,7 @@ test("SynapseML's generated code computes features first, and turns rows into ob
 });
 
 const worker =
-  'process "python -m pyspark.daemon";invoke_udf (worker.py:4184);read_udfs.<locals>.func (worker.py:2746)';
+  'process "python -m pyspark.daemon";<module> (daemon.py:292);main (worker.py:4300);invoke_udf (worker.py:4184);read_udfs.<locals>.func (worker.py:2746)';
 
 const pythonCases: readonly (readonly [string, string])[] = [
   [
@@ -116,6 +125,11 @@ const pythonCases: readonly (readonly [string, string])[] = [
   [`${worker};NDFrame.copy (pandas/core/generic.py:6835);memcpy (libc.so.6)`, 'rows'],
   [`${worker};_load_unlocked (<frozen importlib._bootstrap>:690);read (libc.so.6)`, 'start'],
   ['process "python -m pyspark.daemon";manager (daemon.py:275);gc_collect_main (libpython3.11.so.1.0)', 'collect'],
+  [
+    `${worker};_find_and_load (<frozen importlib._bootstrap>:1178);<module> (pandas/core/api.py:1);doc (pandas/util/_decorators.py:367)`,
+    'start',
+  ],
+  [`${worker};mystery (mystery.py:1)`, 'other'],
   [`${worker};loads (cloudpickle/cloudpickle.py:1)`, 'pickle'],
 ];
 

@@ -22,10 +22,14 @@ export const costNames = [
 ] as const;
 export type CostName = (typeof costNames)[number];
 
-/** A frame that matches says what the frames inside it are for, unless one of them matches too. */
 export interface FramePattern {
   readonly cost: CostName;
   readonly frame: RegExp;
+  /**
+   * True: whatever is done inside such a frame is for it (an import, a compiler's thread). Otherwise the frame says what
+   * the frames inside it are for, unless one of them matches too.
+   */
+  readonly outright?: boolean;
 }
 
 /** `a;b;c 12` on each line, as async-profiler's `collapsed` and py-spy's `raw` write it. */
@@ -37,8 +41,10 @@ export function parseCollapsed(text: string): Stack[] {
   });
 }
 
-/** The innermost frame that a pattern knows decides; of several patterns for one frame the first. */
+/** What a frame says outright; else the innermost frame that a pattern knows decides. Of several patterns the first. */
 export function costOf(frames: readonly string[], patterns: readonly FramePattern[]): CostName {
+  const outright = patterns.find((pattern) => pattern.outright && frames.some((frame) => pattern.frame.test(frame)));
+  if (outright !== undefined) return outright.cost;
   for (let index = frames.length - 1; index >= 0; index--) {
     const found = patterns.find(({ frame }) => frame.test(frames[index]!));
     if (found !== undefined) return found.cost;
