@@ -141,7 +141,7 @@ function studyJob({ table, folder, miniBatchRows }: TrialSettings): StudyJob {
 
 function sparkCommand({ contestant, python, folder, conf, profiler }: TrialSettings, jobPath: string): PeerCommand {
   const memory = ['--memory', join(folder, memoryName), '--plan', join(folder, planName)];
-  const env = { SPARK_LOCAL_DIRS: join(folder, 'spark') };
+  const env = { SPARK_LOCAL_DIRS: join(folder, 'spark'), ORT_DISABLE_TELEMETRY: '1' };
   const way = contestant as SparkWay;
   if (profiler === undefined) return { file: python, args: [...sparkArgs(way, jobPath, conf), ...memory], env };
   const agent = `start,event=ctimer,interval=${jvmInterval},lib,threads,collapsed,file=${join(folder, jvmStacksName)}`;
