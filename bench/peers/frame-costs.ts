@@ -13,6 +13,9 @@ const jvmOutright = patterns(
   [
     ['collect', /^\[(GC Thread|G1 |VM Thread|VM Periodic)/],
     ['start', /^\[(C1 CompilerThre|C2 CompilerThre|Common-Cleaner|Signal Dispatcher|Sweeper|Service Thread)/],
+    // Tasks run in the executor's threads; these plan, compile, answer Python's driver and hand out jars.
+    ['start', /^\[(main|Thread|files-|rpc-|dag-scheduler|dispatcher-|spark-listener|readingParquetFooters)/],
+    ['start', /^ai\/onnxruntime\/(OnnxRuntime\.|OrtEnvironment\.createSession|OrtSession\.<init>)/],
     ['start', /^java\/lang\/ClassLoader\.loadClass|^jdk\/internal\/loader\/|^org\/codehaus\/(janino|commons)/],
   ],
   true,
@@ -45,9 +48,9 @@ const jvmCommon = patterns([
     /datasources\/(parquet\/Parquet(WriteSupport|OutputWriter)|FileFormat(DataWriter|Writer)|SingleDirectoryDataWriter)/,
   ],
   ['decode', /^org\/apache\/(parquet\/|spark\/sql\/execution\/datasources\/(parquet\/|FileScanRDD))/],
+  ['decode', /^org\/apache\/hadoop\/fs\//],
   ['decode', /^org\/xerial\/snappy\/Snappy\.(raw)?[uU]ncompress/],
   ['ipc', /^(sun\/nio\/ch\/|java\/net\/|java\/nio\/channels\/|org\/apache\/arrow\/vector\/ipc\/)/],
-  ['ipc', /^java\/io\/(Data|Buffered)(In|Out)putStream/],
   ['ipc', /api\/python\/(BasePythonRunner|PythonWorker|PythonRDD)/],
   [
     'pickle',
@@ -58,9 +61,8 @@ const jvmCommon = patterns([
   ['rows', /^org\/apache\/spark\/sql\/vectorized\//],
 ]);
 
-/** Planning, code generation and the start of Spark; asked last, since threads and jobs run inside these. */
+/** Planning and the start of Spark; asked last, since jobs run inside these. */
 const jvmOutermost = patterns([
-  ['start', /^\[(main|Thread|dag-scheduler|dispatcher-|spark-listener|readingParquetFooters)/],
   [
     'start',
     /^org\/apache\/spark\/(deploy|SparkContext|sql\/(catalyst\/(analysis|optimizer|planning)|execution\/QueryExecution))/,

@@ -57,9 +57,11 @@ async function textOf(t: Parameters<typeof tempDir>[0], spec: VegaLiteSpec): Pro
   return readFileSync(path, 'utf8');
 }
 
-test('every cost has its bar', async (t) => {
+test('every cost has its bar, with and without start', async (t) => {
   const svg = await textOf(t, costChart([{ contestant: 'mapInPandas', shares }], 'two cores'));
-  assert.equal(svg.match(/aria-roledescription="bar"/g)?.length, costNames.length);
+  assert.equal(svg.match(/aria-roledescription="bar"/g)?.length, 2 * costNames.length);
+  assert.match(svg, /share of CPU time: 9\.0\d*%; contestant: mapInPandas; cost: predict;/);
+  assert.match(svg, /share of CPU time: 10\.0*%; contestant: mapInPandas, without start; cost: predict;/);
   assert.ok(svg.includes('two cores'));
 });
 

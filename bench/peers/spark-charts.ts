@@ -27,8 +27,15 @@ export function costTitle(name: CostName): string {
   return costTitles[name];
 }
 
+/** The same of what is left when start is left out: on many rows that is all there is. */
+function withoutStart({ contestant, shares }: CostShares): CostShares {
+  const rest = Object.entries(shares).map(([name, share]) => [name, name === 'start' ? 0 : share / (1 - shares.start)]);
+  return { contestant: `${contestant}, without start`, shares: Object.fromEntries(rest) as CostShares['shares'] };
+}
+
 export function costChart(all: readonly CostShares[], subtitle: string): VegaLiteSpec {
-  const values = all.flatMap(({ contestant, shares }) =>
+  const bars = all.flatMap((each) => [each, withoutStart(each)]);
+  const values = bars.flatMap(({ contestant, shares }) =>
     costNames.map((name, order) => ({ contestant, cost: costTitles[name], share: shares[name], order })),
   );
   return {
@@ -50,6 +57,7 @@ export function costChart(all: readonly CostShares[], subtitle: string): VegaLit
         field: 'cost',
         type: 'nominal',
         title: null,
+        legend: { labelLimit: 240 },
         sort: costNames.map((name) => costTitles[name]),
         scale: { scheme: 'tableau20' },
       },

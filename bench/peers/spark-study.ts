@@ -163,7 +163,7 @@ async function main(): Promise<void> {
     const shares = dissections.flatMap(({ trial, shares }) =>
       shares ? [{ contestant: trial.contestant, shares }] : [],
     );
-    await renderChart(costChart(shares, `${flags.rows} rows, start included; ${subtitle}`), chart('cpu'));
+    await renderChart(costChart(shares, `${flags.rows} rows; ${subtitle}`), chart('cpu'));
     await renderChart(
       memoryChart(
         dissections.map(({ trial }) => trial),

@@ -53,10 +53,12 @@ test('addresses and numbers of threads are left out, and stacks that are then th
   const stacks = parseCollapsed(
     '[C2 CompilerThread0 tid=12];A$$Lambda$22.0x00007f7060cea2a0.apply 1\n' +
       '[C2 CompilerThread0 tid=17];A$$Lambda$23.0x00007f7060cea2b0.apply 2\n' +
+      '[Executor task launch worker for task 1.0 in stage 1.0 (TID 2) tid=99];a 5\n' +
       'process 77:"python";0x7f1894c59585 (onnxruntime.so) 4',
   );
   assert.deepEqual(shortenStacks(stacks), [
     { frames: ['[C2 CompilerThread]', 'A$$Lambda.apply'], samples: 3 },
+    { frames: ['[Executor task launch worker]', 'a'], samples: 5 },
     { frames: ['process "python"', '(onnxruntime.so)'], samples: 4 },
   ]);
 });
@@ -94,6 +96,8 @@ const jvmCases: readonly (readonly [string, string])[] = [
   ],
   ['[GC Thread#0];libjvm.so`G1ParScanThreadState::copy_to_survivor_space', 'collect'],
   ['[C2 CompilerThre];libjvm.so`Compile::Optimize', 'start'],
+  ['[Thread];ai/onnxruntime/OnnxRuntime.load;sun/nio/ch/FileDispatcherImpl.write0', 'start'],
+  [`${spark};org/apache/hadoop/fs/FSInputChecker.readFully;java/io/DataInputStream.read`, 'decode'],
   ['[Executor task launch worker];mystery', 'other'],
 ];
 

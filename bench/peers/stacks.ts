@@ -94,7 +94,7 @@ function withoutAddresses(frame: string): string {
     .replace(/^process \d+:/, 'process ')
     .replace(/\$\$Lambda\W*\d*[./]0x[0-9a-f]+/g, '$$$$Lambda')
     .replace(/^0x[0-9a-f]+ /, '')
-    .replace(/^\[(.*?)[-#\s\d]* tid=\d+\]$/, '[$1]');
+    .replace(/^\[(.*?)( for task .*)?[-#\s\d]* tid=\d+\]$/, '[$1]');
 }
 
 export function formatCollapsed(stacks: readonly Stack[]): string {

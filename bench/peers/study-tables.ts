@@ -28,7 +28,7 @@ const hiddenWidth = 64;
 const rowGroupRows = 2_048;
 /** Grows when what is generated changes. */
 const wideVersion = 1;
-/** The values repeat (sixteenths), so that a row of 8 KiB takes 1 KiB of Parquet. */
+/** Values repeat, so that a row of 8 KiB takes 70 bytes of Parquet: this is about memory, not about storage. */
 const levels = 16;
 
 /** Embeddings, as it were: id and a list of 2,048 floats in [0, 1). Value j of the row with id k: ((31 k + 7 j) mod 16) / 16. */
