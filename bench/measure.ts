@@ -6,7 +6,10 @@ import { Worker } from 'node:worker_threads';
 import type { RunPlan } from '../src/plan.ts';
 import type { WorkloadName } from './data.ts';
 
-export type StageName = 'decode' | 'featurize' | 'score' | 'write';
+/** Stages of a job: their times add up to it. */
+export type JobStage = 'decode' | 'featurize' | 'score' | 'write';
+/** What is timed by itself. */
+export type StageName = JobStage | 'ledger';
 
 /** What a thread opens. Plain data: it crosses to the thread. */
 export interface StageTask {

@@ -10,7 +10,7 @@ import { planScore, type RunPlan, type ScoreOptions } from '../src/index.ts';
 import { defaultFolder, ensureWorkloads, workloadNames, type WorkloadName } from './data.ts';
 import { coreSeconds, environment, othersShare, type Environment } from './environment.ts';
 import { checkOutput, runJob, type JobRun } from './job.ts';
-import { median, StageThread, timeInTurn, timeTogether, type StageName } from './measure.ts';
+import { median, StageThread, timeInTurn, timeTogether, type JobStage, type StageName } from './measure.ts';
 import { batchSizes } from './score.ts';
 import { batchSizeLine, jobLines, renderLines, stageLine, type Line } from './table.ts';
 
@@ -19,14 +19,14 @@ const rounds = 3;
 const secondsAlone = 0.3;
 const secondsTogether = 0.5;
 
-const stageNames: readonly StageName[] = ['decode', 'featurize', 'score', 'write'];
+const stageNames: readonly JobStage[] = ['decode', 'featurize', 'score', 'write'];
 
 /** What was measured of one workload's whole job, one entry for each round. */
 export interface JobRounds {
   readonly workload: WorkloadName;
   readonly plan: RunPlan;
   /** Rows per second and core with all cores busy. */
-  readonly stages: Readonly<Record<StageName, readonly number[]>>;
+  readonly stages: Readonly<Record<JobStage, readonly number[]>>;
   /** The same of the score stage by batch size; only for the workload in which it matters. */
   readonly sizes: Readonly<Record<string, readonly number[]>>;
   readonly runs: readonly JobRun[];
@@ -50,6 +50,7 @@ async function timeStagesAlone(plans: ReadonlyMap<WorkloadName, RunPlan>): Promi
     ['score', 'w2-logistic'],
     ['score', 'w3-trees'],
     ['write', 'w1-network'],
+    ['ledger', 'w2-logistic'],
   ];
   for (const [stage, workload] of cases) {
     say(`${stage}, one core (${workload})`);
@@ -73,9 +74,9 @@ async function openThreads(stage: StageName, workload: WorkloadName, plan: RunPl
 /** Stages and job in turn, so that a slow minute of the machine slows both. */
 async function timeJob(workload: WorkloadName, plan: RunPlan, options: ScoreOptions): Promise<JobRounds> {
   say(`whole job (${workload})`);
-  const threads = new Map<StageName, readonly StageThread[]>();
+  const threads = new Map<JobStage, readonly StageThread[]>();
   for (const stage of stageNames) threads.set(stage, await openThreads(stage, workload, plan));
-  const stages: Record<StageName, number[]> = { decode: [], featurize: [], score: [], write: [] };
+  const stages: Record<JobStage, number[]> = { decode: [], featurize: [], score: [], write: [] };
   const sizes: Record<string, number[]> = {};
   const runs: JobRun[] = [];
   const othersShares: number[] = [];

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { openDecode } from './decode.ts';
 import { openFeaturize } from './featurize.ts';
 import { timeRate, type Stage, type StageTask, type ThreadReply, type ThreadRequest } from './measure.ts';
+import { openLedger } from './ledger.ts';
 import { openScore } from './score.ts';
 import { openWrite } from './write.ts';
 
@@ -16,6 +17,8 @@ function open(task: StageTask): Stage {
       return openScore(task);
     case 'write':
       return openWrite(task);
+    case 'ledger':
+      return openLedger(task);
   }
 }
 

@@ -8,6 +8,7 @@ import { openDecode } from './decode.ts';
 import { openFeaturize } from './featurize.ts';
 import { checkOutput, runJob } from './job.ts';
 import type { Stage, StageName, StageTask } from './measure.ts';
+import { openLedger } from './ledger.ts';
 import { openScore } from './score.ts';
 import { openWrite } from './write.ts';
 
@@ -19,6 +20,7 @@ const openers: Readonly<Record<StageName, (task: StageTask) => Stage>> = {
   featurize: openFeaturize,
   score: openScore,
   write: openWrite,
+  ledger: openLedger,
 };
 
 test('every stage of every workload answers rightly and does what it says', async (t) => {
@@ -30,7 +32,8 @@ test('every stage of every workload answers rightly and does what it says', asyn
       const opened = open({ stage: stage as StageName, workload, plan, threadIndex: 1 });
       opened.check();
       for (const [name, work] of Object.entries(opened.contestants)) assert.ok(work() > 0, `${stage} ${name}`);
-      if (stage === 'decode' || stage === 'write') assert.equal(opened.contestants['ours']!(), rowsPerShard);
+      if (stage === 'decode' || stage === 'write' || stage === 'ledger')
+        assert.equal(opened.contestants['ours']!(), rowsPerShard);
       opened.close();
     }
   }

@@ -21,6 +21,15 @@ export type {
   TuneProgress,
   TuneReport,
 } from './options.ts';
+export type {
+  Ledger,
+  RunRecord,
+  ScorerLedger,
+  StorageLedger,
+  ThreadLedger,
+  Utilization,
+  Verdict,
+} from './run-record.ts';
 export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';

@@ -114,3 +114,18 @@ export const tuneRoundsMin = 3;
 export const tuneRoundsMax = 7;
 /** How often a trial looks at the counters. */
 export const tuneTickMs = 10;
+
+/** A device's times are told against an event at most so old: a float32 of milliseconds is then exact to 8 µs. */
+export const eventOriginMsMax = 60_000;
+/** A run on GPUs that was steady for so long measures at its end how fast the model is without copies, for this share of it. */
+export const fedSteadyMsMin = 2_000;
+export const fedShare = 0.02;
+export const fedSecondsMax = 0.5;
+/** Model runs of that measurement, whose launches all wait in a queue. */
+export const fedRunsMax = 1_000;
+/** How often a thread notes how many bytes it has read: asking the system takes 10 µs. */
+export const threadBytesIntervalMs = 250;
+/** Events that a thread keeps for a trace until the main thread takes them: a second of the fastest work. */
+export const traceEventsPerThread = 16_384;
+/** Measures of one GPU's utilization that are further apart need a word: their own errors are some points. */
+export const utilizationApartMax = 0.1;

@@ -12,6 +12,8 @@ import type {
   ReaderName,
   ScoreOptions,
 } from './options.ts';
+import type { DeviceSheetMemory } from './measure/device-sheet.ts';
+import type { TimeSheetMemory } from './measure/time-sheet.ts';
 import type { DevicePlan, DeviceProfile, RunPlan } from './plan.ts';
 
 /** What is compared; where it was scored, the caller knows. */
@@ -86,8 +88,7 @@ export interface WorkerStart {
   /** See {@link control}. */
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
-  /** Microseconds that all threads together ran the model in place. */
-  readonly modelMicroseconds: BigInt64Array;
+  readonly timeSheet: TimeSheetMemory;
   /** Slots of all threads. */
   readonly slots: SharedMemory;
   /** Number of the thread's first one. */
@@ -108,6 +109,16 @@ export interface DeviceStart {
   readonly control: Int32Array;
   readonly slots: SharedMemory;
   readonly queues: SlotQueueMemory;
+  readonly sheets: CrewSheets;
+}
+
+/** Where the threads of a run note their time. */
+export interface CrewSheets {
+  readonly prep: readonly TimeSheetMemory[];
+  /** Undefined: no shard is split. */
+  readonly writer: TimeSheetMemory | undefined;
+  /** In the order of the plan's devices. */
+  readonly devices: readonly DeviceSheetMemory[];
 }
 
 /** Shared memory of one split shard's scores on their way to the writer. */

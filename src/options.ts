@@ -1,5 +1,8 @@
 /** What the public functions take and give: plain data, the same for the command line and for TypeScript. */
 
+import type { Reported } from './engines/nvml/reported-share.ts';
+import type { Ledger } from './run-record.ts';
+
 export type Compression = 'snappy' | 'zstd' | 'none';
 export type ReaderName = 'duckdb' | 'parquetjs';
 /**
@@ -101,6 +104,10 @@ export interface DeviceReport {
   readonly search: BatchSizeSearch | undefined;
   /** The most that this process held there, its context and libraries included; looked at a few times a second. */
   readonly memoryPeakBytes: number;
+  /** The same model and batch size fed from device memory, measured at the end; undefined: the run was too short for it. */
+  readonly fedRowsPerSecond: number | undefined;
+  /** How busy the driver says that it was, from the end of the first batch to the end of the last one. */
+  readonly reported: Reported;
   /** As promised; undefined: nothing was. */
   readonly memoryBudgetBytes: number | undefined;
   /**
@@ -153,6 +160,8 @@ export interface ScoreResult {
   readonly precision: Precision;
   readonly output: string;
   readonly outputBytes: number;
+  /** Where every second went; undefined: there was nothing to do. */
+  readonly ledger: Ledger | undefined;
   readonly warnings: readonly string[];
 }
 

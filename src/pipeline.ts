@@ -1,4 +1,7 @@
 /** A run from options to result: the one file, with the threads' entries, that knows every stage. */
+import { coreBound } from './machine.ts';
+import { threadsNowMs } from './measure/clock.ts';
+import { ledgerOf, type LedgerContext } from './measure/ledger.ts';
 import { ProgressMeter } from './measure/progress.ts';
 import { progressIntervalMs } from './limits.ts';
 import { TandemError } from './errors.ts';
@@ -15,7 +18,7 @@ import { cleanOutput, finishOutput, forgetInFlight } from './write/output-folder
  * @throws TandemError, see `errorCodes`; what is whole by then stays
  */
 export async function score(options: ScoreOptions): Promise<ScoreResult> {
-  const startedMs = performance.now();
+  const startMs = threadsNowMs();
   const warnings: string[] = [];
   const warn = (text: string): void => {
     warnings.push(text);
@@ -31,11 +34,15 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     );
     plan.warnings.forEach(warn);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
-      const { onDecision } = options;
-      crew = new Crew(plan, engines, options.reader, { onWarning: warn, ...(onDecision && { onDecision }) });
+      const { onDecision, reader } = options;
+      crew = new Crew(plan, engines, {
+        reader,
+        hears: { onWarning: warn, ...(onDecision && { onDecision }) },
+        startMs,
+      });
       await work(plan, crew, options).finally(() => rememberFindings(plan.profiles, crew!.findings));
     }
-    const result = summarize(plan, crew, (performance.now() - startedMs) / 1000, warnings);
+    const result = summarize(plan, crew, (threadsNowMs() - startMs) / 1000, warnings);
     finishOutput(plan.output, result);
     return result;
   } finally {
@@ -137,6 +144,7 @@ function summarize(
     precision: plan.precision,
     output: plan.output,
     outputBytes: tally?.bytesWritten ?? 0,
+    ledger: crew === undefined ? undefined : ledgerOf(crew.read(), ledgerContext(crew)),
     warnings,
   };
 }
@@ -151,4 +159,10 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     ...plain
   } = options;
   return plain;
+}
+
+/** What the ledger has to know besides the threads' own time. */
+function ledgerContext({ devices }: Crew): LedgerContext {
+  const { user, system } = process.cpuUsage();
+  return { cores: coreBound().value, cpuSeconds: (user + system) / 1e6, devices };
 }

@@ -106,6 +106,7 @@ test('every file is imported, started or run', () => {
     'bench/run.ts',
     'bench/gpu/run.ts',
     'bench/peers/run.ts',
+    'bench/experiments/run.ts',
     'bench/peers/spark-study.ts',
     'bench/simulate.ts',
     'bench/demo.ts',

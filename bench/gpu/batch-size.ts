@@ -7,7 +7,7 @@ import {
   type DeviceLimits,
 } from '../../src/score/device-batch-size.ts';
 import { deviceBatchRowsMax } from '../../src/limits.ts';
-import { deviceBufferBytes } from '../../src/score/device-scorer.ts';
+import { deviceBufferBytes } from '../../src/score/device-buffer.ts';
 import { median } from '../measure.ts';
 import { outOfMemoryOf, timeSize } from './feed.ts';
 import type { ModelName } from './models.ts';

@@ -117,6 +117,7 @@ export class Rig {
       slots: this.slots,
       buffers,
       bufferRows,
+      nowMs: () => performance.now(),
     });
     this.scorer.useSession(this.#session);
   }

@@ -4,6 +4,7 @@
  */
 import { GpuError, type DeviceRun, type GpuDriver } from '../../src/engines/cuda/driver.ts';
 import type { Pointer } from '../../src/engines/native.ts';
+import type { ReportedShare } from '../../src/engines/nvml/reported-share.ts';
 import type { AssignedNode } from '../../src/engines/onnxruntime/assignment.ts';
 import type { Interval } from './intervals.ts';
 
@@ -26,6 +27,7 @@ export class TimedDriver implements GpuDriver {
   readonly name: string;
   readonly arenaName: string;
   readonly memoryInfo: Pointer;
+  readonly reportedShare: ReportedShare;
   readonly #inner: GpuDriver;
   /** By stream, in order: they pass in this order. */
   readonly #pending = new Map<Pointer, Pending[]>();
@@ -42,6 +44,7 @@ export class TimedDriver implements GpuDriver {
     this.name = inner.name;
     this.arenaName = inner.arenaName;
     this.memoryInfo = inner.memoryInfo;
+    this.reportedShare = inner.reportedShare;
   }
 
   /** The least that was free whenever somebody asked. */

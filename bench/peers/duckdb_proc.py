@@ -1,46 +1,35 @@
-"""DuckDB and ONNX Runtime: a process for each core; DuckDB reads and featurizes (CASE: thirty times as fast as its
-least(greatest())), and writes what it is handed back."""
+"""DuckDB and ONNX Runtime: a process for each core; DuckDB reads, and writes what it is handed back. The features are
+NumPy's: in SQL they take four times as long with CASE, and thirty times with least(greatest())."""
 
 import multiprocessing
 import os
 
-from common import READ_ROWS, Scorer, finish, load_job
-
-
-def expression(feature):
-    column = feature["column"]
-    if "mean" in feature:
-        column = f"(({column} - {feature['mean']}::FLOAT) / {feature['std']}::FLOAT)"
-    if "lo" in feature:
-        lo, hi = f"{feature['lo']}::FLOAT", f"{feature['hi']}::FLOAT"
-        column = f"CASE WHEN {column} < {lo} THEN {lo} WHEN {column} > {hi} THEN {hi} ELSE {column} END"
-    return f"{column} AS {feature['column']}"
+from common import READ_ROWS, Scorer, columns_of, finish, load_job
 
 
 def in_process(job, shards):
     import duckdb
     import pyarrow as pa
 
-    # The SQL has done the features.
-    names = [feature["column"] for feature in job["features"]]
-    scorer = Scorer({**job, "features": [{"column": name} for name in names]})
-    selected = ", ".join(["id", *map(expression, job["features"])])
+    scorer = Scorer(job)
+    columns = columns_of(job)
+    selected = ", ".join(["id", *columns])
+    schema = pa.schema([("id", pa.int64()), ("score", pa.float32())])
     rows = 0
     for shard in shards:
-        with duckdb.connect(config={"threads": 1}) as connection, duckdb.connect(config={"threads": 1}) as writer:
-            reader = connection.sql(f"SELECT {selected} FROM read_parquet(?)", params=[shard]).to_arrow_reader(READ_ROWS)
+        with duckdb.connect(config={"threads": 1}) as source, duckdb.connect(config={"threads": 1}) as target:
+            reader = source.sql(f"SELECT {selected} FROM read_parquet(?)", params=[shard]).to_arrow_reader(READ_ROWS)
 
             def scored():
                 nonlocal rows
                 for batch in reader:
-                    scores = scorer([batch.column(name).to_numpy() for name in names])
+                    scores = scorer([batch.column(name).to_numpy() for name in columns])
                     rows += batch.num_rows
-                    yield pa.record_batch({"id": batch.column("id"), "score": scores})
+                    yield pa.record_batch([batch.column("id"), scores], schema=schema)
 
-            schema = pa.schema([("id", pa.int64()), ("score", pa.float32())])
-            writer.register("scored", pa.RecordBatchReader.from_batches(schema, scored()))
+            target.register("scored", pa.RecordBatchReader.from_batches(schema, scored()))
             path = os.path.join(job["output"], os.path.basename(shard))
-            writer.execute(f"COPY scored TO '{path}' (FORMAT parquet, COMPRESSION snappy)")
+            target.execute(f"COPY scored TO '{path}' (FORMAT parquet, COMPRESSION snappy)")
     return rows
 
 

@@ -77,7 +77,7 @@ export const peers: readonly Peer[] = [
   }),
   pythonPeer({
     name: 'duckdb-python',
-    describe: 'DuckDB (features in SQL) and ONNX Runtime, a process for each core',
+    describe: 'DuckDB to read and write, NumPy and ONNX Runtime, a process for each core',
     requirements: scripts,
     script: 'duckdb_proc.py',
   }),

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { CpuLedger, parseStat, type ProcessSample } from './cpu-ledger.ts';
@@ -63,6 +64,20 @@ test('what outlives the root is killed when the root ends', { skip }, async () =
   assert.equal(run.exitCode, 3);
   assert.ok(run.wallSeconds < 30);
   await assertEnded(run.lines[0]!.text);
+});
+
+test('an interrupt ends the program too', { skip }, async () => {
+  const code = `import { runTree } from ${JSON.stringify(new URL('./process-tree.js', import.meta.url).href)};
+    const onSample = ([root]) => console.log(root.pid);
+    await runTree({ file: 'sleep', args: ['600'], secondsMax: 60, onSample });`;
+  const outer = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const pid = await new Promise<string>((resolve) => {
+    outer.stdout.once('data', (bytes: Buffer) => resolve(String(bytes).split('\n')[0]!));
+  });
+  const ended = new Promise((resolve) => outer.once('exit', resolve));
+  outer.kill('SIGINT');
+  assert.equal(await ended, 130);
+  await assertEnded(pid);
 });
 
 test('a program that is not there is an error', { skip }, async () => {

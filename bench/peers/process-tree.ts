@@ -68,13 +68,12 @@ export async function runTree(command: TreeCommand): Promise<TreeRun> {
     timedOut = true;
     sampler.kill();
   }, command.secondsMax * 1000);
-  const timer = setInterval(() => sampler.sample(), sampleIntervalMs);
   // Its group is not the terminal's, so that an interrupt reaches only this process.
-  const onInterrupt = (): never => {
-    sampler.kill();
-    process.exit(130);
-  };
-  interrupts.forEach((signal) => process.once(signal, onInterrupt));
+  const killAtExit = (): void => sampler.kill();
+  const exit = (): never => process.exit(130);
+  process.once('exit', killAtExit);
+  interrupts.forEach((signal) => process.once(signal, exit));
+  const timer = setInterval(() => sampler.sample(), sampleIntervalMs);
   const exitCode = await new Promise<number | null>((resolve) => child.once('exit', resolve));
   const wallSeconds = (performance.now() - startedMs) / 1000;
   clearInterval(timer);
@@ -84,7 +83,8 @@ export async function runTree(command: TreeCommand): Promise<TreeRun> {
   const others = othersShare(before, coreSeconds(), cpuSeconds + ownSeconds() - ownBefore);
   // What outlives its parent would keep the pipes open, and the cores busy in the next run.
   sampler.kill();
-  interrupts.forEach((signal) => process.off(signal, onInterrupt));
+  process.off('exit', killAtExit);
+  interrupts.forEach((signal) => process.off(signal, exit));
   await closed;
   const { peakRssBytes, peakPssBytes, processesMax } = sampler;
   const measured = { wallSeconds, cpuSeconds, peakRssBytes, peakPssBytes, processesMax, othersShare: others };
@@ -135,10 +135,10 @@ class Sampler {
 
   constructor(rootPid: number, foreign: ReadonlySet<string>, pageBytes: number, onSample: TreeCommand['onSample']) {
     this.#rootPid = rootPid;
-    this.#onSample = onSample;
     this.#ledger = new CpuLedger(rootPid);
     this.#foreign = foreign;
     this.#pageBytes = pageBytes;
+    this.#onSample = onSample;
     this.sample();
   }
 

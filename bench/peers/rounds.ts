@@ -1,7 +1,7 @@
 /** One run of a peer, its answer checked; and all peers of a workload in turn, round after round. */
 import { existsSync, mkdirSync, openSync, readFileSync, readSync, closeSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { defaultFolder, type WorkloadName } from '../data.ts';
+import type { WorkloadName } from '../data.ts';
 import { compareOutputs, countRows } from './compare.ts';
 import { jobOf, type JobFile, type Peer, type PeerResult } from './peer.ts';
 import { runTree, type TreeRun } from './process-tree.ts';
@@ -44,21 +44,23 @@ export interface Task {
   readonly rows: number;
 }
 
-export const runsFolder = join(defaultFolder, 'peers');
-
 /** ONNX Runtime would write reports for its maker into the home folder; Tandem's does not. */
 const quietEnvironment = { ORT_DISABLE_TELEMETRY: '1' };
 /** Last lines of a program that failed. */
 const linesShown = 8;
 
+/** Where peers run, one after the other. */
 export class Arena {
+  readonly #folder: string;
   readonly #secondsMax: number;
   /** Of all runs so far. */
   cpuSeconds = 0;
   /** By peer. */
   readonly versions: Record<string, PeerResult['versions']> = {};
 
-  constructor(secondsMax: number) {
+  /** `folder`: for jobs and outputs, this arena's own. `secondsMax`: of one run. */
+  constructor(folder: string, secondsMax: number) {
+    this.#folder = folder;
     this.#secondsMax = secondsMax;
   }
 
@@ -69,8 +71,8 @@ export class Arena {
    */
   async run({ peer, python }: ReadyPeer, task: Task, reference: string | undefined): Promise<PeerRun> {
     const name = reference === undefined ? `${peer.name}-${task.rows}` : peer.name;
-    const job = emptyJob(task, join(runsFolder, name));
-    const jobPath = join(runsFolder, name, 'job.json');
+    const job = emptyJob(task, join(this.#folder, name));
+    const jobPath = join(this.#folder, name, 'job.json');
     writeFileSync(jobPath, JSON.stringify(job));
     const { file, args, env } = peer.command(job, python, jobPath);
     const tree = await runTree({ file, args, env: { ...quietEnvironment, ...env }, secondsMax: this.#secondsMax });
@@ -88,7 +90,7 @@ export class Arena {
       throw new Error(`Expected ${task.rows} rows, got ${rows} in the output, ${result.rows} by its own count.`);
     }
     const differenceMax =
-      reference === undefined ? 0 : compareOutputs(join(runsFolder, reference, 'output'), job.output).differenceMax;
+      reference === undefined ? 0 : compareOutputs(join(this.#folder, reference, 'output'), job.output).differenceMax;
     return { ...measured, steadySeconds: result.closedAt - result.firstBatchAt, differenceMax };
   }
 }

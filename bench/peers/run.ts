@@ -7,6 +7,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
+import { counted } from '../../src/cli/format.ts';
 import { renderChart } from '../chart.ts';
 import {
   defaultFolder,
@@ -20,7 +21,7 @@ import { coreSeconds, environment, othersShare } from '../environment.ts';
 import { peers } from './peers.ts';
 import type { Peer } from './peer.ts';
 import { pythonWith } from './python.ts';
-import { Arena, runRounds, runsFolder, type Contestant, type Failure, type ReadyPeer, type Task } from './rounds.ts';
+import { Arena, runRounds, type Contestant, type Failure, type ReadyPeer, type Task } from './rounds.ts';
 import { shardsWith } from './subset.ts';
 import { chartOf, inOrder, renderConditions, renderStandings, standings } from './table.ts';
 import { tandem } from './tandem.ts';
@@ -142,18 +143,18 @@ async function main(): Promise<void> {
     failures,
   );
   const workloads = ensureWorkloads();
-  const arena = new Arena(flags.seconds);
+  // Its own: another benchmark may be running.
+  const runsFolder = join(defaultFolder, `peers-${process.pid}`);
+  process.once('exit', () => rmSync(runsFolder, { recursive: true, force: true }));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+  const arena = new Arena(runsFolder, flags.seconds);
   const conditions = environment();
   const [before, startedMs] = [coreSeconds(), performance.now()];
   const contestants: Contestant[] = [];
-  try {
-    for (const workload of chosen('--workloads', flags.workloads, workloadNames)) {
-      const compared = await compareOn(arena, workload, ready, workloads, flags);
-      contestants.push(...compared.contestants);
-      failures.push(...compared.failures);
-    }
-  } finally {
-    rmSync(runsFolder, { recursive: true, force: true });
+  for (const workload of chosen('--workloads', flags.workloads, workloadNames)) {
+    const compared = await compareOn(arena, workload, ready, workloads, flags);
+    contestants.push(...compared.contestants);
+    failures.push(...compared.failures);
   }
   const seconds = (performance.now() - startedMs) / 1000;
   const { user, system } = process.cpuUsage();
@@ -167,7 +168,10 @@ async function main(): Promise<void> {
   const results = { version: 1, environment: conditions, versions, rounds, rows, seconds, othersShare: others };
   const path = save(conditions.cpu, { ...results, standings: lines, failures, contestants }, flags.out);
   const chart = path.replace(/(\.json)?$/, '.svg');
-  await renderChart(chartOf(lines, `${conditions.cores} cores, ${conditions.cpu}; medians of ${rounds} rounds`), chart);
+  await renderChart(
+    chartOf(lines, `${conditions.cores} cores, ${conditions.cpu}; medians of ${counted(rounds, 'round')}`),
+    chart,
+  );
   console.log(`\nruns and environment: ${path}\nchart: ${chart}`);
   if (failures.length > 0) process.exitCode = 1;
 }

@@ -1,5 +1,5 @@
 /** From runs to the table and the chart: medians over the rounds, and how often Tandem's figure each peer's is. */
-import { formatCount, formatTable } from '../../src/cli/format.ts';
+import { counted, formatCount, formatTable } from '../../src/cli/format.ts';
 import type { VegaLiteSpec } from '../chart.ts';
 import { workloadNames, type WorkloadName } from '../data.ts';
 import type { Environment } from '../environment.ts';
@@ -107,7 +107,7 @@ export function renderConditions(conditions: Environment, rounds: number, others
   const { cpu, cores, system, node, duckDb, onnxRuntime, loadAverage } = conditions;
   return [
     `${cores} cores, ${cpu}, ${system}, Node ${node}, DuckDB ${duckDb}, ONNX Runtime ${onnxRuntime}; files in the page cache`,
-    `medians of ${rounds} rounds, peers in turn; others took ${(others * 100).toFixed(0)} % of the cores in these ` +
+    `medians of ${counted(rounds, 'round')}, peers in turn; others took ${(others * 100).toFixed(0)} % of the cores in these ` +
       `${seconds.toFixed(0)} s, load average before: ${loadAverage.toFixed(2)}`,
     'M rows/s: process start to end; steady: first batch at the scorer to closed output (who reads ahead looks better);',
     'CPU and peak memory (shared pages divided) of the whole tree of processes; ×: above 1, Tandem is so many times better,',

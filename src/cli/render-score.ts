@@ -29,6 +29,7 @@ export function renderScore(result: ScoreResult): string {
     const products = precision === 'float32' ? '' : `, ${precision}`;
     lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}${products}`, ...result.devices.map(renderDevice));
   }
+  if (result.ledger !== undefined) lines.push(`  ${result.ledger.verdict.sentence}`);
   lines.push(
     `result: ${output}${result.outputBytes === 0 ? '' : ` (${formatBytes(result.outputBytes)})`}`,
     `read it: ${readCommand(output)}`,

@@ -25,6 +25,7 @@ const scored: ScoreResult = {
   precision: 'float32',
   output: 'out/',
   outputBytes: 500,
+  ledger: undefined,
   warnings: [],
 };
 

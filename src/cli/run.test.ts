@@ -23,6 +23,7 @@ const result: ScoreResult = {
   precision: 'float32',
   output: 'scores',
   outputBytes: 2 ** 20,
+  ledger: undefined,
   warnings: ['late warning'],
 };
 const progress: Progress = {
@@ -184,7 +185,7 @@ test('score: kinds of keep lists', async () => {
 
 test('--json: stdout is exactly one object', async () => {
   const scored = await run(['score', 'a', '--model', 'm', '--output', 'o', '--json'], { score: async () => result });
-  assert.deepEqual(JSON.parse(scored.stdout), result);
+  assert.deepEqual(JSON.parse(scored.stdout), JSON.parse(JSON.stringify(result)));
   const seen = await run(['inspect', 'a', '--json'], { inspect: async () => inspected });
   assert.deepEqual(JSON.parse(seen.stdout), JSON.parse(JSON.stringify(inspected)));
   const failed = await run(['check', '--model', 'm', '--json'], { check: async () => checked });

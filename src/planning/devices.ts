@@ -12,7 +12,7 @@ import {
 } from '../limits.ts';
 import type { GpuMemory, Precision } from '../options.ts';
 import type { DeviceProfile, MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
-import { deviceBufferBytes } from '../score/device-scorer.ts';
+import { deviceBufferBytes } from '../score/device-buffer.ts';
 import { slotBytes } from '../score/scorer.ts';
 import type { Profile, UsedProfile } from './profile.ts';
 

@@ -55,6 +55,7 @@ function open(t: TestContext, options: SoftwareGpuOptions) {
     slots: [slot],
     buffers: 1,
     bufferRows: rows,
+    nowMs: () => performance.now(),
   });
   scorer.useSession(session);
   t.after(() => {

@@ -3,13 +3,15 @@
  * events keep them in order, so that a copy never waits for what it does not need. Nothing here waits for the device but
  * {@link DeviceScorer.block}.
  */
-import { elementBytes, type NumberArray, type TensorLayout } from '../batch.ts';
+import type { NumberArray, TensorLayout } from '../batch.ts';
 import { GpuError, type DeviceRange, type GpuDriver } from '../engines/cuda/driver.ts';
 import type { Pointer } from '../engines/native.ts';
 import { BoundRun, type DeviceTensor } from '../engines/onnxruntime/run.ts';
-import { deviceSettledRuns } from '../limits.ts';
+import { deviceSettledRuns, fedRunsMax } from '../limits.ts';
 import type { ModelPlan, OutputLayout } from '../plan.ts';
 import { bug } from '../errors.ts';
+import { DeviceBuffer, rowBytes } from './device-buffer.ts';
+import { EventOrigin } from './event-origin.ts';
 import { constantTensor, otherShape, type Slot } from './scorer.ts';
 
 /** Rows of a slot within a device buffer. */
@@ -39,62 +41,31 @@ export interface DeviceScorerParts {
   readonly slots: readonly Slot[];
   readonly buffers: number;
   readonly bufferRows: number;
+  /** Milliseconds, from a monotonic clock: that of {@link DeviceTimes}. */
+  readonly nowMs: () => number;
 }
 
-/** cudaMalloc's own alignment, enough for any kernel. */
-const alignment = 256;
+/** When the device worked on a buffer that is done. */
+export interface DeviceTimes {
+  /** First byte and last byte of its copies in. */
+  readonly copyStartMs: number;
+  readonly copiedMs: number;
+  /** First run's begin, last run's end. */
+  readonly startedMs: number;
+  readonly computedMs: number;
+  /** All scores are in their slots. */
+  readonly deliveredMs: number;
+}
+
 /** Bindings that a buffer keeps: one for each batch size in use. What was used longest ago makes room. */
 const bindingsMax = 8;
-
-/** Bytes of one device buffer: inputs and outputs of so many rows. */
-export function deviceBufferBytes(model: Pick<ModelPlan, 'inputs' | 'outputs'>, rows: number): number {
-  return [...model.inputs, ...model.outputs].reduce((sum, tensor) => sum + tensorBytes(tensor, rows), 0);
-}
-
-function rowBytes(tensor: TensorLayout | OutputLayout): number {
-  return tensor.width * elementBytes[tensor.elementType];
-}
-
-function tensorBytes(tensor: TensorLayout | OutputLayout, rows: number): number {
-  return Math.ceil((rows * rowBytes(tensor)) / alignment) * alignment;
-}
-
-class DeviceBuffer {
-  readonly memory: Pointer;
-  /** First byte of each input, then of each output. */
-  readonly addresses: readonly Pointer[];
-  /** All pieces are on the device. */
-  readonly copied: Pointer;
-  /** The model begins, and has run. */
-  readonly started: Pointer;
-  readonly computed: Pointer;
-  /** All scores are in their slots. */
-  readonly delivered: Pointer;
-  /** By first row and rows. */
-  readonly bindings = new Map<string, BoundRun>();
-  /** Rows behind the last one, until they are copied. */
-  padding: readonly Uint8Array[] = [];
-
-  constructor(driver: GpuDriver, model: ModelPlan, rows: number) {
-    this.memory = driver.allocate(Math.max(alignment, deviceBufferBytes(model, rows)));
-    let address = this.memory;
-    this.addresses = [...model.inputs, ...model.outputs].map((tensor) => {
-      const own = address;
-      address += BigInt(tensorBytes(tensor, rows));
-      return own;
-    });
-    this.copied = driver.createEvent();
-    this.started = driver.createEvent();
-    this.computed = driver.createEvent();
-    this.delivered = driver.createEvent();
-  }
-}
 
 export class DeviceScorer {
   readonly #parts: DeviceScorerParts;
   readonly #buffers: readonly DeviceBuffer[];
   readonly #copyInStream: Pointer;
   readonly #copyOutStream: Pointer;
+  readonly #origin: EventOrigin;
   #session: Pointer | undefined;
   #inputsReadElsewhere: readonly string[] = [];
   #runs = 0;
@@ -113,12 +84,16 @@ export class DeviceScorer {
       throw error;
     }
     this.#buffers = buffers;
+    this.#origin = new EventOrigin(driver, parts.computeStream, parts.nowMs);
   }
 
   /** Queues the copy of a slot's rows; the slot must not change until the buffer's scores are there. */
   copyIn(buffer: number, rows: CopiedRows): void {
     const { driver, model, slots } = this.#parts;
-    const { addresses } = this.#buffers[buffer]!;
+    const filled = this.#buffers[buffer]!;
+    const { addresses, copying } = filled;
+    if (rows.bufferRow === 0) driver.record(copying, this.#copyInStream);
+    filled.rowsHeld = Math.max(filled.rowsHeld, rows.bufferRow + rows.rowCount);
     model.inputs.forEach((tensor, index) => {
       const target = addresses[index]! + BigInt(rows.bufferRow * rowBytes(tensor));
       driver.copyIn(target, bytesOf(slots[rows.slot]!.inputs[index] as NumberArray, tensor, rows), this.#copyInStream);
@@ -176,6 +151,48 @@ export class DeviceScorer {
   computeSeconds(buffer: number): number {
     const { started, computed } = this.#buffers[buffer]!;
     return this.#parts.driver.elapsedMs(started, computed) / 1000;
+  }
+
+  /** When the device worked on a buffer that is done. */
+  times(buffer: number): DeviceTimes {
+    const { copying, copied, started, computed, delivered } = this.#buffers[buffer]!;
+    const times = {
+      copyStartMs: this.#origin.timeOf(copying),
+      copiedMs: this.#origin.timeOf(copied),
+      startedMs: this.#origin.timeOf(started),
+      computedMs: this.#origin.timeOf(computed),
+      deliveredMs: this.#origin.timeOf(delivered),
+    };
+    this.#origin.renew(times.deliveredMs);
+    return times;
+  }
+
+  /**
+   * Rows a second of the model alone: it runs again and again on rows that lie on the device already, and nothing is
+   * copied. Nothing may be in flight; the scores stay on the device.
+   * @param seconds about what it takes
+   * @returns undefined where no buffer has held so many rows
+   * @throws GpuError
+   */
+  fedRowsPerSecond(rowCount: number, seconds: number): number | undefined {
+    const { driver, computeStream } = this.#parts;
+    const buffers = this.#buffers.flatMap(({ rowsHeld }, buffer) => (rowsHeld >= rowCount ? [buffer] : []));
+    const [first] = buffers;
+    if (first === undefined) return undefined;
+    const { started, computed } = this.#buffers[first]!;
+    const time = (runs: number): number => {
+      driver.record(started, computeStream);
+      for (let run = 0; run < runs; run++) {
+        this.#run(buffers[run % buffers.length]!, { bufferRow: 0, rowCount }, false);
+      }
+      driver.record(computed, computeStream);
+      driver.block(computed);
+      return driver.elapsedMs(started, computed) / 1000;
+    };
+    // Each buffer's binding is made, and how long a run takes.
+    const probeSeconds = time(2 * buffers.length) / (2 * buffers.length);
+    const runs = Math.max(buffers.length, Math.min(fedRunsMax, Math.ceil(seconds / Math.max(1e-6, probeSeconds))));
+    return (runs * rowCount) / time(runs);
   }
 
   /** Lets go of the session, so that its owner may close it. Nothing may be in flight. */

@@ -2,6 +2,7 @@
 import type { Pointer } from '../engines/native.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import type { BatchHandOver, BatchPlan, DeviceStart, WorkerMessage } from '../messages.ts';
+import { createDeviceSheet } from '../measure/device-sheet.ts';
 import { SlotSender } from '../transfer/slot-queue.ts';
 import { startWorker } from './start-worker.ts';
 
@@ -24,7 +25,11 @@ export class BatchDevices {
     this.#control = control;
     this.#listener = listener;
     const { slots, queues } = handOver;
-    this.#ended = plan.devices.map((_, deviceIndex) => this.#start({ deviceIndex, plan, control, slots, queues }));
+    this.#ended = plan.devices.map((_, deviceIndex) => {
+      // Nobody reads them: batches come and go by themselves.
+      const sheets = { prep: [], writer: undefined, devices: plan.devices.map(() => createDeviceSheet(0, false)) };
+      return this.#start({ deviceIndex, plan, control, slots, queues, sheets });
+    });
   }
 
   /**

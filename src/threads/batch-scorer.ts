@@ -9,6 +9,7 @@ import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import type { Pointer } from '../engines/native.ts';
 import { asTandemError, TandemError } from '../errors.ts';
+import { createTimeSheet, TimeSheet } from '../measure/time-sheet.ts';
 import type {
   BatchHandOver,
   BatchPlan,
@@ -35,6 +36,8 @@ import { InPlaceLane, type Lane } from './lane.ts';
 import type { LaneRows } from './slot-filler.ts';
 
 const start = workerData as BatchWorkerStart;
+/** Nobody reads it: batches come and go by themselves. */
+const sheet = new TimeSheet(createTimeSheet(0, false));
 const tableName = `tandem_batch_${start.threadIndex}`;
 
 let connection: Connection | undefined;
@@ -146,6 +149,7 @@ function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Co
     slots: own,
     firstSlot,
     sender,
+    sheet,
     inFlight: { enter: () => {} },
     control: start.control,
     rowsScored: new BigInt64Array(new SharedArrayBuffer(8)),
@@ -167,7 +171,7 @@ function createLane(known: BatchPlan, open: Connection): Lane {
     inFlight: { enter: () => {} },
     control: start.control,
     rowsScored: new BigInt64Array(new SharedArrayBuffer(8)),
-    modelMicroseconds: new BigInt64Array(new SharedArrayBuffer(8)),
+    sheet,
     now: () => performance.now() / 1000,
   });
 }

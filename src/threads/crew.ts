@@ -6,12 +6,17 @@ import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { terminateRuns } from '../engines/onnxruntime/run.ts';
 import { createSharedMemory } from '../engines/wasm.ts';
 import { asTandemError, TandemError } from '../errors.ts';
+import { createTimeSheet, readTimeSheet, type TimeSheetMemory } from '../measure/time-sheet.ts';
+import { threadsNowMs } from '../measure/clock.ts';
+import { createDeviceSheet, readDeviceSheet } from '../measure/device-sheet.ts';
+import type { CrewReading } from '../measure/ledger.ts';
 import {
   control,
   type Engines,
   type RingMemory,
   type DeviceStart,
   type BatchSizeFinding,
+  type CrewSheets,
   type WorkerMessage,
   type WorkerStart,
 } from '../messages.ts';
@@ -32,6 +37,15 @@ export interface Tally {
   readonly bytesWritten: number;
   /** Undefined while it is being chosen. */
   readonly batchSize: number | undefined;
+}
+
+export interface CrewOptions {
+  readonly reader?: ReaderName | undefined;
+  readonly hears?: CrewListener;
+  /** Of the run, on the clock of all threads. Default: now. */
+  readonly startMs?: number;
+  /** What the threads do is kept for a trace, too. */
+  readonly keepsEvents?: boolean;
 }
 
 /** Whoever wants to know at once. */
@@ -56,29 +70,38 @@ export class Crew {
   readonly decisions: BatchSizeDecision[] = [];
   readonly #control = new Int32Array(new SharedArrayBuffer(control.length * Int32Array.BYTES_PER_ELEMENT));
   readonly #rowsScored = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
-  readonly #modelMicroseconds = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
+  readonly sheets: CrewSheets;
+  readonly #startMs: number;
   readonly #runOptions: Pointer[] = [];
   readonly #ended: Promise<void>[] = [];
   #shardsDone = 0;
   #bytesWritten = 0;
   #failure: TandemError | undefined;
 
-  constructor(plan: RunPlan, engines: Engines, reader: ReaderName = 'duckdb', hears: CrewListener = {}) {
+  constructor(plan: RunPlan, engines: Engines, options: CrewOptions = {}) {
+    const { reader = 'duckdb', hears = {}, startMs = threadsNowMs(), keepsEvents = false } = options;
     this.#plan = plan;
+    this.#startMs = startMs;
+    const rings = createRings(plan);
+    const sheet = (): TimeSheetMemory => createTimeSheet(startMs, keepsEvents);
+    this.sheets = {
+      prep: Array.from({ length: plan.threads }, sheet),
+      writer: rings.length === 0 ? undefined : sheet(),
+      devices: plan.devices.map(() => createDeviceSheet(startMs, keepsEvents)),
+    };
     this.#hears = hears;
     useOnnxRuntimeAt(plan.onnxRuntimePath);
     const slotCount = plan.threads * plan.slotsPerThread;
     const slots = createSharedMemory(slotBytes(plan.model, plan.slotRows) * slotCount);
     const queues =
       plan.devices.length === 0 ? undefined : createSlotQueues(slotCount, plan.threads, plan.devices.length);
-    const rings = createRings(plan);
     const start = (threadIndex: number): WorkerStart => ({
       threadIndex,
       plan,
       engines,
       control: this.#control,
       rowsScored: this.#rowsScored,
-      modelMicroseconds: this.#modelMicroseconds,
+      timeSheet: this.sheets.prep[threadIndex]!,
       slots,
       firstSlot: threadIndex * plan.slotsPerThread,
       queues,
@@ -86,17 +109,25 @@ export class Crew {
       attempt: this.attempt,
     });
     plan.devices.forEach((_, deviceIndex) => {
-      this.#start('./gpu.js', { deviceIndex, plan, control: this.#control, slots, queues: queues! });
+      this.#start('./gpu.js', {
+        deviceIndex,
+        plan,
+        control: this.#control,
+        slots,
+        queues: queues!,
+        sheets: this.sheets,
+      });
     });
     for (let thread = 0; thread < plan.threads; thread++) this.#start(prepEntries[reader], start(thread));
-    if (rings.length > 0) this.#start('./writer.js', { ...start(0), firstSlot: 0 });
+    if (this.sheets.writer !== undefined)
+      this.#start('./writer.js', { ...start(0), timeSheet: this.sheets.writer, firstSlot: 0 });
   }
 
   get tally(): Tally {
     const chosen = Atomics.load(this.#control, control.batchSize);
     return {
       rowsScored: Number(Atomics.load(this.#rowsScored, 0)),
-      modelSeconds: Number(Atomics.load(this.#modelMicroseconds, 0)) / 1e6,
+      modelSeconds: this.#modelSeconds(),
       shardsDone: this.#shardsDone,
       bytesWritten: this.#bytesWritten,
       batchSize: this.#plan.batchSize ?? (chosen === 0 ? undefined : chosen),
@@ -115,6 +146,27 @@ export class Crew {
   async finished(): Promise<void> {
     await Promise.all(this.#ended);
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Where every thread's time has gone so far. */
+  read(): CrewReading {
+    const nowMs = threadsNowMs();
+    const { prep, writer, devices } = this.sheets;
+    return {
+      wallMs: nowMs - this.#startMs,
+      prep: prep.map((sheet) => readTimeSheet(sheet, nowMs)),
+      writer: writer === undefined ? undefined : readTimeSheet(writer, nowMs),
+      devices: devices.map((sheet, index) => ({
+        ...readDeviceSheet(sheet, nowMs),
+        name: this.#plan.devices[index]!.name,
+      })),
+    };
+  }
+
+  #modelSeconds(): number {
+    const nowMs = threadsNowMs();
+    const parts = this.sheets.prep.map((sheet) => readTimeSheet(sheet, nowMs).parts);
+    return parts.reduce((sum, { compute, search, newShapes }) => sum + compute + search + newShapes, 0) / 1000;
   }
 
   #start(entry: string, workerData: WorkerStart | DeviceStart): void {

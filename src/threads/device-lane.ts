@@ -4,6 +4,7 @@
  * be put in order again.
  */
 import type { SpanAddress } from '../batch.ts';
+import type { Timekeeper } from '../measure/time-sheet.ts';
 import type { RunPlan } from '../plan.ts';
 import type { Slot } from '../score/scorer.ts';
 import type { SlotSender } from '../transfer/slot-queue.ts';
@@ -19,6 +20,7 @@ export interface DeviceLaneParts {
   /** Number of the first one among the slots of all threads. */
   readonly firstSlot: number;
   readonly sender: SlotSender;
+  readonly sheet: Timekeeper;
   readonly inFlight: Pick<InFlight, 'enter'>;
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
@@ -50,7 +52,7 @@ export class DeviceLane implements Lane {
 
   constructor(parts: DeviceLaneParts) {
     this.#parts = parts;
-    this.#filler = new SlotFiller(parts.plan.model, parts.reader, parts.control);
+    this.#filler = new SlotFiller(parts.plan.model, parts.reader, parts.control, parts.sheet);
     this.#free = parts.slots.map((_, index) => index);
   }
 
@@ -93,9 +95,11 @@ export class DeviceLane implements Lane {
   }
 
   #take(): ScoredBatch {
-    const { slots, firstSlot, sender, rowsScored } = this.#parts;
+    const { slots, firstSlot, sender, sheet, rowsScored } = this.#parts;
     const { index, address } = this.#sent.shift()!;
-    sender.take(firstSlot + index);
+    sheet.about(address);
+    sheet.during('waitForScores', () => sender.take(firstSlot + index));
+    sheet.countRows(address.rowCount);
     this.#given = index;
     Atomics.add(rowsScored, 0, BigInt(address.rowCount));
     return { ...address, outputs: slots[index]!.outputs };

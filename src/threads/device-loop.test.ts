@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GpuError } from '../engines/cuda/driver.ts';
 import { startController } from '../score/device-batch-size.ts';
-import type { RunRows } from '../score/device-scorer.ts';
+import type { DeviceTimes, RunRows } from '../score/device-scorer.ts';
 import type { Received } from '../transfer/slot-queue.ts';
-import { DeviceLoop, type DeviceLoopParts } from './device-loop.ts';
+import { DeviceLoop, inFewShapes, type DeviceLoopParts } from './device-loop.ts';
 
 /** A device that computes in no time, and fails as a test says: `fail` is told each attempt's runs. */
 class InstantScorer {
@@ -31,6 +31,10 @@ class InstantScorer {
 
   computeSeconds(): number {
     return 1;
+  }
+
+  times(): DeviceTimes {
+    return { copyStartMs: 0, copiedMs: 0, startedMs: 0, computedMs: 0, deliveredMs: 0 };
   }
 }
 
@@ -78,6 +82,8 @@ function loopOf(
     renewSession: () => {},
     onBatchSize: () => {},
     onDecision: () => {},
+    sheet: { enter: () => 'driving', countShape: () => {}, batchDone: () => {}, end: () => {} },
+    reportedShare: { begin() {}, tick() {}, end: () => ({ problem: 'nobody looks' }) },
     nowMs: () => 0,
     ...changes,
   });
@@ -122,4 +128,23 @@ test('the parts of a split batch begin at rows whose address is aligned', () => 
       firstRows,
     );
   }
+});
+
+test('batches of any size are run at few sizes, each row once and from an aligned row on', () => {
+  const sizes = new Set<number>();
+  for (let rowCount = 1; rowCount <= 5_000; rowCount++) {
+    let next = 0;
+    for (const run of inFewShapes(rowCount, 4_096)) {
+      assert.equal(run.bufferRow, next);
+      assert.equal(run.bufferRow % Math.min(8, run.rowCount < 8 ? 8 : run.rowCount), 0);
+      next += run.rowCount;
+      sizes.add(run.rowCount);
+    }
+    assert.equal(next, rowCount);
+  }
+  assert.deepEqual(
+    [...sizes].sort((a, b) => a - b),
+    [1, 2, 3, 4, 5, 6, 7, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096],
+  );
+  assert.deepEqual(inFewShapes(1_000, 1_000), [{ bufferRow: 0, rowCount: 1_000 }]);
 });

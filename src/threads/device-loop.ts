@@ -6,8 +6,10 @@ import { GpuError } from '../engines/cuda/driver.ts';
 import { deviceLookIntervalMs, devicePollMs, deviceStarvedMs, deviceWarmUpRuns } from '../limits.ts';
 import { TandemError } from '../errors.ts';
 import { nextStep, observe, type ControllerState, type Decision, type Sample } from '../score/device-batch-size.ts';
+import type { DeviceSheet, HostState, RunPart } from '../measure/device-sheet.ts';
+import type { Reported, ReportedShare } from '../engines/nvml/reported-share.ts';
 import type { MemoryLook } from '../score/device-memory.ts';
-import type { DeviceScorer } from '../score/device-scorer.ts';
+import type { DeviceScorer, RunRows } from '../score/device-scorer.ts';
 import {
   isFinished,
   isPartlyFilled,
@@ -20,7 +22,7 @@ import {
 import type { SlotReceiver } from '../transfer/slot-queue.ts';
 
 export interface DeviceLoopParts {
-  readonly scorer: Pick<DeviceScorer, 'copyIn' | 'score' | 'isDone' | 'block' | 'computeSeconds'>;
+  readonly scorer: Pick<DeviceScorer, 'copyIn' | 'score' | 'isDone' | 'block' | 'computeSeconds' | 'times'>;
   readonly receiver: Pick<SlotReceiver, 'receive' | 'wait' | 'producersAreIdle' | 'giveBack'>;
   readonly buffers: number;
   readonly bufferRows: number;
@@ -36,16 +38,23 @@ export interface DeviceLoopParts {
   /** Told each size that is tried. */
   readonly onBatchSize: (rowCount: number) => void;
   readonly onDecision: (decision: Decision) => void;
-  /** Milliseconds, from a monotonic clock. */
+  readonly sheet: Pick<DeviceSheet, 'enter' | 'countShape' | 'batchDone' | 'end'>;
+  /** What the driver says of the time from the first batch's end to the last one's. */
+  readonly reportedShare: Pick<ReportedShare, 'begin' | 'tick' | 'end'>;
+  /** Milliseconds, from the clock of the scorer's times. */
   readonly nowMs: () => number;
 }
 
 interface BufferInFlight {
   readonly buffer: number;
   readonly rowCount: number;
-  /** The sizes of its runs are not the batch's. */
+  /** Its rows did not fit at once. */
   readonly isSplit: boolean;
+  /** The sizes of its runs are not the batch's. */
+  readonly isCut: boolean;
   readonly shrinksArena: boolean;
+  readonly part: RunPart;
+  readonly queuedMs: number;
 }
 
 type ScoreAction = Extract<FlowAction, { kind: 'score' }>;
@@ -67,6 +76,11 @@ export class DeviceLoop {
   #rowCount = 0;
   #splitCount = 0;
   #lastLookMs = -Infinity;
+  #deliveredMs = 0;
+  #reported: Reported = { problem: 'the device did not score to the end' };
+  /** Numbers of rows that the session has run, and any session before it. */
+  #prepared = new Set<number>();
+  readonly #shapes = new Set<number>();
 
   constructor(parts: DeviceLoopParts) {
     this.#parts = parts;
@@ -78,6 +92,16 @@ export class DeviceLoop {
   /** What the controller has found out; undefined where the batch size was given. */
   get controller(): ControllerState | undefined {
     return this.#controller;
+  }
+
+  /** How busy the driver says that the device was. */
+  get reported(): Reported {
+    return this.#reported;
+  }
+
+  /** Every row that came is scored and back in its slot. */
+  get isFinished(): boolean {
+    return isFinished(this.#flow);
   }
 
   get batchSize(): number {
@@ -103,6 +127,8 @@ export class DeviceLoop {
       const progress = [this.#receive(), this.#collect()];
       if (!progress.includes(true)) this.#rest();
     }
+    if (this.#batchCount > 0) this.#reported = this.#parts.reportedShare.end();
+    this.#parts.sheet.end(this.#deliveredMs);
   }
 
   #receive(): boolean {
@@ -128,7 +154,8 @@ export class DeviceLoop {
 
   /** Sleeps as long as nothing can be done, and no longer. */
   #rest(): void {
-    const { scorer, receiver, buffers } = this.#parts;
+    const { scorer, receiver, buffers, sheet } = this.#parts;
+    sheet.enter(this.#flow.waiting.length > 0 ? 'awaitBuffer' : 'awaitRows');
     if (this.#inFlight.length === buffers) scorer.block(this.#inFlight[0]!.buffer);
     else if (this.#inFlight.length > 0) receiver.wait(devicePollMs);
     else if (!isPartlyFilled(this.#flow)) receiver.wait(idleMs);
@@ -136,6 +163,7 @@ export class DeviceLoop {
   }
 
   #dispatch(event: FlowEvent): void {
+    this.#parts.sheet.enter('driving');
     const { state, actions } = step(this.#flow, event);
     this.#flow = state;
     this.#actions.push(...actions);
@@ -161,14 +189,39 @@ export class DeviceLoop {
   #score({ buffer, parts, pieces }: ScoreAction): void {
     const wanted = this.#controller === undefined ? undefined : nextStep(this.#controller);
     const shrinksArena = wanted?.kind === 'shrink' && !this.#inFlight.some((other) => other.shrinksArena);
+    const queuedMs = this.#parts.nowMs();
+    const isSplit = parts.length > 1;
+    const runs = isSplit || !this.#parts.canSplit ? parts : inFewShapes(parts[0]!.rowCount, this.#flow.batchSize);
+    const part = isSplit || shrinksArena ? 'outOfMemory' : this.#partOf(runs);
     try {
-      this.#parts.scorer.score(buffer, parts, pieces, shrinksArena);
+      this.#during(part === 'newShapes' ? 'newShapes' : 'driving', () =>
+        this.#parts.scorer.score(buffer, runs, pieces, shrinksArena),
+      );
     } catch (error) {
       if (!(error instanceof GpuError) || error.kind !== 'outOfMemory') throw error;
-      return this.#split(buffer, parts[0]!.rowCount, shrinksArena, error);
+      return this.#during('outOfMemory', () => this.#split(buffer, runs[0]!.rowCount, shrinksArena, error));
     }
-    const rowCount = parts.reduce((sum, part) => sum + part.rowCount, 0);
-    this.#inFlight.push({ buffer, rowCount, isSplit: parts.length > 1, shrinksArena });
+    for (const { rowCount } of runs) this.#noteShape(rowCount);
+    const rowCount = runs.reduce((sum, part) => sum + part.rowCount, 0);
+    this.#inFlight.push({ buffer, rowCount, isSplit, isCut: runs.length > 1, shrinksArena, part, queuedMs });
+  }
+
+  #partOf(runs: readonly RunRows[]): RunPart {
+    if (runs.some(({ rowCount }) => !this.#prepared.has(rowCount))) return 'newShapes';
+    return this.#controller === undefined || this.#controller.phase === 'steady' ? 'computing' : 'search';
+  }
+
+  #noteShape(rowCount: number): void {
+    this.#prepared.add(rowCount);
+    if (this.#shapes.has(rowCount)) return;
+    this.#shapes.add(rowCount);
+    this.#parts.sheet.countShape();
+  }
+
+  #during(state: HostState, work: () => void): void {
+    const before = this.#parts.sheet.enter(state);
+    work();
+    this.#parts.sheet.enter(before);
   }
 
   /** The rows are on the device: the same again in smaller runs, as small as the controller says. */
@@ -185,14 +238,19 @@ export class DeviceLoop {
     this.#dispatch({ kind: 'outOfMemory', buffer, partRowsMax: alignedRows(smaller) });
   }
 
-  #learn({ buffer, rowCount, isSplit, shrinksArena }: BufferInFlight): void {
+  #learn({ buffer, rowCount, isSplit, isCut, shrinksArena, part, queuedMs }: BufferInFlight): void {
+    const times = this.#parts.scorer.times(buffer);
+    this.#deliveredMs = times.deliveredMs;
+    this.#parts.sheet.batchDone({ ...times, queuedMs }, rowCount, part);
     this.#batchCount++;
+    if (this.#batchCount === 1) this.#parts.reportedShare.begin();
+    else this.#parts.reportedShare.tick();
     this.#rowCount += rowCount;
     this.#splitCount += Number(isSplit);
     if (this.#batchCount === deviceWarmUpRuns && this.#parts.warmedUp()) this.#renewSession();
     const look = shrinksArena || isSplit || this.#isLookDue() ? this.#look() : undefined;
     if (shrinksArena) return this.#observe({ kind: 'shrink', freeBytes: look?.freeBytes });
-    if (isSplit) return this.#observe({ kind: 'memory', freeBytes: look?.freeBytes });
+    if (isCut) return this.#observe({ kind: 'memory', freeBytes: look?.freeBytes });
     const seconds = this.#parts.scorer.computeSeconds(buffer);
     const memory = { memoryPeakBytes: look?.heldBytes, freeBytes: look?.freeBytes };
     this.#observe({ kind: 'ran', rows: rowCount, seconds, ...memory });
@@ -237,14 +295,32 @@ export class DeviceLoop {
   #renewSession(): void {
     const { scorer, renewSession } = this.#parts;
     for (const { buffer } of this.#inFlight) scorer.block(buffer);
+    this.#prepared = new Set();
     try {
-      renewSession();
+      // The first session of a promise of memory is measured, then opened again: that belongs to starting.
+      this.#during(this.#batchCount <= deviceWarmUpRuns ? 'warmUp' : 'outOfMemory', renewSession);
     } catch (error) {
       if (this.#controller === undefined || !(error instanceof GpuError) || error.kind !== 'outOfMemory') throw error;
       return this.#observe({ kind: 'outOfMemory', rows: 0, during: 'newSession', where: error.message });
     }
     this.#observe({ kind: 'newSession', freeBytes: this.#look().freeBytes });
   }
+}
+
+/**
+ * A batch that did not get full, as runs whose sizes come again and again: powers of two down to 8, and what is left. Each
+ * size is a shape that the engine prepares once and keeps for ever. Larger ones first, so that each begins at an aligned row.
+ */
+export function inFewShapes(rowCount: number, batchSize: number): readonly RunRows[] {
+  if (rowCount === batchSize) return [{ bufferRow: 0, rowCount }];
+  const runs: RunRows[] = [];
+  for (let bufferRow = 0; bufferRow < rowCount;) {
+    const left = rowCount - bufferRow;
+    const rows = left < 8 ? left : 2 ** Math.floor(Math.log2(left));
+    runs.push({ bufferRow, rowCount: rows });
+    bufferRow += rows;
+  }
+  return runs;
 }
 
 /**

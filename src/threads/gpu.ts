@@ -9,14 +9,17 @@ import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeEnvironment, closeSession, inputsReadElsewhere, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
-import { deviceEndMsMax } from '../limits.ts';
+import { deviceEndMsMax, fedSecondsMax, fedShare, fedSteadyMsMin } from '../limits.ts';
+import { threadsNowMs } from '../measure/clock.ts';
+import { DeviceSheet, readDeviceSheet } from '../measure/device-sheet.ts';
 import { control, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
 import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
 import { findingOf, startController } from '../score/device-batch-size.ts';
 import { DeviceMemory, type MemoryLook } from '../score/device-memory.ts';
-import { deviceBufferBytes, DeviceScorer } from '../score/device-scorer.ts';
+import { deviceBufferBytes } from '../score/device-buffer.ts';
+import { DeviceScorer } from '../score/device-scorer.ts';
 import { bytesText } from '../score/memory-model.ts';
 import { layOutSlot, slotBytes, type Slot } from '../score/scorer.ts';
 import { endDevice, SlotReceiver, waitForOtherDevices } from '../transfer/slot-queue.ts';
@@ -46,12 +49,16 @@ function run(driver: GpuDriver): void {
     try {
       opened = openLoop(driver, held, receiver);
       opened.loop.run();
+      opened.measureFed();
     } catch (error) {
       isLost = isLoss(error);
-      if (!isLost && !isShortOfMemory(error)) throw error;
-      // First nothing must write any more into slots that another device gets.
-      driver.settle();
-      passOn(opened?.loop.heldSlots ?? [], receiver, error);
+      // Once every row is scored, a figure beside them is not worth an error.
+      if (opened?.loop.isFinished !== true) {
+        if (!isLost && !isShortOfMemory(error)) throw error;
+        // First nothing must write any more into slots that another device gets.
+        driver.settle();
+        passOn(opened?.loop.heldSlots ?? [], receiver, error);
+      }
     } finally {
       opened?.report();
     }
@@ -76,7 +83,7 @@ function openLoop(
   driver: GpuDriver,
   held: Held,
   receiver: SlotReceiver,
-): { readonly loop: DeviceLoop; readonly report: () => void } {
+): { readonly loop: DeviceLoop; readonly measureFed: () => void; readonly report: () => void } {
   const { model } = plan;
   const { buffers, bufferRows } = device;
   const runOptions = createRunOptions({ disable_synchronize_execution_providers: '1' });
@@ -88,7 +95,7 @@ function openLoop(
   held.pinned = pinSlots(driver);
   const limits = driver.memory();
   const computeStream = driver.createStream();
-  const parts = { driver, model, computeStream, ...options, buffers, bufferRows };
+  const parts = { driver, model, computeStream, ...options, buffers, bufferRows, nowMs: threadsNowMs };
   const scorer = new DeviceScorer({ ...parts, slots: layOutSlots() });
   held.scorer = scorer;
   const memory = new DeviceMemory(driver, buffers * deviceBufferBytes(model, bufferRows), device.memoryBudgetBytes);
@@ -96,8 +103,13 @@ function openLoop(
   held.sessions = sessions;
   sessions.open();
   const cpuNodes = checkNodes(sessions.cpuNodes());
-  const loop = createLoop(scorer, receiver, sessions, limits);
-  return { loop, report: () => report(loop, memory, cpuNodes) };
+  const loop = createLoop(driver, scorer, receiver, sessions, limits);
+  let fed: number | undefined;
+  return {
+    loop,
+    measureFed: () => (fed = fedRate(scorer, loop)),
+    report: () => report(loop, memory, cpuNodes, { fedRowsPerSecond: fed, reported: loop.reported }),
+  };
 }
 
 /** Gives back what is held, whatever came of it: a process that leaves ONNX Runtime open loses its exit code. */
@@ -117,6 +129,7 @@ function release(driver: GpuDriver, held: Held, isLost: boolean): void {
 }
 
 function createLoop(
+  driver: GpuDriver,
   scorer: DeviceScorer,
   receiver: SlotReceiver,
   sessions: DeviceSessions,
@@ -148,7 +161,9 @@ function createLoop(
     renewSession: () => sessions.renew(),
     onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
     onDecision: (decision) => post({ kind: 'decided', decision: { device: device.name, ...decision } }),
-    nowMs: () => performance.now(),
+    sheet: new DeviceSheet(start.sheets.devices[start.deviceIndex]!, start.sheets.prep),
+    reportedShare: driver.reportedShare,
+    nowMs: threadsNowMs,
   });
 }
 
@@ -199,7 +214,19 @@ class DeviceSessions {
   }
 }
 
-function report(loop: DeviceLoop, { peakBytes, budgetBytes }: DeviceMemory, cpuNodes: DeviceReport['cpuNodes']): void {
+/** Of the model alone; undefined where the run was too short to spend time on it. @throws GpuError */
+function fedRate(scorer: DeviceScorer, loop: DeviceLoop): number | undefined {
+  const { steadyMs } = readDeviceSheet(start.sheets.devices[start.deviceIndex]!, threadsNowMs());
+  if (steadyMs < fedSteadyMsMin) return undefined;
+  return scorer.fedRowsPerSecond(loop.batchSize, Math.min(fedSecondsMax, (fedShare * steadyMs) / 1000));
+}
+
+function report(
+  loop: DeviceLoop,
+  { peakBytes, budgetBytes }: DeviceMemory,
+  cpuNodes: DeviceReport['cpuNodes'],
+  utilization: Pick<DeviceReport, 'fedRowsPerSecond' | 'reported'>,
+): void {
   const { batchCount, splitCount, rowCount } = loop.scored;
   const { name, label } = device;
   const finding = loop.controller === undefined ? undefined : findingOf(loop.controller, start.deviceIndex);
@@ -207,7 +234,7 @@ function report(loop: DeviceLoop, { peakBytes, budgetBytes }: DeviceMemory, cpuN
   const search = finding === undefined ? undefined : { found: finding.chosen?.rows, runs: finding.searchRuns };
   const scored = { name, label, rowCount, batchCount, splitCount, batchSize: loop.batchSize, search };
   const memory = { memoryPeakBytes: peakBytes, memoryBudgetBytes: budgetBytes };
-  post({ kind: 'deviceDone', report: { ...scored, ...memory, cpuNodes } });
+  post({ kind: 'deviceDone', report: { ...scored, ...memory, cpuNodes, ...utilization } });
   if (splitCount > 0 && device.fixedBatchSize !== undefined) {
     const parts = `${splitCount} of ${batchCount} batches of ${device.fixedBatchSize} rows did not fit into ${name}'s memory`;
     post({ kind: 'warning', text: `${parts} and were scored in parts: a smaller --batch-size, or none, spares that.` });

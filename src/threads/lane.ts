@@ -3,6 +3,8 @@
  * leave before the next one is made.
  */
 import type { SpanAddress, TensorValues } from '../batch.ts';
+import type { Activity } from '../measure/activities.ts';
+import type { Timekeeper } from '../measure/time-sheet.ts';
 import { control } from '../messages.ts';
 import type { RunPlan } from '../plan.ts';
 import { addSample, chosenBatchSize, nextBatchSize, startSweep, type BatchSizeState } from '../score/batch-size.ts';
@@ -33,7 +35,7 @@ export interface LaneParts {
   readonly inFlight: Pick<InFlight, 'enter'>;
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
-  readonly modelMicroseconds: BigInt64Array;
+  readonly sheet: Timekeeper;
   /** Seconds, from a monotonic clock. */
   readonly now: () => number;
 }
@@ -42,10 +44,12 @@ export class InPlaceLane implements Lane {
   readonly #parts: LaneParts;
   readonly #filler: SlotFiller;
   #sweep: BatchSizeState;
+  /** Numbers of rows that the model has run at. */
+  readonly #shapes = new Set<number>();
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
-    this.#filler = new SlotFiller(parts.plan.model, parts.reader, parts.control);
+    this.#filler = new SlotFiller(parts.plan.model, parts.reader, parts.control, parts.sheet);
     this.#sweep = startSweep(parts.plan.slotRows);
   }
 
@@ -54,16 +58,18 @@ export class InPlaceLane implements Lane {
   }
 
   next(): ScoredBatch | undefined {
-    const { slot, scorer, inFlight, now, rowsScored, modelMicroseconds } = this.#parts;
+    const { slot, scorer, inFlight, sheet, now, rowsScored } = this.#parts;
     const address = this.#filler.fill(slot, this.#batchSize());
     if (address === undefined) return undefined;
     const { firstRow, rowCount } = address;
     inFlight.enter(address);
+    sheet.about(address);
+    const before = sheet.enter(this.#scoring(rowCount));
     const started = now();
     this.#filler.explain(firstRow, () => scorer.score(rowCount));
-    const seconds = now() - started;
-    this.#learn({ rowCount, seconds });
-    Atomics.add(modelMicroseconds, 0, BigInt(Math.round(seconds * 1e6)));
+    this.#learn({ rowCount, seconds: now() - started });
+    sheet.enter(before);
+    sheet.countRows(rowCount);
     Atomics.add(rowsScored, 0, BigInt(rowCount));
     return { ...address, outputs: slot.outputs };
   }
@@ -78,9 +84,22 @@ export class InPlaceLane implements Lane {
     return plan.batchSize ?? (shared !== 0 ? shared : nextBatchSize(this.#sweep));
   }
 
+  get #isSearching(): boolean {
+    return this.#parts.plan.batchSize === undefined && Atomics.load(this.#parts.control, control.batchSize) === 0;
+  }
+
+  #scoring(rowCount: number): Activity {
+    if (!this.#shapes.has(rowCount)) {
+      this.#shapes.add(rowCount);
+      this.#parts.sheet.countShape();
+      return 'newShapes';
+    }
+    return this.#isSearching ? 'search' : 'compute';
+  }
+
   /** Every thread measures until the first one knows; its choice is everybody's. */
   #learn(sample: { readonly rowCount: number; readonly seconds: number }): void {
-    if (this.#parts.plan.batchSize !== undefined || Atomics.load(this.#parts.control, control.batchSize) !== 0) return;
+    if (!this.#isSearching) return;
     this.#sweep = addSample(this.#sweep, sample);
     const chosen = chosenBatchSize(this.#sweep);
     if (chosen !== undefined) Atomics.compareExchange(this.#parts.control, control.batchSize, 0, chosen);

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { NumberArray, TensorValues } from '../batch.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { asTandemError } from '../errors.ts';
+import { TimeSheet } from '../measure/time-sheet.ts';
 import type { WorkerMessage, WorkerStart } from '../messages.ts';
 import { openParquetJs } from '../read/parquetjs/footers.ts';
 import { openParquetJsChunks } from '../read/parquetjs/open-chunks.ts';
@@ -18,6 +19,7 @@ import type { LaneReader } from './slot-filler.ts';
 
 const start = workerData as WorkerStart;
 const { plan, engines } = start;
+const sheet = new TimeSheet(start.timeSheet);
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -34,7 +36,7 @@ function scoreWhole(lane: Lane, writer: ParquetJsShardWriter, { shard, rows }: C
     const names = plan.keepsAll ? plan.schemas[shard.schema]!.columns.map((column) => column.name) : plan.keep;
     const kept = names.map((name) => keptColumn(file, name));
     lane.open(rows);
-    const bytes = writer.write(shard, file, kept, takeFrom(lane));
+    const bytes = sheet.during('write', () => writer.write(shard, file, kept, takeFrom(lane)));
     post({ kind: 'shardDone', shardIndex: shard.index, rowCount: shard.rowCount, bytes });
   } catch (error) {
     throw explainParquetJs(error, shard.name) ?? asTandemError(error).at({ shard: shard.name });
@@ -47,7 +49,7 @@ function takeFrom(lane: Lane): TakeScores {
   let taken = 0;
   return (rowsMax) => {
     if (batch === undefined || taken === batch.rowCount) {
-      batch = lane.next();
+      batch = sheet.during('handOver', () => lane.next());
       taken = 0;
     }
     if (batch === undefined) return { rowCount: 0, columns: [] };
@@ -80,7 +82,7 @@ function run(): void {
     inFlight,
     control: start.control,
     rowsScored: start.rowsScored,
-    modelMicroseconds: start.modelMicroseconds,
+    sheet,
     now: () => performance.now() / 1000,
   });
   try {
@@ -90,6 +92,7 @@ function run(): void {
     lane.close();
     scorer.close();
     inFlight.close();
+    sheet.end();
   }
 }
 

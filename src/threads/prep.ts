@@ -7,6 +7,7 @@ import type { Pointer } from '../engines/native.ts';
 import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { asTandemError } from '../errors.ts';
+import { TimeSheet } from '../measure/time-sheet.ts';
 import type { WorkerMessage, WorkerStart } from '../messages.ts';
 import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
 import { SlotSender } from '../transfer/slot-queue.ts';
@@ -22,6 +23,7 @@ import type { LaneRows } from './slot-filler.ts';
 
 const start = workerData as WorkerStart;
 const { plan, engines } = start;
+const sheet = new TimeSheet(start.timeSheet);
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -33,7 +35,7 @@ function scoreWhole(lane: Lane, writer: ShardWriter, { shard, rows }: Claim): vo
   let taken = 0;
   const next = (): TableRows => {
     if (batch === undefined || taken === batch.rowCount) {
-      batch = lane.next();
+      batch = sheet.during('handOver', () => lane.next());
       taken = 0;
     }
     if (batch === undefined) return { rowCount: 0, columns: [] };
@@ -43,7 +45,7 @@ function scoreWhole(lane: Lane, writer: ShardWriter, { shard, rows }: Claim): vo
     return { rowCount, columns };
   };
   lane.open(rows);
-  const bytes = writer.write(shard, next);
+  const bytes = sheet.during('write', () => writer.write(shard, next));
   post({ kind: 'shardDone', shardIndex: shard.index, rowCount: shard.rowCount, bytes });
 }
 
@@ -51,7 +53,8 @@ function scoreWhole(lane: Lane, writer: ShardWriter, { shard, rows }: Claim): vo
 function scoreSpan(lane: Lane, rows: LaneRows, { ring, span }: NonNullable<Claim['part']>): void {
   lane.open(rows);
   for (let batch = lane.next(); batch !== undefined; batch = lane.next()) {
-    ring.put(span.index, batch.firstRow, batch.rowCount, batch.outputs);
+    const { firstRow, rowCount, outputs } = batch;
+    sheet.during('waitForRoom', () => ring.put(span.index, firstRow, rowCount, outputs));
   }
 }
 
@@ -75,6 +78,7 @@ function run(): void {
     writer.close();
     close();
     inFlight.close();
+    sheet.end();
   }
 }
 
@@ -86,7 +90,7 @@ function openLane(
   claims: Claims,
 ): { readonly lane: Lane; readonly close: () => void } {
   const { queues, control: flags, rowsScored } = start;
-  const shared = { plan, reader: duckDbReader(reading, plan.model), inFlight, control: flags, rowsScored };
+  const shared = { plan, reader: duckDbReader(reading, plan.model), inFlight, control: flags, rowsScored, sheet };
   const bytes = slotBytes(plan.model, plan.slotRows);
   const slots = Array.from({ length: plan.slotsPerThread }, (_, index): Slot =>
     layOutSlot(plan.model, plan.slotRows, start.slots.buffer, (start.firstSlot + index) * bytes),
@@ -100,8 +104,7 @@ function openLane(
   const slot = slots[0]!;
   const scorer = new SlotScorer(plan.model, engines.session, runOptions, slot);
   const now = (): number => performance.now() / 1000;
-  const { modelMicroseconds } = start;
-  return { lane: new InPlaceLane({ ...shared, slot, scorer, modelMicroseconds, now }), close: () => scorer.close() };
+  return { lane: new InPlaceLane({ ...shared, slot, scorer, now }), close: () => scorer.close() };
 }
 
 try {

@@ -6,6 +6,7 @@ import type { Chunk, ColumnRequest, Span, SpanAddress } from '../batch.ts';
 import { TandemError } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer, requestsOf, type Featurizer } from '../featurize/featurizer.ts';
+import type { Timekeeper } from '../measure/time-sheet.ts';
 import { control } from '../messages.ts';
 import type { ModelPlan, PlannedShard, RunPlan } from '../plan.ts';
 import { numberedRows, readParquet } from '../read/footers.ts';
@@ -30,6 +31,7 @@ export class SlotFiller {
   readonly #model: Pick<ModelPlan, 'inputs'>;
   readonly #reader: LaneReader;
   readonly #control: Int32Array;
+  readonly #sheet: Timekeeper;
   readonly #featurizers: readonly Featurizer[];
   #rows: LaneRows | undefined;
   #source: ChunkSource | undefined;
@@ -39,10 +41,11 @@ export class SlotFiller {
   #endRow = 0;
 
   /** @param control the run's flags, see `messages.ts` */
-  constructor(model: Pick<ModelPlan, 'inputs'>, reader: LaneReader, control: Int32Array) {
+  constructor(model: Pick<ModelPlan, 'inputs'>, reader: LaneReader, control: Int32Array, sheet: Timekeeper) {
     this.#model = model;
     this.#reader = reader;
     this.#control = control;
+    this.#sheet = sheet;
     let firstVector = 0;
     this.#featurizers = model.inputs.map((tensor) => {
       const featurizer = createFeaturizer(tensor, firstVector);
@@ -59,11 +62,14 @@ export class SlotFiller {
     this.#endRow = rows.firstRow + rows.rowCount;
     this.#chunk = undefined;
     const requests = this.#model.inputs.flatMap(requestsOf);
-    this.#source = this.explain(rows.firstRow, () => this.#reader.open(rows, requests));
+    this.#source = this.#sheet.during('decode', () =>
+      this.explain(rows.firstRow, () => this.#reader.open(rows, requests)),
+    );
   }
 
   /** Featurizes the next rows, at most `rowsMax`, into the slot; undefined at the end. @throws BAD_ROW, BAD_SHARD, STOPPED */
   fill(slot: Slot, rowsMax: number): SpanAddress | undefined {
+    this.#sheet.about({ shardIndex: this.#rows!.shardIndex, firstRow: this.#nextRow, rowCount: rowsMax });
     return this.explain(this.#nextRow, () => {
       if (Atomics.load(this.#control, control.stop) !== 0) throw stopped();
       const rowCount = this.#featurizeRows(slot, rowsMax);
@@ -98,7 +104,7 @@ export class SlotFiller {
     let filled = 0;
     while (filled < rowsMax) {
       if (this.#chunk === undefined || this.#chunkRow === this.#chunk.rowCount) {
-        this.#chunk = this.#source!.next();
+        this.#chunk = this.#sheet.during('decode', () => this.#source!.next());
         this.#chunkRow = 0;
         if (this.#chunk === undefined) break;
       }
@@ -111,10 +117,12 @@ export class SlotFiller {
   }
 
   #featurize(chunk: Chunk, take: number, filled: number, slot: Slot): void {
+    const before = this.#sheet.enter('featurize');
     try {
       this.#featurizers.forEach((featurizer, index) =>
         featurizer.fill(chunk, this.#chunkRow, take, slot.inputs[index]!, filled),
       );
+      this.#sheet.enter(before);
     } catch (error) {
       if (!(error instanceof BadRowError)) throw error;
       const row = this.#nextRow + filled + (error.rowInChunk - this.#chunkRow);

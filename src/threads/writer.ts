@@ -2,7 +2,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { Connection } from '../engines/duckdb/database.ts';
 import { vectorRows } from '../engines/duckdb/types.ts';
+import type { TableRows } from '../engines/duckdb/table-function.ts';
 import { asTandemError } from '../errors.ts';
+import { TimeSheet } from '../measure/time-sheet.ts';
 import type { WorkerMessage, WorkerStart } from '../messages.ts';
 import { RingReader } from '../transfer/ring.ts';
 import { sliceColumns } from '../write/score-columns.ts';
@@ -10,6 +12,7 @@ import { ShardWriter } from '../write/shard-writer.ts';
 
 const start = workerData as WorkerStart;
 const { plan, engines } = start;
+const sheet = new TimeSheet(start.timeSheet);
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -23,14 +26,17 @@ function run(): void {
     for (const memory of start.rings) {
       const shard = plan.shards[memory.shardIndex]!;
       const ring = new RingReader(memory, plan.model.outputs, start.control);
-      const bytes = writer.write(shard, () => {
-        const { ringRow, rowCount } = ring.next(vectorRows);
+      const next = (): TableRows => {
+        const { ringRow, rowCount } = sheet.during('waitForRows', () => ring.next(vectorRows));
+        sheet.countRows(rowCount);
         return { rowCount, columns: rowCount === 0 ? [] : sliceColumns(plan.model, ring.outputs, ringRow, rowCount) };
-      });
+      };
+      const bytes = sheet.during('write', () => writer.write(shard, next));
       post({ kind: 'shardDone', shardIndex: shard.index, rowCount: shard.rowCount, bytes });
     }
   } finally {
     writer.close();
+    sheet.end();
   }
 }
 

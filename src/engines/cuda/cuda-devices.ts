@@ -5,7 +5,8 @@ import { loadCuda } from './bindings.ts';
 import { openCudaDriver, propertiesOf, type CudaDriverOptions } from './cuda-driver.ts';
 import { GpuError, type DevicePrecision, type GpuDriver, type UsableDevice, type UsableDevices } from './driver.ts';
 import { findCuda } from './libraries.ts';
-import { nvmlSoname, openNvml } from '../nvml/nvml.ts';
+import { nvmlSoname } from '../nvml/bindings.ts';
+import { openNvml } from '../nvml/nvml.ts';
 import { openCudaLibraries } from './open-libraries.ts';
 
 export function listDevices(ortDir: string | undefined, precision: DevicePrecision): UsableDevices {

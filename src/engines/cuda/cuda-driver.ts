@@ -2,6 +2,7 @@
 import { TandemError } from '../../errors.ts';
 import { addressOf, type Pointer } from '../native.ts';
 import { openHeldBytes, type HeldBytes } from '../nvml/held-bytes.ts';
+import { openReportedShare, type ReportedShare } from '../nvml/reported-share.ts';
 import { arenaHeldBytes } from '../onnxruntime/arena.ts';
 import { nodesByProvider, recordAssignment, type AssignedNode } from '../onnxruntime/assignment.ts';
 import { check, create, loadOnnxRuntime, OnnxRuntimeError } from '../onnxruntime/bindings.ts';
@@ -54,6 +55,7 @@ export function openCudaDriver(options: CudaDriverOptions): GpuDriver {
 class CudaDriver implements GpuDriver {
   readonly name: string;
   readonly arenaName: string;
+  readonly reportedShare: ReportedShare;
   readonly #cuda: Cuda;
   readonly #deviceIndex: number;
   readonly #providerOptions: CudaProviderOptions;
@@ -73,6 +75,7 @@ class CudaDriver implements GpuDriver {
     const isSlice = uuid.startsWith('MIG-');
     const pciBusId = pciBusIdOf(cudartPath, deviceIndex);
     this.#heldBytes = openHeldBytes({ nvmlPath, pciBusId, ...(isSlice ? { samePids: false } : {}) });
+    this.reportedShare = openReportedShare({ nvmlPath, pciBusId, isSlice });
   }
 
   /** Not made before it is asked for: listing devices must not load ONNX Runtime before it is known from where. */
@@ -214,6 +217,7 @@ class CudaDriver implements GpuDriver {
     this.#streams.length = 0;
     this.#events.length = 0;
     this.#heldBytes.close();
+    this.reportedShare.close();
     if (this.#memoryInfo !== undefined) loadOnnxRuntime().ReleaseMemoryInfo(this.#memoryInfo);
     this.#memoryInfo = undefined;
   }

@@ -9,6 +9,7 @@ import { setEnvironment } from '../native.ts';
 import { openHeldBytes } from '../nvml/held-bytes.ts';
 import { askDevices } from './ask.ts';
 import { openCudaDriver, uuidOf } from './cuda-driver.ts';
+import type { GpuDriver } from './driver.ts';
 
 const gib = 2 ** 30;
 /** Of the second fake device. */
@@ -66,6 +67,27 @@ describe('over fake libraries', { skip: process.platform === 'linux' ? skipWitho
     assert.equal(missing.read(), undefined);
     const elsewhere = openHeldBytes({ nvmlPath: buildFake('nvml', tempDir(t)), pciBusId, samePids: false });
     assert.equal(elsewhere.read(), undefined, 'another process may have the number');
+  });
+
+  test("what is reported is the driver's own device's, of a slice nothing, and closing gives its counters back", (t) => {
+    const folder = tempDir(t);
+    const options = { cudartPath: buildFake('cudart', folder), nvmlPath: buildFake('nvml', folder) };
+    const liveSamples = koffi.load(options.nvmlPath).func('int fakeLiveGpmSamples()') as () => number;
+    const open = (slices: string): GpuDriver => {
+      environment({ FAKE_MIG: slices, FAKE_SM_PERCENT: '40' });
+      return openCudaDriver({ deviceIndex: 1, ...options, providerOptions: { tf32: false } });
+    };
+    const [driver, slice] = [open(''), open('1')];
+    driver.reportedShare.begin();
+    slice.reportedShare.begin();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1010);
+    assert.deepEqual(driver.reportedShare.end(), { share: 0.4025, counts: 'SMs that were busy (GPM)' });
+    assert.match(JSON.stringify(slice.reportedShare.end()), /"problem":"the device is a MIG slice/);
+    driver.reportedShare.begin();
+    assert.equal(liveSamples(), 1);
+    driver.close();
+    slice.close();
+    assert.equal(liveSamples(), 0);
   });
 
   test('the driver asks for its own device, and not for a slice', (t) => {

@@ -4,6 +4,7 @@
  * behind it: CUDA (`cuda-driver.ts`), the software GPU of the tests, and nothing, where no GPU is asked for.
  */
 import type { Pointer } from '../native.ts';
+import type { ReportedShare } from '../nvml/reported-share.ts';
 import type { AssignedNode } from '../onnxruntime/assignment.ts';
 
 /** A stretch of device memory. */
@@ -36,6 +37,8 @@ export interface GpuDriver {
    * Undefined where it does not tell: on a MIG slice, without NVML, in a container that numbers processes by itself.
    */
   heldBytes(): number | undefined;
+  /** How busy the device is by the account of NVIDIA's driver. Lives as long as this driver; always the same one. */
+  readonly reportedShare: ReportedShare;
   /** @throws GpuError `outOfMemory` */
   allocate(bytes: number): Pointer;
   free(memory: Pointer): void;

@@ -1,7 +1,8 @@
 /** What this process holds of a GPU's memory by the driver's own account: contexts and code too, which CUDA hides. */
 import { readlinkSync } from 'node:fs';
 import { TandemError } from '../../errors.ts';
-import { NvmlError, openNvml, type Nvml } from './nvml.ts';
+import { NvmlError } from './bindings.ts';
+import { openNvml, type Nvml } from './nvml.ts';
 
 export interface HeldBytesOptions {
   /** Undefined: where the loader finds it. */

@@ -8,9 +8,22 @@ import { openNvml, type Nvml } from './nvml.ts';
 
 const gib = 2 ** 30;
 
-function open(t: TestContext, environment: Readonly<Record<string, string>> = {}): Nvml {
-  const otherwise = { FAKE_FAIL: '', FAKE_DEVICES: '2', FAKE_PROCESSES: '3' };
+const otherwise = {
+  FAKE_FAIL: '',
+  FAKE_DEVICES: '2',
+  FAKE_PROCESSES: '3',
+  FAKE_SAMPLES: '',
+  FAKE_VALUE_TYPE: '',
+  FAKE_GPM: '',
+  FAKE_SM_PERCENT: '',
+};
+
+function setAll(environment: Readonly<Record<string, string>>): void {
   for (const [name, value] of Object.entries({ ...otherwise, ...environment })) setEnvironment(name, value);
+}
+
+function open(t: TestContext, environment: Readonly<Record<string, string>> = {}): Nvml {
+  setAll(environment);
   return openNvml(buildFake('nvml', tempDir(t)));
 }
 
@@ -60,6 +73,70 @@ describe('NVML', { skip: skipWithoutCompiler() }, () => {
       );
       nvml.close();
     }
+  });
+
+  test('the ring buffer gives what is newer, ascending, whatever type its values have', (t) => {
+    const nvml = open(t);
+    const [first, second] = [nvml.deviceByIndex(0), nvml.deviceByIndex(1)];
+    assert.deepEqual(first.busySamples(0), [], 'a GPU that idles');
+    // Beyond 32 bits, as every time since 1970 is.
+    const samples = '1700000000400000:30 1700000000200000:20 1700000000000000:10';
+    for (const type of [0, 1, 2, 3, 4, 5, 6]) {
+      setAll({ FAKE_SAMPLES: samples, FAKE_VALUE_TYPE: String(type) });
+      assert.deepEqual(first.busySamples(1_700_000_000_000_000), [
+        { atUs: 1_700_000_000_200_000, percent: 20 },
+        { atUs: 1_700_000_000_400_000, percent: 30 },
+      ]);
+    }
+    setAll({ FAKE_SAMPLES: samples });
+    assert.deepEqual(
+      second.busySamples(0).map(({ percent }) => percent),
+      [20, 40, 60],
+      "the other device's",
+    );
+    assert.deepEqual(first.busySamples(1_700_000_000_400_000), []);
+    setAll({ FAKE_SAMPLES: samples, FAKE_VALUE_TYPE: '7' });
+    assert.throws(() => first.busySamples(0), { name: 'NvmlError', code: 3 });
+    setAll({ FAKE_SAMPLES: samples, FAKE_FAIL: 'nvmlDeviceGetSamples:3:0' });
+    assert.throws(() => first.busySamples(0), { name: 'NvmlError', code: 3 });
+    setAll({ FAKE_SAMPLES: samples, FAKE_FAIL: 'nvmlDeviceGetSamples:6:2' });
+    assert.deepEqual(first.busySamples(0), [], 'they went between the two calls');
+    nvml.close();
+  });
+
+  test("the link is the device's own", (t) => {
+    const nvml = open(t);
+    const link = { generation: 5, lanes: 9, generationMax: 6, lanesMax: 17 };
+    assert.deepEqual(nvml.deviceByIndex(1).link(), link);
+    nvml.close();
+  });
+
+  test('GPM gives averages between two samples of its device, and says what it refuses', (t) => {
+    const nvml = open(t);
+    const [gpm, other] = [nvml.deviceByIndex(1).gpm(), nvml.deviceByIndex(0).gpm()];
+    const [older, newer, foreign] = [gpm.sample(), gpm.sample(), other.sample()];
+    assert.deepEqual(gpm.between(older, newer, ['float32Percent', 'smPercent', 'pcieReceivedMibPerSecond']), {
+      float32Percent: 12.25,
+      smPercent: 62.25,
+      pcieReceivedMibPerSecond: 'refused with 3',
+    });
+    assert.deepEqual(gpm.between(older, newer, []), {});
+    const invalid = { name: 'NvmlError', code: 2 };
+    assert.throws(() => gpm.between(newer, older, ['smPercent']), invalid, 'in the wrong order');
+    assert.throws(() => gpm.between(older, foreign, ['smPercent']), invalid);
+    for (const sample of [older, newer, foreign]) gpm.free(sample);
+    nvml.close();
+  });
+
+  test('a GPU or a driver without GPM says so', (t) => {
+    const nvml = open(t, { FAKE_GPM: '0' });
+    assert.throws(() => nvml.deviceByIndex(0).gpm(), { name: 'NvmlError', code: 3 });
+    nvml.close();
+    const old = openNvml(buildFake('nvml-old', tempDir(t)));
+    const device = old.deviceByIndex(0);
+    assert.deepEqual(device.utilization(), { gpuPercent: 90, memoryPercent: 40 });
+    assert.throws(() => device.gpm(), { name: 'NvmlError', code: 13, message: /nvmlGpmQueryDeviceSupport/ });
+    old.close();
   });
 
   test('a call that fails is an error with its code', (t) => {

@@ -1,21 +1,7 @@
 /** NVML, the library with which NVIDIA's driver answers what a GPU is doing: memory, load, processes. */
-import { TandemError } from '../../errors.ts';
-import { openLibrary, type Memory, type Pointer } from '../native.ts';
-
-/** Found by the loader where a driver is installed. */
-export const nvmlSoname = 'libnvidia-ml.so.1';
-
-/** An nvmlReturn_t other than success. */
-export class NvmlError extends Error {
-  override readonly name = 'NvmlError';
-  /** nvmlReturn_t: 3 not supported, 4 no permission, 6 not found, 9 driver not loaded, 15 GPU is lost. */
-  readonly code: number;
-
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
+import type { Pointer } from '../native.ts';
+import { bindNvml, nvmlReturns, nvmlSoname, type NvmlCalls, type Out } from './bindings.ts';
+import { gpmOf, type Gpm } from './gpm.ts';
 
 export interface NvmlProcess {
   readonly pid: number;
@@ -37,6 +23,29 @@ export interface NvmlDevice {
   utilization(): { readonly gpuPercent: number; readonly memoryPercent: number };
   /** Processes that compute on it. */
   processes(): NvmlProcess[];
+  /**
+   * What the driver has gathered by itself since then, ascending: so whoever looks once a second misses nothing. Empty
+   * while the GPU idles. Not supported on MIG.
+   * @param afterUs time of the newest sample that is known already; 0: all that the ring buffer still holds
+   */
+  busySamples(afterUs: number): BusySample[];
+  /** Generation and lanes of the link to the host, now and at most. */
+  link(): {
+    readonly generation: number;
+    readonly lanes: number;
+    readonly generationMax: number;
+    readonly lanesMax: number;
+  };
+  /** @throws NvmlError 3 where the GPU has none (before Hopper), 13 where the driver is too old to know */
+  gpm(): Gpm;
+}
+
+/** An entry of the driver's ring buffer. */
+export interface BusySample {
+  /** End of the sample's period, by a clock that differs between drivers: since 1970, or since the machine started. */
+  readonly atUs: number;
+  /** Of the time since the sample before, in which a kernel ran. */
+  readonly percent: number;
 }
 
 export interface Nvml {
@@ -52,43 +61,6 @@ export interface Nvml {
   close(): void;
 }
 
-/** Every function returns an nvmlReturn_t; names and parameters are those of nvml.h. */
-const signatures = {
-  nvmlInit_v2: 'int nvmlInit_v2()',
-  nvmlShutdown: 'int nvmlShutdown()',
-  nvmlSystemGetDriverVersion: 'int nvmlSystemGetDriverVersion(void *version, uint bytes)',
-  nvmlDeviceGetCount_v2: 'int nvmlDeviceGetCount_v2(_Out_ uint *count)',
-  nvmlDeviceGetHandleByIndex_v2: 'int nvmlDeviceGetHandleByIndex_v2(uint index, _Out_ void **device)',
-  nvmlDeviceGetHandleByUUID: 'int nvmlDeviceGetHandleByUUID(const char *uuid, _Out_ void **device)',
-  nvmlDeviceGetHandleByPciBusId_v2: 'int nvmlDeviceGetHandleByPciBusId_v2(const char *pciBusId, _Out_ void **device)',
-  nvmlDeviceGetName: 'int nvmlDeviceGetName(void *device, void *name, uint bytes)',
-  nvmlDeviceGetUUID: 'int nvmlDeviceGetUUID(void *device, void *uuid, uint bytes)',
-  nvmlDeviceGetMemoryInfo: 'int nvmlDeviceGetMemoryInfo(void *device, void *memory)',
-  nvmlDeviceGetUtilizationRates: 'int nvmlDeviceGetUtilizationRates(void *device, void *utilization)',
-  nvmlDeviceGetComputeRunningProcesses_v3:
-    'int nvmlDeviceGetComputeRunningProcesses_v3(void *device, _Inout_ uint *count, void *processes)',
-} as const;
-
-type NvmlFunction = keyof typeof signatures;
-type Out<Value> = [Value | null];
-interface NvmlFunctions extends Record<NvmlFunction, unknown> {
-  nvmlInit_v2: () => number;
-  nvmlShutdown: () => number;
-  nvmlSystemGetDriverVersion: (version: Memory, bytes: number) => number;
-  nvmlDeviceGetCount_v2: (count: Out<number>) => number;
-  nvmlDeviceGetHandleByIndex_v2: (index: number, device: Out<Pointer>) => number;
-  nvmlDeviceGetHandleByUUID: (uuid: string, device: Out<Pointer>) => number;
-  nvmlDeviceGetHandleByPciBusId_v2: (pciBusId: string, device: Out<Pointer>) => number;
-  nvmlDeviceGetName: (device: Pointer, name: Memory, bytes: number) => number;
-  nvmlDeviceGetUUID: (device: Pointer, uuid: Memory, bytes: number) => number;
-  nvmlDeviceGetMemoryInfo: (device: Pointer, memory: BigUint64Array) => number;
-  nvmlDeviceGetUtilizationRates: (device: Pointer, utilization: Uint32Array) => number;
-  nvmlDeviceGetComputeRunningProcesses_v3: (device: Pointer, count: Out<number>, processes: Memory) => number;
-}
-type Ask<Result> = <Name extends NvmlFunction>(name: Name, ...parameters: Parameters<NvmlFunctions[Name]>) => Result;
-
-const success = 0;
-const insufficientSize = 7;
 /** NVML's largest text is 96 bytes. */
 const textBytes = 128;
 
@@ -98,7 +70,7 @@ const textBytes = 128;
  * @throws ENVIRONMENT where there is no such library; NvmlError where it does not start (9: no kernel module)
  */
 export function openNvml(path = nvmlSoname): Nvml {
-  const calls = bind(path);
+  const calls = bindNvml(path);
   const { call } = calls;
   const find = (fill: (out: Out<Pointer>) => void): NvmlDevice => {
     const out: Out<Pointer> = [null];
@@ -120,7 +92,7 @@ export function openNvml(path = nvmlSoname): Nvml {
   };
 }
 
-function describe(device: Pointer, calls: Calls): NvmlDevice {
+function describe(device: Pointer, calls: NvmlCalls): NvmlDevice {
   const { call } = calls;
   return {
     name: textFrom((bytes) => call('nvmlDeviceGetName', device, bytes, bytes.length)),
@@ -137,22 +109,39 @@ function describe(device: Pointer, calls: Calls): NvmlDevice {
       return { gpuPercent: rates[0]!, memoryPercent: rates[1]! };
     },
     processes: () => listProcesses(device, calls),
+    busySamples: (afterUs) => listBusySamples(device, calls, afterUs),
+    link: () => {
+      const number = (name: LinkFunction): number => {
+        const value: Out<number> = [null];
+        call(name, device, value);
+        return value[0]!;
+      };
+      return {
+        generation: number('nvmlDeviceGetCurrPcieLinkGeneration'),
+        lanes: number('nvmlDeviceGetCurrPcieLinkWidth'),
+        generationMax: number('nvmlDeviceGetMaxPcieLinkGeneration'),
+        lanesMax: number('nvmlDeviceGetMaxPcieLinkWidth'),
+      };
+    },
+    gpm: () => gpmOf(device, calls),
   };
 }
+
+type LinkFunction = `nvmlDeviceGet${'Curr' | 'Max'}PcieLink${'Generation' | 'Width'}`;
 
 /** nvmlProcessInfo_t: pid, bytes (aligned to 8), two numbers about MIG. */
 const processBytes = 24;
 const processAt = { pid: 0, usedBytes: 8 } as const;
 const usedNotTold = 0xffff_ffff_ffff_ffffn;
 
-function listProcesses(device: Pointer, { ask, errorOf }: Calls): NvmlProcess[] {
+function listProcesses(device: Pointer, { ask, errorOf }: NvmlCalls): NvmlProcess[] {
   const name = 'nvmlDeviceGetComputeRunningProcesses_v3';
   let room = 32;
   for (;;) {
     const count: Out<number> = [room];
     const processes = new DataView(new ArrayBuffer(room * processBytes));
     const code = ask(name, device, count, processes);
-    if (code === success) {
+    if (code === nvmlReturns.success) {
       return Array.from({ length: count[0]! }, (_, index) => {
         const used = processes.getBigUint64(index * processBytes + processAt.usedBytes, true);
         return {
@@ -161,7 +150,7 @@ function listProcesses(device: Pointer, { ask, errorOf }: Calls): NvmlProcess[] 
         };
       });
     }
-    if (code !== insufficientSize) throw errorOf(name, code);
+    if (code !== nvmlReturns.insufficientSize) throw errorOf(name, code);
     // More may have started meanwhile.
     room = 2 * Math.max(room, count[0]!);
   }
@@ -173,39 +162,42 @@ function textFrom(fill: (bytes: Buffer) => void): string {
   return bytes.toString('utf8', 0, Math.max(0, bytes.indexOf(0)));
 }
 
-interface Calls {
-  readonly ask: Ask<number>;
-  /** @throws NvmlError */
-  readonly call: Ask<void>;
-  readonly errorOf: (name: NvmlFunction, code: number) => NvmlError;
-}
+/** nvmlSamplingType_t NVML_GPU_UTILIZATION_SAMPLES. */
+const gpuUtilizationSamples = 1;
+/** nvmlSample_t: time stamp, nvmlValue_t (a union of 8 bytes). */
+const sampleBytes = 16;
+const sampleAt = { timeStamp: 0, value: 8 } as const;
+/** By nvmlValueType_t; nvml.h promises unsigned int for utilization. A C long has 8 bytes but on Windows. */
+const valueReaders: readonly ((view: DataView, at: number) => number)[] = [
+  (view, at) => view.getFloat64(at, true),
+  (view, at) => view.getUint32(at, true),
+  (view, at) => (process.platform === 'win32' ? view.getUint32(at, true) : Number(view.getBigUint64(at, true))),
+  (view, at) => Number(view.getBigUint64(at, true)),
+  (view, at) => Number(view.getBigInt64(at, true)),
+  (view, at) => view.getInt32(at, true),
+  (view, at) => view.getUint16(at, true),
+];
 
-function bind(path: string): Calls {
-  const { functions, textOf } = open(path);
-  const errorOf: Calls['errorOf'] = (name, code) =>
-    new NvmlError(code, `Expected ${name} to succeed, got ${code} (${textOf(code)}).`);
-  const ask: Calls['ask'] = (name, ...parameters) => functions[name]!(...parameters);
-  const call: Calls['call'] = (name, ...parameters) => {
-    const code = ask(name, ...parameters);
-    if (code !== success) throw errorOf(name, code);
+/** Asked without room, NVML says for how many samples to make some; asked again, how many it wrote. */
+function listBusySamples(device: Pointer, { ask, errorOf }: NvmlCalls, afterUs: number): BusySample[] {
+  const name = 'nvmlDeviceGetSamples';
+  const valueType: Out<number> = [null];
+  const count: Out<number> = [0];
+  const take = (samples: DataView | null): boolean => {
+    const code = ask(name, device, gpuUtilizationSamples, afterUs, valueType, count, samples);
+    if (code === nvmlReturns.notFound) return false;
+    if (code !== nvmlReturns.success) throw errorOf(name, code);
+    return count[0]! > 0;
   };
-  return { ask, call, errorOf };
-}
-
-interface Opened {
-  readonly functions: Readonly<Record<string, (...parameters: readonly unknown[]) => number>>;
-  readonly textOf: (code: number) => string;
-}
-
-function open(path: string): Opened {
-  try {
-    const library = openLibrary(path, 'NVML');
-    const functions = Object.entries(signatures).map(([name, signature]) => [name, library.func(signature)] as const);
-    const textOf = library.func('const char *nvmlErrorString(int code)') as Opened['textOf'];
-    return { functions: Object.fromEntries(functions) as Opened['functions'], textOf };
-  } catch (cause) {
-    const message = `Expected ${path} to be NVML, a part of NVIDIA's driver, got: ${(cause as Error).message}`;
-    const remedy = "Install NVIDIA's driver; a container needs `utility` in NVIDIA_DRIVER_CAPABILITIES.";
-    throw new TandemError('ENVIRONMENT', message, { remedy, cause });
-  }
+  if (!take(null)) return [];
+  const samples = new DataView(new ArrayBuffer(count[0]! * sampleBytes));
+  if (!take(samples)) return [];
+  const read = valueReaders[valueType[0]!];
+  if (read === undefined) throw errorOf(name, nvmlReturns.notSupported);
+  const found = Array.from({ length: count[0]! }, (_, index) => ({
+    atUs: Number(samples.getBigUint64(index * sampleBytes + sampleAt.timeStamp, true)),
+    percent: read(samples, index * sampleBytes + sampleAt.value),
+  }));
+  // nvml.h promises no order.
+  return found.sort((first, second) => first.atUs - second.atUs);
 }

@@ -13,3 +13,18 @@ test('what the process holds is its context and what it allocated', () => {
   assert.equal(gpu.heldBytes(), 100);
   gpu.close();
 });
+
+test('what it reports is what it was told, or that no driver knows it', () => {
+  const gpu = new SoftwareGpu({ memoryBytes: 1000, reportedShare: 0.25 });
+  gpu.reportedShare.begin();
+  assert.deepEqual(gpu.reportedShare.end(), { share: 0.25, counts: 'what the software GPU was told to say' });
+  assert.throws(() => gpu.reportedShare.end(), /to begin before it ends/);
+  gpu.close();
+  const silent = new SoftwareGpu({ memoryBytes: 1000 });
+  silent.reportedShare.begin();
+  silent.reportedShare.tick();
+  assert.deepEqual(silent.reportedShare.end(), {
+    problem: "the device is a stand-in, which NVIDIA's driver does not know",
+  });
+  silent.close();
+});

@@ -15,6 +15,7 @@ import {
 } from '../../engines/cuda/driver.ts';
 import { addressOf, openLibrary, type Pointer } from '../../engines/native.ts';
 import { nodesByProvider, recordAssignment, type AssignedNode } from '../../engines/onnxruntime/assignment.ts';
+import type { ReportedShare } from '../../engines/nvml/reported-share.ts';
 import { create, loadOnnxRuntime, OnnxRuntimeError } from '../../engines/onnxruntime/bindings.ts';
 import {
   commandsMax,
@@ -28,6 +29,7 @@ import {
 } from './commands.ts';
 import { HappensBefore, type MemoryRange } from './happens-before.ts';
 import type { SoftwareGpuOptions } from './options.ts';
+import { reportShare } from './reported-share.ts';
 
 export type { SoftwareGpuOptions } from './options.ts';
 
@@ -106,6 +108,7 @@ export class SoftwareGpu implements GpuDriver {
   readonly name = 'software GPU';
   readonly memoryInfo: Pointer;
   readonly arenaName = 'cpu:0';
+  readonly reportedShare: ReportedShare;
   readonly #options: SoftwareGpuOptions & { readonly precision?: DevicePrecision };
   readonly #order = new HappensBefore();
   readonly #streams: SoftwareStream[] = [];
@@ -127,6 +130,7 @@ export class SoftwareGpu implements GpuDriver {
 
   constructor(options: SoftwareGpuOptions & { readonly precision?: DevicePrecision }) {
     this.#options = options;
+    this.reportedShare = reportShare(options.reportedShare);
     this.memoryInfo = create((out) => loadOnnxRuntime().CreateCpuMemoryInfo(0, 0, out));
   }
 

@@ -13,6 +13,8 @@ export interface SoftwareGpuOptions {
   readonly sessionBytes?: number;
   /** Nobody tells how much of the device's memory this process holds. */
   readonly hidesMemory?: boolean;
+  /** How busy it says it was in every stretch that it was asked about, from 0 to 1; undefined: it tells nothing. */
+  readonly reportedShare?: number;
   /** The same for each row of the run: larger batches gain less and less. */
   readonly rowMicroseconds?: number;
   /** Memory that a run takes for each of its rows; the arena keeps what the largest run took. */

@@ -1,0 +1,235 @@
+/**
+ * A thread's time by activity, in shared memory: the thread writes, the main thread reads at any moment. At every moment a
+ * thread does one thing, so the parts add up to its whole time.
+ */
+import type { SpanAddress } from '../batch.ts';
+import { threadBytesIntervalMs, traceEventsPerThread } from '../limits.ts';
+import { activities, activityKinds, byActivity, type Activity, type ByActivity } from './activities.ts';
+import { threadsNowMs } from './clock.ts';
+import { ThreadUsageReader, type ThreadUsage } from './thread-usage.ts';
+
+/** Float64 of a sheet: where it stands, what it counted, then milliseconds by activity. */
+const at = { begunMs: 0, sinceMs: 1, activity: 2, rows: 3, shapes: 4, fetched: 5, fromStorage: 6, tells: 7, parts: 8 };
+
+const indexOf = byActivity((_, index) => index);
+
+/** Float64 of an event: see {@link TraceEvent}. */
+const eventLength = 7;
+
+/** Memory of one thread's sheet; crosses to the thread. */
+export interface TimeSheetMemory {
+  readonly values: Float64Array;
+  /** Count of events so far, then the latest ones in turn; undefined: none are kept. */
+  readonly events: Float64Array | undefined;
+}
+
+/** @param startMs of the run, on the clock of all threads: until the thread is there it counts as warming up */
+export function createTimeSheet(startMs: number, keepsEvents: boolean): TimeSheetMemory {
+  const shared = (length: number): Float64Array =>
+    new Float64Array(new SharedArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT));
+  const values = shared(at.parts + activities.length);
+  values[at.begunMs] = startMs;
+  values[at.sinceMs] = startMs;
+  values[at.activity] = indexOf.warmUp;
+  return { values, events: keepsEvents ? shared(1 + traceEventsPerThread * eventLength) : undefined };
+}
+
+/** A stretch of time on a thread, or on a stream of its device. */
+export interface TraceEvent {
+  /** 0: the thread. Of a GPU's thread also 1: copies in, 2: model runs, 3: copies out. */
+  readonly track: number;
+  readonly activity: Activity;
+  readonly startMs: number;
+  readonly endMs: number;
+  /** Of the rows that it was about; -1: none. */
+  readonly shardIndex: number;
+  readonly firstRow: number;
+  readonly rowCount: number;
+}
+
+/** What a thread tells of its time. */
+export type Timekeeper = Pick<TimeSheet, 'enter' | 'during' | 'about' | 'countRows' | 'countShape'>;
+
+/** The side of the thread that it is about. */
+export class TimeSheet {
+  readonly #values: Float64Array;
+  readonly #events: Float64Array | undefined;
+  readonly #usage: ThreadUsageReader | undefined;
+  #activity = indexOf.warmUp;
+  #known: ThreadUsage | undefined;
+  #knownMs = 0;
+  #bytesMs = 0;
+  #rows: SpanAddress = noRows;
+
+  constructor({ values, events }: TimeSheetMemory) {
+    this.#values = values;
+    this.#events = events;
+    this.#usage = ThreadUsageReader.open();
+    values[at.tells] = this.#usage === undefined ? 0 : 1;
+    this.enter('handOver');
+  }
+
+  /** Ends what the thread was doing and begins this. @returns what it was doing */
+  enter(activity: Activity): Activity {
+    const before = activities[this.#activity]!;
+    const nowMs = threadsNowMs();
+    const values = this.#values;
+    const sinceMs = values[at.sinceMs]!;
+    const sleptMs = activityKinds[before].way === 'works' ? 0 : this.#slept(nowMs, nowMs - sinceMs);
+    const blocked = before === 'decode' ? 'storage' : before === 'write' ? 'writeStorage' : before;
+    this.#add(before, nowMs - sinceMs - sleptMs);
+    this.#add(blocked, sleptMs);
+    this.#keep(before, sinceMs, nowMs);
+    this.#activity = indexOf[activity];
+    values[at.activity] = this.#activity;
+    values[at.sinceMs] = nowMs;
+    return before;
+  }
+
+  /** Does this work as that activity, and what it was doing before after that. */
+  during<T>(activity: Activity, work: () => T): T {
+    const before = this.enter(activity);
+    try {
+      return work();
+    } finally {
+      this.enter(before);
+    }
+  }
+
+  /** What the following is about. */
+  about(rows: SpanAddress): void {
+    this.#rows = rows;
+  }
+
+  countRows(rowCount: number): void {
+    this.#values[at.rows]! += rowCount;
+  }
+
+  countShape(): void {
+    this.#values[at.shapes]! += 1;
+  }
+
+  /** A stretch of time beside the thread's own. */
+  note(event: TraceEvent): void {
+    const events = this.#events;
+    if (events === undefined) return;
+    const place = 1 + (events[0]! % traceEventsPerThread) * eventLength;
+    const { track, activity, startMs, endMs, shardIndex, firstRow, rowCount } = event;
+    events.set([track, indexOf[activity], startMs, endMs, shardIndex, firstRow, rowCount], place);
+    events[0]! += 1;
+  }
+
+  /** The thread has nothing left to do. */
+  end(): void {
+    this.enter('idle');
+    this.#countBytes();
+    this.#usage?.close();
+  }
+
+  /** Milliseconds of the last activity that the thread slept: neither on a core nor in line for one. */
+  #slept(nowMs: number, activityMs: number): number {
+    if (this.#usage === undefined) return 0;
+    const usage = this.#usage.usage();
+    const known = this.#known ?? usage;
+    const sleptMs = nowMs - this.#knownMs - (usage.onCoreMs - known.onCoreMs) - (usage.inLineMs - known.inLineMs);
+    this.#known = usage;
+    this.#knownMs = nowMs;
+    if (nowMs - this.#bytesMs >= threadBytesIntervalMs) this.#countBytes();
+    return Math.max(0, Math.min(sleptMs, activityMs));
+  }
+
+  #countBytes(): void {
+    this.#bytesMs = threadsNowMs();
+    const bytes = this.#usage?.bytes();
+    this.#values[at.fetched] = bytes?.fetched ?? 0;
+    this.#values[at.fromStorage] = bytes?.fromStorage ?? 0;
+  }
+
+  #add(activity: Activity, milliseconds: number): void {
+    this.#values[at.parts + indexOf[activity]]! += milliseconds;
+  }
+
+  #keep(activity: Activity, startMs: number, endMs: number): void {
+    if (this.#events === undefined || activity === 'warmUp' || activity === 'handOver') return;
+    this.note({ track: 0, activity, startMs, endMs, ...this.#rows });
+  }
+}
+
+const noRows: SpanAddress = { shardIndex: -1, firstRow: 0, rowCount: 0 };
+
+/** A sheet at a moment. */
+export interface SheetReading {
+  readonly atMs: number;
+  /** Milliseconds from the run's start to then; they add up to it. */
+  readonly parts: ByActivity;
+  readonly activity: Activity;
+  readonly rowCount: number;
+  /** Different numbers of rows that the model was run at. */
+  readonly shapes: number;
+  /** Bytes asked of files, and those of them that storage gave; a thread notes them a few times a second. */
+  readonly fetchedBytes: number;
+  readonly storageBytes: number;
+  /** False: the system does not tell sleeping from computing, and waiting for storage counts as what it was for. */
+  readonly tellsStorage: boolean;
+}
+
+/** Reads a sheet, at any moment, on any thread. */
+export function readTimeSheet({ values }: TimeSheetMemory, atMs: number): SheetReading {
+  // A thread that writes meanwhile may be between two of its numbers: off by one activity, for one reading.
+  const sheet = values.slice();
+  const current = sheet[at.activity]!;
+  const openMs = Math.max(0, atMs - sheet[at.sinceMs]!);
+  return {
+    atMs,
+    parts: byActivity((_, index) => sheet[at.parts + index]! + (index === current ? openMs : 0)),
+    activity: activities[current]!,
+    rowCount: sheet[at.rows]!,
+    shapes: sheet[at.shapes]!,
+    fetchedBytes: sheet[at.fetched]!,
+    storageBytes: sheet[at.fromStorage]!,
+    tellsStorage: sheet[at.tells] === 1,
+  };
+}
+
+/** Adds a sheet's milliseconds so far, by the position of the activity; for who looks often. */
+export function addParts({ values }: TimeSheetMemory, atMs: number, totals: Float64Array): void {
+  for (let index = 0; index < activities.length; index++) totals[index]! += values[at.parts + index]!;
+  totals[values[at.activity]!]! += Math.max(0, atMs - values[at.sinceMs]!);
+}
+
+/** Takes the events that a thread has kept since the last call, oldest first; what was overwritten meanwhile is left out. */
+export class EventReader {
+  readonly #events: Float64Array | undefined;
+  #taken = 0;
+  /** Events that came faster than they were taken. */
+  lost = 0;
+
+  constructor({ events }: TimeSheetMemory) {
+    this.#events = events;
+  }
+
+  take(): TraceEvent[] {
+    const events = this.#events;
+    if (events === undefined) return [];
+    const count = events[0]!;
+    const first = Math.max(this.#taken, count - traceEventsPerThread);
+    this.lost += first - this.#taken;
+    this.#taken = count;
+    return Array.from({ length: count - first }, (_, index) => {
+      const place = 1 + ((first + index) % traceEventsPerThread) * eventLength;
+      const [track, activity, startMs, endMs, shardIndex, firstRow, rowCount] = events.subarray(
+        place,
+        place + eventLength,
+      );
+      return {
+        track: track!,
+        activity: activities[activity!]!,
+        startMs: startMs!,
+        endMs: endMs!,
+        shardIndex: shardIndex!,
+        firstRow: firstRow!,
+        rowCount: rowCount!,
+      };
+    });
+  }
+}
