@@ -14,7 +14,7 @@ export const sparkWays = [
 ] as const;
 export type SparkWay = (typeof sparkWays)[number];
 
-/** Spark 4 with what runs in its Python workers; SynapseML, which is built for Spark 3.5. */
+/** Spark 4, which wants Java 17 or 21, with what runs in its Python workers; SynapseML, which is built for Spark 3.5. */
 export function requirementsOf(way: SparkWay): string {
   return way === 'synapse' ? 'requirements-synapse.txt' : 'requirements-spark.txt';
 }
@@ -62,6 +62,6 @@ export const sparkPeers: readonly Peer[] = [
     workloads: networks,
   }),
   sparkPeer({ way: 'row_udf', describe: 'Spark, a row at a time', rowsMax: 100_000, workloads: networks }),
-  // The ONNX Runtime 1.8 inside it does not know the trees' operators of today.
+  // Whether the ONNX Runtime 1.8 inside it scores the trees as they are exported today, nobody has tried.
   sparkPeer({ way: 'synapse', describe: "SynapseML's ONNXModel", rowsMax: 100_000, workloads: networks }),
 ];
