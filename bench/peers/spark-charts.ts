@@ -99,7 +99,7 @@ export function memoryChart(trials: readonly Trial[], subtitle: string): VegaLit
       encoding: {
         x: { field: 'seconds', type: 'quantitative', title: 'seconds' },
         y: { field: 'mebibytes', type: 'quantitative', title: 'MiB' },
-        color: { field: 'what', type: 'nominal', title: null },
+        color: { field: 'what', type: 'nominal', title: null, legend: { labelLimit: 240 } },
       },
     },
     resolve: { scale: { x: 'independent' } },
@@ -144,7 +144,7 @@ export function zoneChart(points: readonly SweepPoint[], subtitle: string): Vega
           title: 'records in a batch, at most',
         },
         y: { field, type: 'quantitative' as const, title },
-        color: { field: 'contestant', type: 'nominal' as const, title: null },
+        color: { field: 'contestant', type: 'nominal' as const, title: null, legend: { labelLimit: 240 } },
       },
       layer: [
         { mark: { type: 'line' as const } },

@@ -21,17 +21,19 @@ export interface Dissection {
 /** Samples a second: walking native stacks of several processes takes py-spy longer than more would allow. */
 const pythonRate = 20;
 
-export async function dissect(settings: TrialSettings, { library, jar }: AsyncProfiler): Promise<Dissection> {
+/** Without a profiler: times, plan and memory alone. */
+export async function dissect(settings: TrialSettings, profiler: AsyncProfiler | undefined): Promise<Dissection> {
   const trial = await runTrial(settings);
   if (settings.contestant === 'tandem') return { trial };
   const plan = planOf(readIfThere(join(settings.folder, planName)) ?? '');
-  const profiled = await runTrial({ ...settings, profiler: { library, pythonRate } });
+  if (trial.outcome !== 'done' || profiler === undefined) return { trial, plan };
+  const profiled = await runTrial({ ...settings, profiler: { library: profiler.library, pythonRate } });
   if (profiled.outcome !== 'done') return { trial: { ...trial, reason: `sampled: ${profiled.reason}` }, plan };
   const keep = (name: string): readonly Stack[] => {
     const path = join(settings.folder, name);
     const stacks = shortenStacks(parseCollapsed(readIfThere(path) ?? ''));
     writeFileSync(path, formatCollapsed(stacks));
-    if (stacks.length > 0) drawFlameGraph({ library, jar }, path, path.replace('.collapsed', '.html'));
+    if (stacks.length > 0) drawFlameGraph(profiler, path, path.replace('.collapsed', '.html'));
     return stacks;
   };
   const ofJvm: readonly FramePattern[] = settings.contestant === 'synapse' ? synapseJvmFrames : sparkJvmFrames;

@@ -12,7 +12,7 @@ import { environment } from '../environment.ts';
 import { pythonWith } from './python.ts';
 import { costChart, memoryChart, zoneChart, type SweepPoint } from './spark-charts.ts';
 import { dissect, type Dissection } from './spark-dissect.ts';
-import { asyncProfiler, synapseJars } from './spark-jars.ts';
+import { asyncProfiler, synapseJars, type AsyncProfiler } from './spark-jars.ts';
 import { costTable, sweepTable, trialTable, unknownText } from './spark-report.ts';
 import { outputFolder, runTrial, type Contestant, type StudyTable, type TrialSettings } from './spark-trial.ts';
 import { requirementsOf, type SparkWay } from './spark.ts';
@@ -75,9 +75,9 @@ function numbersOf(list: string): readonly number[] {
   return numbers;
 }
 
-/** A contestant that cannot be set up, and why. */
+/** What cannot be set up, and why. */
 interface Missing {
-  readonly contestant: Contestant;
+  readonly what: string;
   readonly reason: string;
 }
 
@@ -90,7 +90,7 @@ function setUp(ways: readonly SparkWay[]): { pythons: Map<SparkWay, string>; mis
       if (way === 'synapse') synapseJars();
     } catch (error) {
       pythons.delete(way);
-      missing.push({ contestant: way, reason: (error as Error).message });
+      missing.push({ what: way, reason: (error as Error).message });
     }
   }
   return { pythons, missing };
@@ -105,9 +105,21 @@ function settingsOf(flags: Flags, contestant: Contestant, python: string, table:
   return { contestant, table, python, conf, folder, reference, secondsMax: flags['seconds-max'] };
 }
 
-async function dissectAll(flags: Flags, pythons: ReadonlyMap<SparkWay, string>): Promise<Dissection[]> {
+function profilerIfThere(missing: Missing[]): AsyncProfiler | undefined {
+  try {
+    return asyncProfiler();
+  } catch (error) {
+    missing.push({ what: 'stacks (async-profiler)', reason: (error as Error).message });
+    return undefined;
+  }
+}
+
+async function dissectAll(
+  flags: Flags,
+  pythons: ReadonlyMap<SparkWay, string>,
+  profiler: AsyncProfiler | undefined,
+): Promise<Dissection[]> {
   const table = narrowTable(flags.workload, flags.rows);
-  const profiler = asyncProfiler();
   const all: Dissection[] = [];
   // Tandem first: its scores are what the others' are compared with.
   for (const [way, python] of [['tandem', ''] as const, ...pythons]) {
@@ -149,7 +161,7 @@ async function main(): Promise<void> {
   const { pythons, missing } = setUp(waysOf(flags.ways));
   const conditions = environment();
   const subtitle = `${conditions.cores} cores, ${conditions.cpu}; ${flags.workload}`;
-  const dissections = flags.dissect ? await dissectAll(flags, pythons) : [];
+  const dissections = flags.dissect ? await dissectAll(flags, pythons, profilerIfThere(missing)) : [];
   const tables = [
     ...(flags['sweep-rows'] > 0 ? [narrowTable(flags.workload, flags['sweep-rows'])] : []),
     ...(flags['wide-rows'] > 0 ? [wideTable(flags['wide-rows'])] : []),
@@ -163,7 +175,7 @@ async function main(): Promise<void> {
     const shares = dissections.flatMap(({ trial, shares }) =>
       shares ? [{ contestant: trial.contestant, shares }] : [],
     );
-    await renderChart(costChart(shares, `${flags.rows} rows; ${subtitle}`), chart('cpu'));
+    if (shares.length > 0) await renderChart(costChart(shares, `${flags.rows} rows; ${subtitle}`), chart('cpu'));
     await renderChart(
       memoryChart(
         dissections.map(({ trial }) => trial),
@@ -179,7 +191,7 @@ async function main(): Promise<void> {
     await renderChart(zoneChart(points, `${caps}; ${subtitle}`), chart('zone'));
     console.log(`\n${sweepTable(points)}`);
   }
-  for (const { contestant, reason } of missing) console.log(`not measured: ${contestant}: ${reason}`);
+  for (const { what, reason } of missing) console.log(`not measured: ${what}: ${reason}`);
   console.log(`\nfigures: ${path}`);
 }
 
