@@ -112,6 +112,7 @@ test('every file is imported, started or run', () => {
     'bench/gpu/run.ts',
     'bench/peers/run.ts',
     'bench/experiments/run.ts',
+    'bench/peers/spark-study.ts',
     'bench/simulate.ts',
     'bench/demo.ts',
     'bench/data.ts',

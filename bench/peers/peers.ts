@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { workloadNames } from '../data.ts';
 import type { Peer } from './peer.ts';
 import { scriptPath } from './script-path.ts';
+import { sparkPeers } from './spark.ts';
 import { tandem } from './tandem.ts';
 
 const rowsMaxOfNodeRows = 100_000;
@@ -95,5 +96,6 @@ export const peers: readonly Peer[] = [
     // By default Ray's workers are nicer than everybody else on the machine, which would be measured as slowness.
     env: { RAY_USAGE_STATS_ENABLED: '0', RAY_worker_niceness: '0' },
   }),
+  ...sparkPeers,
   nodeRows,
 ];

@@ -58,6 +58,9 @@ export async function runTree(command: TreeCommand): Promise<TreeRun> {
   const waitedBefore = waitedTicks();
   const startedMs = performance.now();
   const child = await start(command);
+  // Before anybody is told of the first sample: whoever hears of it may interrupt.
+  const exit = (): never => process.exit(130);
+  interrupts.forEach((signal) => process.once(signal, exit));
   const sampler = new Sampler(child.pid!, foreign, pageBytes, command.onSample);
   const lines: Line[] = [];
   collect(child.stdout!, 'stdout', lines);
@@ -70,9 +73,7 @@ export async function runTree(command: TreeCommand): Promise<TreeRun> {
   }, command.secondsMax * 1000);
   // Its group is not the terminal's, so that an interrupt reaches only this process.
   const killAtExit = (): void => sampler.kill();
-  const exit = (): never => process.exit(130);
   process.once('exit', killAtExit);
-  interrupts.forEach((signal) => process.once(signal, exit));
   const timer = setInterval(() => sampler.sample(), sampleIntervalMs);
   const exitCode = await new Promise<number | null>((resolve) => child.once('exit', resolve));
   const wallSeconds = (performance.now() - startedMs) / 1000;

@@ -31,7 +31,7 @@ const answerRows = 50_000;
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 
 async function readFlags() {
-  const list = peers.map(({ name, describe }) => `  ${name.padEnd(15)} ${describe}`);
+  const list = peers.map(({ name, describe }) => `  ${name.padEnd(23)} ${describe}`);
   return yargs(process.argv.slice(2))
     .scriptName('npm run bench:peers --')
     .usage(
