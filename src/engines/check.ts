@@ -12,6 +12,7 @@ import { loadDuckDb } from './duckdb/bindings.ts';
 import { parseDuckDbHeader, parseOrtApi, parseOrtApiVersion, type Declaration } from './headers.ts';
 import { ortApiFunctions } from './onnxruntime/api-table.ts';
 import { loadOnnxRuntime } from './onnxruntime/bindings.ts';
+import { withoutNames } from './native.ts';
 import { selfTest, type SelfTestLine } from './selftest.ts';
 
 /** What a header says against what we have; one line per difference, or one that says there is none. */
@@ -63,7 +64,7 @@ function compareParameters(
 
 /** Names and parameter counts of bound functions, as koffi understood their signatures. */
 export function boundFunctions(functions: object): Declaration[] {
-  return Object.entries(functions).map(([name, bound]) => ({
+  return Object.entries(withoutNames(functions)).map(([name, bound]) => ({
     name,
     parameterCount: (bound as { readonly info: { readonly arguments: readonly unknown[] } }).info.arguments.length,
   }));

@@ -45,6 +45,7 @@ const nativeStackBytes = 16 * 2 ** 20;
 export const nativeFilePrefix = 'native:';
 
 const renewals: (() => void)[] = [];
+const unnamed = new WeakMap<object, object>();
 
 /**
  * The same C functions, each behind a JavaScript function of its name: V8's profiler gives all functions that a native
@@ -61,7 +62,13 @@ export function nameInProfiles<T extends object>(file: string, functions: T, pre
   const make = (): T => (new Function('native', text) as (native: T) => T)(functions);
   const named = make();
   renewals.push(() => void Object.assign(named, make()));
+  unnamed.set(named, functions);
   return named;
+}
+
+/** What {@link nameInProfiles} was given: koffi's own functions, which know their signatures. */
+export function withoutNames<T extends object>(named: T): T {
+  return (unnamed.get(named) ?? named) as T;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** `profile`: a measured stretch of a real run, warm-up left out, with CPU profiles of its threads. Its output is gone afterwards. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { bug, TandemError } from '../errors.ts';
@@ -24,7 +24,7 @@ export async function profile(options: ProfileOptions): Promise<ProfileReport> {
     const files = await writeAll(folder, measured);
     return reportOf(resolve(folder), files, measured);
   } catch (error) {
-    if (isOurs) rmdirSync(folder);
+    if (isOurs) rmSync(folder, { recursive: true, force: true });
     throw error;
   } finally {
     rmSync(scratch, { recursive: true, force: true });
