@@ -2,26 +2,22 @@
  * The output folder: what a run finds there, and how a shard's output becomes visible. A file that ends in `.parquet` is
  * whole; what is unfinished or beside the data never does.
  */
-import { randomBytes } from 'node:crypto';
 import {
-  closeSync,
   existsSync,
-  fsyncSync,
   linkSync,
   mkdirSync,
-  openSync,
   readFileSync,
-  readdirSync,
   renameSync,
   rmSync,
   rmdirSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, relative, sep } from 'node:path';
+import { dirname, join } from 'node:path';
 import { TandemError } from '../errors.ts';
 import type { Precision } from '../options.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
+import { listFiles, makeFolder, syncFile, writeJson } from './files.ts';
 import { readInFlight } from './in-flight.ts';
 import { cannotWrite } from './write-failure.ts';
 
@@ -236,23 +232,9 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
     for (const shard of plan.shards) if (!shard.done) rmSync(join(folder, manifestName(shard.name)), { force: true });
     for (const shard of plan.shards) makeFolder(dirname(join(folder, outputName(shard.name))));
     const text = { version, model: plan.model.path, run: identity, shards: plan.shards.map((shard) => shard.name) };
-    const temporary = join(folder, `${planName}.tmp-${randomBytes(6).toString('hex')}`);
-    writeFileSync(temporary, `${JSON.stringify(text, null, 2)}\n`);
-    renameSync(temporary, join(folder, planName));
+    writeJson(join(folder, planName), text);
   } catch (cause) {
     throw cannotWrite(folder, cause);
-  }
-}
-
-/** Node 20's own recursion never ends where a folder cannot be made although its parent is there (below /proc). */
-function makeFolder(path: string): void {
-  if (existsSync(path)) return;
-  const parent = dirname(path);
-  if (parent !== path) makeFolder(parent);
-  try {
-    mkdirSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !statSync(path).isDirectory()) throw error;
   }
 }
 
@@ -341,15 +323,6 @@ function writeManifest(path: string, manifest: Manifest, attempt: string): void 
   syncFile(dirname(path));
 }
 
-function syncFile(path: string): void {
-  const descriptor = openSync(path, 'r');
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
-}
-
 function manifestName(shardName: string): string {
   return `${manifestFolder}/${shardName}.json`;
 }
@@ -367,7 +340,7 @@ export function finishOutput(folder: string, report: unknown): void {
 
 /** The run's own account. @throws what the file system says */
 export function writeReport(folder: string, report: unknown): void {
-  writeFileSync(join(folder, reportName), `${JSON.stringify(report, null, 2)}\n`);
+  writeJson(join(folder, reportName), report);
 }
 
 /** The user ends the run: if the process ends before it is through with that, no batch is to blame. */
@@ -384,14 +357,6 @@ export function cleanOutput(folder: string, attempt: string): void {
   } catch {
     // The run has failed already, and that is what its caller hears. The next run cleans up.
   }
-}
-
-/** Paths of all files under a folder, relative, with forward slashes. */
-function listFiles(folder: string): string[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory())
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'));
 }
 
 export function inFlightPath(folder: string): string {
