@@ -29,6 +29,13 @@ test('a chart is one SVG file that has a mark for each row and names what it sho
   for (const text of ['row at a time', 'vectorized', 'rate']) assert.ok(svg.includes(`>${text}</text>`), text);
 });
 
+test('a long name is not cut', async (t) => {
+  const path = join(tempDir(t), 'chart.svg');
+  const way = 'a way of doing it whose name is longer than Vega lets a name be';
+  await renderChart({ ...bars, data: { values: [{ way, rate: 1 }] } }, path);
+  assert.ok(readFileSync(path, 'utf8').includes(`>${way}</text>`));
+});
+
 test('names are escaped', async (t) => {
   const path = join(tempDir(t), 'chart.svg');
   await renderChart({ ...bars, title: '<script>alert(1)</script> & co' }, path);

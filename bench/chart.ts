@@ -8,6 +8,8 @@ export type VegaLiteSpec = TopLevelSpec;
 
 /** White: the same file is looked at on light and on dark pages. */
 const background = 'white';
+/** Without a canvas Vega guesses how wide a text is, and guesses too much: it would cut names that have room. */
+const config = { axis: { labelLimit: 0 }, legend: { labelLimit: 0 } };
 
 /**
  * Writes the chart, and its folder where there is none.
@@ -16,7 +18,7 @@ const background = 'white';
 export async function renderChart(spec: VegaLiteSpec, path: string): Promise<void> {
   const complaints: string[] = [];
   const logger = collector(complaints);
-  const { spec: compiled } = compile({ background, ...spec }, { logger });
+  const { spec: compiled } = compile({ background, ...spec }, { logger, config });
   const view = new View(parse(compiled), { renderer: 'none', logger });
   try {
     const svg = await view.toSVG();

@@ -18,6 +18,8 @@ export const shardCount = 2;
 export const featureCount = 32;
 export const workloadNames = ['w1-network', 'w2-logistic', 'w3-trees'] as const;
 export type WorkloadName = (typeof workloadNames)[number];
+/** Values of a row from layer to layer. */
+export const networkWidths = { 'w1-network': [featureCount, 256, 64, 1], 'w2-logistic': [featureCount, 1] } as const;
 
 export interface Workloads {
   /** Absolute paths, in row order. */
@@ -78,9 +80,9 @@ export function writeModelFolder(folder: string, name: WorkloadName): void {
 function modelOf(name: WorkloadName): ModelSpec {
   switch (name) {
     case 'w1-network':
-      return networkModel(randomNetwork([featureCount, 256, 64, 1], 1));
+      return networkModel(randomNetwork(networkWidths[name], 1));
     case 'w2-logistic':
-      return networkModel(randomNetwork([featureCount, 1], 2));
+      return networkModel(randomNetwork(networkWidths[name], 2));
     case 'w3-trees': {
       const ranges = Array.from({ length: featureCount }, (_, f) => [-0.5, f + 0.5] as const);
       return treeRegressorModel(randomTrees({ treeCount: 100, leafCount: 31, ranges, seed: 3 }), featureCount);

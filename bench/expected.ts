@@ -3,7 +3,7 @@ import type { NumberVector, TensorLayout } from '../src/batch.ts';
 import { featurizeRow } from '../src/featurize/reference.ts';
 import { randomNetwork, scoreNetwork } from '../src/testing/networks.ts';
 import { randomTrees, scoreTrees } from '../src/testing/trees.ts';
-import { featureCount, type WorkloadName } from './data.ts';
+import { featureCount, networkWidths, type WorkloadName } from './data.ts';
 
 /** ONNX Runtime adds up in float32, the reference in float64. */
 export const scoreTolerance = 1e-5;
@@ -30,7 +30,6 @@ export function referenceModel(workload: WorkloadName): (features: ArrayLike<num
     const trees = randomTrees({ treeCount: 100, leafCount: 31, ranges, seed: 3 });
     return (features) => scoreTrees(trees, features);
   }
-  const network =
-    workload === 'w1-network' ? randomNetwork([featureCount, 256, 64, 1], 1) : randomNetwork([featureCount, 1], 2);
+  const network = randomNetwork(networkWidths[workload], workload === 'w1-network' ? 1 : 2);
   return (features) => scoreNetwork(network, features)[0]!;
 }

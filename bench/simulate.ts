@@ -180,7 +180,13 @@ function readPrices(): HourlyPrices | undefined {
   return { gpuPerHour, cpuPerHour };
 }
 
+const help = `node dist/bench/simulate.js [--price-per-hour <price> --cpu-price-per-hour <price>]
+
+Simulates larger machines from the newest rates in bench/results. Prices are of an hour of the machine with the GPU, and of
+one with the same cores and no GPU, in any currency; without them the machines are compared by time alone.`;
+
 function main(): void {
+  if (process.argv.includes('--help')) return console.log(help);
   const prices = readPrices();
   const rates = newestRates();
   const heading = 'SIMULATION, not measured on a GPU';

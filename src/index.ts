@@ -12,8 +12,11 @@ export type {
   InspectReport,
   MetricsOptions,
   Precision,
+  ProfileOptions,
+  ProfileReport,
   Progress,
   ReaderName,
+  RunningScore,
   RunOptions,
   ScoreOptions,
   ScoreResult,
@@ -23,13 +26,16 @@ export type {
   TuneReport,
 } from './options.ts';
 export type {
+  HotFunction,
   Ledger,
+  RunProfile,
   RunRecord,
   RunSample,
   ScorerLedger,
   ShardRecord,
   StorageLedger,
   ThreadLedger,
+  ThreadProfile,
   Timeline,
   Utilization,
   Verdict,
@@ -37,6 +43,8 @@ export type {
 export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
+export { leaveProfile } from './write/profile-folder.ts';
+export { profile } from './profile/profile.ts';
 export { tune } from './tune/tune.ts';
 export { readShards, type ReadShardsOptions } from './read-shards.ts';
 export { scoreBatches, type ScoreBatchesOptions } from './score-batches.ts';

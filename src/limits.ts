@@ -115,6 +115,19 @@ export const tuneRoundsMax = 7;
 /** How often a trial looks at the counters. */
 export const tuneTickMs = 10;
 
+/** Between two samples of a CPU profile: V8's default, a signal to the thread each time. */
+export const profileIntervalMicroseconds = 1_000;
+/** A CPU profile that nobody gave a length. */
+export const profileSecondsDefault = 10;
+/** 600,000 samples of each thread: some ten MB of JSON. */
+export const profileSecondsMax = 600;
+/** A profile of a run that is still searching for its batch size begins so long after the first rows. */
+export const profileWarmUpMsMax = 2_000;
+/** Functions that `tandem profile` names: what is below them is noise. */
+export const hotFunctionsShown = 15;
+/** A thread that is asked for its profile comes by between two batches, or is left out after so long. */
+export const profileAnswerMsMax = 5_000;
+
 /** A device's times are told against an event at most so old: a float32 of milliseconds is then exact to 8 µs. */
 export const eventOriginMsMax = 60_000;
 /** A run on GPUs that was steady for so long measures at its end how fast the model is without copies, for this share of it. */

@@ -1,7 +1,12 @@
 #!/usr/bin/env node
 import type { LoadApi } from './cli/api.ts';
 import { processIo } from './cli/io.ts';
-import { runCommandLine } from './cli/run.ts';
+import { withFirstSignals } from './cli/report-error.ts';
+
+const args = process.argv.slice(2);
+// Before anything that takes time to load.
+const io = withFirstSignals(processIo(), args.includes('--json'));
+const { runCommandLine } = await import('./cli/run.ts');
 
 // Not by way of index.ts, which also loads apache-arrow: a quarter of a second that no command needs.
 // Each function by itself: doctor and setup must work where a library that scoring needs does not load.
@@ -11,8 +16,9 @@ const loadApi: LoadApi = async () => ({
   inspect: async (options) => (await import('./inspect.ts')).inspect(options),
   check: async (options) => (await import('./inspect.ts')).check(options),
   tune: async (options) => (await import('./tune/tune.ts')).tune(options),
+  profile: async (options) => (await import('./profile/profile.ts')).profile(options),
   doctor: async (options) => (await import('./doctor/doctor.ts')).doctor(options),
   setupCuda: async (options) => (await import('./setup/setup-cuda.ts')).setupCuda(options),
 });
 
-process.exitCode = await runCommandLine(process.argv.slice(2), processIo(), loadApi);
+process.exitCode = await runCommandLine(args, io, loadApi);

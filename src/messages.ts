@@ -13,6 +13,7 @@ import type {
   ScoreOptions,
 } from './options.ts';
 import type { DeviceSheetMemory } from './measure/device-sheet.ts';
+import type { ProfiledMessage } from './measure/thread-profiler.ts';
 import type { TimeSheetMemory } from './measure/time-sheet.ts';
 import type { DevicePlan, DeviceProfile, RunPlan } from './plan.ts';
 
@@ -22,7 +23,7 @@ export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
 /** Options without the functions that cannot cross a thread. */
 export type PlainScoreOptions = Omit<
   ScoreOptions,
-  'signal' | 'onProgress' | 'onWarning' | 'onDecision' | 'onRecord' | 'metrics'
+  'signal' | 'onProgress' | 'onWarning' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
 >;
 
 /** Engines that the planner opened: addresses that are good in every thread of the process. */
@@ -63,6 +64,7 @@ export type WorkerMessage =
   | { readonly kind: 'shardDone'; readonly shardIndex: number; readonly rowCount: number; readonly bytes: number }
   | { readonly kind: 'decided'; readonly decision: BatchSizeDecision }
   | { readonly kind: 'deviceDone'; readonly report: DeviceReport }
+  | ProfiledMessage
   /** A GPU's thread, at its end. */
   | { readonly kind: 'batchSizeSearched'; readonly finding: BatchSizeFinding }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
@@ -173,7 +175,9 @@ export const control = {
   nextWhole: 1,
   /** Rows of a batch; 0 while the sweep is still measuring. */
   batchSize: 2,
-  length: 3,
+  /** Odd: CPU profiles are wanted; even: they are over. It only grows. */
+  profile: 3,
+  length: 4,
 } as const;
 
 /** The way from the threads of `scoreBatches` to the devices. */

@@ -1,7 +1,7 @@
 /** What the public functions take and give: plain data, the same for the command line and for TypeScript. */
 
 import type { Reported } from './engines/nvml/reported-share.ts';
-import type { Ledger, RunRecord } from './run-record.ts';
+import type { HotFunction, Ledger, RunProfile, RunRecord } from './run-record.ts';
 
 export type Compression = 'snappy' | 'zstd' | 'none';
 export type ReaderName = 'duckdb' | 'parquetjs';
@@ -76,6 +76,19 @@ export interface ScoreOptions extends InputOptions, RunOptions {
   readonly trace?: string;
   /** Serves the run's metrics while it lasts. */
   readonly metrics?: MetricsOptions;
+  /** Given the run once its threads have started. */
+  readonly onRun?: (run: RunningScore) => void;
+}
+
+/** A run under way. */
+export interface RunningScore {
+  /**
+   * CPU profiles of every thread, and the ledger of that time; the run goes on meanwhile. A run that ends earlier ends the
+   * profile too. `leaveProfile` writes it beside the output.
+   * @param seconds default: 10
+   * @throws USAGE for a second one at the same time, or after the end of the run
+   */
+  profile(seconds?: number): Promise<RunProfile>;
 }
 
 /** Where Prometheus finds a run's metrics: `http://host:port/metrics`. */
@@ -244,6 +257,42 @@ export interface TuneReport {
     readonly rowsBeyond: number;
   }[];
   readonly profiles: readonly { readonly precision: Precision; readonly path: string }[];
+}
+
+export interface ProfileOptions extends InputOptions, Omit<RunOptions, 'slotsPerThread'> {
+  /** Of the profile, after the warm-up. Default: 10. */
+  readonly seconds?: number;
+  /** Folder for the profile, new or empty. Default: `profile-<date>`. The scores go to a temporary one. */
+  readonly output?: string;
+  readonly keep?: readonly string[] | 'all';
+  readonly command?: readonly string[];
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface ProfileReport {
+  readonly version: 1;
+  readonly device: string;
+  /** Of the profile. All that follows is about this time, but `memory`, which is of the whole run. */
+  readonly seconds: number;
+  readonly rowsPerSecond: number;
+  readonly threads: number;
+  readonly batchSize: number | undefined;
+  readonly ledger: Ledger;
+  /** The functions that took most of all threads' time, most first. */
+  readonly functions: readonly HotFunction[];
+  readonly memory: {
+    readonly peakBytes: number;
+    readonly samples: readonly { readonly atSeconds: number; readonly residentBytes: number }[];
+    /** V8's heap of each thread at the end. */
+    readonly heaps: RunProfile['heaps'];
+  };
+  /** Threads that did not come by between two batches in that time, and are left out. */
+  readonly missing: readonly string[];
+  /** The shards were scored to their end before the time was up. */
+  readonly wholeInput: boolean;
+  readonly folder: string;
+  /** Names of what lies there. */
+  readonly files: readonly string[];
 }
 
 /** One column as the shards have it and what becomes of it. */

@@ -4,6 +4,7 @@ import { threadsNowMs } from './measure/clock.ts';
 import { ledgerOf, type LedgerContext } from './measure/ledger.ts';
 import { planning, ProgressMeter } from './measure/progress.ts';
 import { Recorder } from './measure/recorder.ts';
+import { announceRun } from './measure/run-profile.ts';
 import { progressIntervalMs } from './limits.ts';
 import { asTandemError, TandemError } from './errors.ts';
 import type { PlainScoreOptions } from './messages.ts';
@@ -20,7 +21,8 @@ import { cleanOutput, finishOutput, forgetInFlight, writeReport } from './write/
  * @throws TandemError, see `errorCodes`; what is whole by then stays
  */
 export async function score(options: ScoreOptions): Promise<ScoreResult> {
-  const startMs = threadsNowMs();
+  const begun = { atMs: threadsNowMs(), usage: process.cpuUsage() };
+  const { atMs: startMs } = begun;
   const warnings: string[] = [];
   const warn = (text: string): void => {
     warnings.push(text);
@@ -30,7 +32,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
   const planner = new PlannerClient(options.signal, warn);
   let plan: RunPlan | undefined;
   let crew: Crew | undefined;
-  const summary = (of: RunPlan): ScoreResult => summarize(of, crew, (threadsNowMs() - startMs) / 1000, warnings);
+  const summary = (of: RunPlan): ScoreResult => summarize(of, crew, begun, warnings);
   let record: RunRecord;
   try {
     options.onProgress?.(planning);
@@ -54,6 +56,12 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
   }
   options.onRecord?.(record);
   return record.result;
+}
+
+/** A run's start: on the clock of all threads, and what the process had used by then. */
+interface Begun {
+  readonly atMs: number;
+  readonly usage: NodeJS.CpuUsage;
 }
 
 /** What was known of a run that failed, for whoever looks into its output folder later. */
@@ -119,6 +127,7 @@ async function work(plan: RunPlan, crew: Crew, recorder: Recorder, options: Scor
   };
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted === true) stop();
+  announceRun(crew, options.onRun);
   const timer = setInterval(() => look('scoring'), progressIntervalMs);
   try {
     await crew.finished();
@@ -144,13 +153,9 @@ function tell({ onProgress }: ScoreOptions, progress: Progress): void {
   }
 }
 
-function summarize(
-  plan: RunPlan,
-  crew: Crew | undefined,
-  wallSeconds: number,
-  warnings: readonly string[],
-): ScoreResult {
+function summarize(plan: RunPlan, crew: Crew | undefined, begun: Begun, warnings: readonly string[]): ScoreResult {
   const tally = crew?.tally;
+  const wallSeconds = (threadsNowMs() - begun.atMs) / 1000;
   return {
     version: 1,
     rowsIn: plan.rowsTotal,
@@ -167,7 +172,7 @@ function summarize(
     precision: plan.precision,
     output: plan.output,
     outputBytes: tally?.bytesWritten ?? 0,
-    ledger: crew === undefined ? undefined : ledgerOf(crew.read(), ledgerContext(crew)),
+    ledger: crew === undefined ? undefined : ledgerOf(crew.read(), ledgerContext(crew, begun)),
     warnings,
   };
 }
@@ -179,6 +184,7 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     onProgress: _onProgress,
     onWarning: _onWarning,
     onDecision: _onDecision,
+    onRun: _onRun,
     onRecord: _onRecord,
     metrics: _metrics,
     ...plain
@@ -187,7 +193,7 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
 }
 
 /** What the ledger has to know besides the threads' own time. */
-function ledgerContext({ devices }: Crew): LedgerContext {
-  const { user, system } = process.cpuUsage();
+function ledgerContext({ devices }: Crew, { usage }: Begun): LedgerContext {
+  const { user, system } = process.cpuUsage(usage);
   return { cores: coreBound().value, cpuSeconds: (user + system) / 1e6, devices };
 }

@@ -161,6 +161,31 @@ export interface ThreadProfile {
   readonly profile: import('node:inspector').Profiler.Profile;
 }
 
+/** A function, over all threads and all ways to it. */
+export interface HotFunction {
+  readonly name: string;
+  /** `libduckdb`, `featurize/kernels.js`, `node:fs`; empty: V8 itself. */
+  readonly file: string;
+  /** In the function itself, and in native code that it calls without a name of its own. */
+  readonly selfSeconds: number;
+  /** Of the sampled time of all threads. */
+  readonly share: number;
+  /** Threads in which it was seen. */
+  readonly threads: number;
+}
+
+/** CPU profiles of a stretch of a run, and where its time went then. */
+export interface RunProfile {
+  readonly seconds: number;
+  /** The main thread's first. */
+  readonly profiles: readonly ThreadProfile[];
+  /** Threads that did not come by between two batches in that time, and are left out. */
+  readonly missing: readonly string[];
+  /** V8's heap of each thread at its end. */
+  readonly heaps: readonly { readonly thread: string; readonly bytes: number }[];
+  readonly ledger: Ledger;
+}
+
 /** Everything that a report shows. */
 export interface RunRecord {
   readonly version: 1;

@@ -17,10 +17,18 @@ import {
   type RecordBatch,
   type Vector,
 } from 'apache-arrow';
-import { countFrom, counting, failsWith, identityPlace, scoreAll, valuesOf } from './e2e/arrow-batches.ts';
+import {
+  countFrom,
+  counting,
+  failsWith,
+  identityPlace,
+  scoreAll,
+  valuesOf,
+  type Batches,
+} from './e2e/arrow-batches.ts';
 import { countTo, Workplace } from './e2e/workplace.ts';
 import { TandemError } from './errors.ts';
-import { readShards, score, scoreBatches } from './index.ts';
+import { readShards, score, scoreBatches, type ScoreBatchesOptions } from './index.ts';
 import { mixedInputsModel, rowSumModel, scoreMixed, type MixedClassifier } from './testing/models.ts';
 import { readRows, writeShard } from './testing/shards.ts';
 
@@ -295,9 +303,31 @@ test('wrong options, models and names are refused', async (t) => {
     scoreAll(counting([5]), { model: none }),
     (error: unknown) => error instanceof TandemError && error.exitCode === 65,
   );
+  const nothing = { model: undefined } as unknown as ScoreBatchesOptions;
+  await assert.rejects(scoreAll(counting([5]), nothing), failsWith('USAGE', {}, /Expected model to be .*`undefined`/));
   const clash = tableFromArrays({ x: Float32Array.of(1), Y: Float32Array.of(1) });
   const clashing = scoreAll(clash.batches, { model: place.model });
   await assert.rejects(clashing, failsWith('BAD_CONTRACT', { field: 'outputs' }, /got y/));
+});
+
+test('what is no sequence of batches is refused, and the remedy says how to get one', async (t) => {
+  const place = identityPlace(t);
+  const table = tableFromArrays({ x: Float32Array.of(1, 2) });
+  for (const [given, message, remedy] of [
+    [table, /^Expected batches to be a sequence of Arrow RecordBatches, got a Table\.$/, /`table\.batches`/],
+    [table.batches[0], /got a RecordBatch\.$/, /`\[batch\]`/],
+    [undefined, /got undefined\.$/, /an array/],
+    [{ x: 1 }, /got an object\.$/, /an array/],
+    [[table.batches[0], table], /^Expected batch 1 to be an Arrow RecordBatch, got a Table\.$/, /table\.batches/],
+    [[{ x: 1 }], /^Expected batch 0 to be an Arrow RecordBatch, got an object\.$/, /tableFromJSON/],
+  ] as const) {
+    await assert.rejects(scoreAll(given as unknown as Batches, { model: place.model }), (error: unknown) => {
+      assert.ok(error instanceof TandemError && error.code === 'USAGE', String(error));
+      assert.match(error.message, message);
+      assert.match(error.remedy ?? '', remedy);
+      return true;
+    });
+  }
 });
 
 test('leaving early closes the iterable and frees threads and memory, twenty times', async (t) => {

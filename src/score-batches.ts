@@ -45,6 +45,7 @@ export async function* scoreBatches(
   requireCount('threads', threadCount);
   requireCount('batchSize', options.batchSize ?? 1);
   parseDevice(options.device ?? 'cpu');
+  expectSequence(batches);
   throwIfStopped(signal);
   const bell = new Bell();
   const arrivals = new Arrivals(batches, bell);
@@ -65,6 +66,7 @@ export async function* scoreBatches(
       throwIfStopped(signal);
       const batch = arrivals.take();
       if (batch !== undefined) {
+        expectBatch(batch, batchCount);
         const entry: Waiting = { batch };
         waiting.push(entry);
         const other = otherColumns((schema ??= batch.schema), batch.schema, batchCount);
@@ -103,6 +105,40 @@ function throwIfStopped(signal: AbortSignal | undefined): void {
 function requireCount(name: string, value: number): void {
   if (Number.isInteger(value) && value >= 1) return;
   throw new TandemError('USAGE', `Expected ${name} to be a whole number of at least 1, got \`${value}\`.`);
+}
+
+/** What somebody without TypeScript gives in its place. By its members: there may be a second apache-arrow. */
+function kindOf(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return typeof value;
+  if ('schema' in value && 'numRows' in value) return 'batches' in value ? 'a Table' : 'a RecordBatch';
+  return Array.isArray(value) ? 'an array' : 'an object';
+}
+
+/** @throws USAGE. A table would give its rows one by one, and so would a batch. */
+function expectSequence(batches: unknown): void {
+  const kind = kindOf(batches);
+  const ways: Readonly<Record<string, string>> = {
+    'a Table': 'Give its batches: `table.batches`.',
+    'a RecordBatch': 'Give it in an array: `[batch]`.',
+  };
+  const isSequence =
+    Object(batches) === batches && [Symbol.iterator, Symbol.asyncIterator].some((key) => key in Object(batches));
+  if (isSequence && ways[kind] === undefined) return;
+  throw new TandemError('USAGE', `Expected batches to be a sequence of Arrow RecordBatches, got ${kind}.`, {
+    remedy: ways[kind] ?? 'Give an array, a generator or a stream of RecordBatches.',
+  });
+}
+
+/** @throws USAGE */
+function expectBatch(value: unknown, index: number): void {
+  const kind = kindOf(value);
+  if (kind === 'a RecordBatch') return;
+  throw new TandemError('USAGE', `Expected batch ${index} to be an Arrow RecordBatch, got ${kind}.`, {
+    remedy:
+      kind === 'a Table'
+        ? 'Give the batches of each table: `tables.flatMap((table) => table.batches)`.'
+        : 'Make tables of rows with `tableFromJSON`, of columns with `tableFromArrays`, and give `table.batches`.',
+  });
 }
 
 /** An error where a batch has not the first one's columns. */

@@ -8,6 +8,7 @@ import { checkFlags } from './cli/check.ts';
 import { doctorFlags } from './cli/doctor.ts';
 import type { Flag } from './cli/flags.ts';
 import { inspectFlags } from './cli/inspect.ts';
+import { profileFlags } from './cli/profile.ts';
 import { scoreFlags } from './cli/score.ts';
 import { setupFlags } from './cli/setup.ts';
 import { tuneFlags } from './cli/tune.ts';
@@ -23,11 +24,21 @@ interface SourceFile {
   readonly lines: readonly string[];
 }
 
-const files: readonly SourceFile[] = ['src', 'bench'].flatMap((folder) =>
-  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((path) => path.endsWith('.ts'))
-    .map((path) => ({ path: `${folder}/${path}`, lines: readFileSync(join(root, folder, path), 'utf8').split('\n') })),
-);
+/** Made by the benchmarks: gigabytes, and whole Python environments. */
+const generated = 'bench/data';
+
+/** Every path under a folder of the root, from the root, with forward slashes. */
+function pathsUnder(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    return entry.isDirectory() && path !== generated ? [path, ...pathsUnder(path)] : [path];
+  });
+}
+
+const files: readonly SourceFile[] = ['src', 'bench']
+  .flatMap(pathsUnder)
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => ({ path, lines: readFileSync(join(root, path), 'utf8').split('\n') }));
 
 /** Each stage knows the shared nouns and the engines, never another stage. */
 const stages = ['read', 'featurize', 'transfer', 'score', 'write'];
@@ -39,6 +50,7 @@ const shared = [
   'src/errors.ts',
   'src/plan.ts',
   'src/options.ts',
+  'src/run-record.ts',
   'src/float16.ts',
   'src/contract/',
   'src/engines/',
@@ -95,7 +107,10 @@ test('every file is imported, started or run', () => {
     'src/contract/publish.ts',
     'src/testing/nodes.ts',
     'bench/run.ts',
+    'bench/storage.ts',
     'bench/gpu/run.ts',
+    'bench/peers/run.ts',
+    'bench/experiments/run.ts',
     'bench/simulate.ts',
     'bench/demo.ts',
     'bench/data.ts',
@@ -180,12 +195,7 @@ test('the README lists every error code with its exit code, and no other', () =>
 
 test('paths that the README links to exist', () => {
   const readme = readFileSync(join(root, 'README.md'), 'utf8');
-  const present = new Set([
-    ...readdirSync(root),
-    ...['src', 'bench', 'models'].flatMap((folder) =>
-      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((path) => `${folder}/${path}`),
-    ),
-  ]);
+  const present = new Set([...readdirSync(root), ...['src', 'bench', 'models'].flatMap(pathsUnder)]);
   const linked = [...readme.matchAll(/\]\(((?!https?:|#)[^)]+)\)/g)].map(([, path]) => path!.replace(/\/$/, ''));
   assert.deepEqual(
     linked.filter((path) => !present.has(path)),
@@ -208,7 +218,7 @@ test('the README lists the flags of each command, and no other', () => {
   const rows = readFileSync(join(root, 'README.md'), 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('| `--'));
-  const flags = [...scoreFlags, ...inspectFlags, ...checkFlags, ...tuneFlags, ...doctorFlags, ...setupFlags];
+  const flags = [...scoreFlags, ...inspectFlags, ...checkFlags, ...tuneFlags, ...profileFlags, ...doctorFlags, ...setupFlags];
   assert.deepEqual(rows, flags.map(flagRow));
 });
 

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { writeModel } from '../../src/testing/onnx.ts';
+import { chooseDevices } from '../../src/planning/devices.ts';
 import { contractOf, workloadNames, writeModelFolder, type WorkloadName } from '../data.ts';
 import { modelNames, specOf } from './models.ts';
 import { modelPath } from './rig.ts';
@@ -44,6 +45,8 @@ export function jobFolder({ data }: Pick<StepInput, 'data'>, name: JobName): str
 
 export async function prepare(context: StepContext): Promise<void> {
   const { data, tiny, rows } = context;
+  // Data for a GPU that is not there would be made for nothing.
+  await chooseDevices(context.device, context.ortDir, process.env);
   const stamp = join(data, 'complete.json');
   const wanted = JSON.stringify({ version: 1, tiny, rows });
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { test } from 'node:test';
@@ -99,11 +99,32 @@ for (const [what, code, expected] of [
   });
 }
 
+test('without a GPU nothing is made and every step says why', (t) => {
+  const folder = tempDir(t);
+  const [data, out] = [join(folder, 'data'), join(folder, 'results.json')];
+  const { status, stdout, stderr } = spawnSync(process.execPath, [runScript, '--tiny', '--data', data, '--out', out], {
+    encoding: 'utf8',
+    env: { ...environment, [softwareGpusVariable]: '[]' },
+  });
+  assert.equal(status, 1);
+  const { steps } = JSON.parse(readFileSync(out, 'utf8')) as Results;
+  assert.equal(steps.length, stepSpecs.length);
+  const [prepare, ...others] = steps;
+  assert.equal(prepare!.status, 'failed', stdout + stderr);
+  assert.match(prepare!.reason!, /Expected a GPU that this process sees, got none/);
+  assert.ok(others.every((step) => step.status === 'skipped' && step.reason === 'step 0 failed'));
+  assert.equal(existsSync(join(data, 'shards')), false);
+});
+
 test('a wrong step, a wrong flag, the help', () => {
   const run = (...args: string[]) => spawnSync(process.execPath, [runScript, ...args], { encoding: 'utf8' });
   assert.match(run('--steps', '4,99').stderr, /Expected --steps to be numbers from 0 to \d+, got `4,99`/);
   assert.match(run('--step', '4').stderr, /Unknown argument: step/);
   assert.match(run('--help').stdout, /ort-dir[\s\S]*seconds/);
+  const simulate = resolve(folder, '../simulate.js');
+  const help = spawnSync(process.execPath, [simulate, '--help'], { encoding: 'utf8' });
+  assert.deepEqual([help.status, help.stderr], [0, '']);
+  assert.match(help.stdout, /^node dist\/bench\/simulate\.js \[--price-per-hour/);
 });
 
 test('nothing that only developers have is needed', () => {

@@ -164,9 +164,11 @@ async function main(): Promise<void> {
   for (const spec of chosenSteps(flags.steps)) {
     const secondsMax = Math.min(spec.secondsMax * scale, seconds - elapsed());
     const record =
-      secondsMax < 1
-        ? ({ ...spec, status: 'skipped', reason: 'no time left', seconds: 0, figures: {} } as const)
-        : await runStep(spec, inputOf(flags, data, spec), secondsMax, (partial) => save([...done, partial]));
+      done[0]?.status === 'failed'
+        ? ({ ...spec, status: 'skipped', reason: 'step 0 failed', seconds: 0, figures: {} } as const)
+        : secondsMax < 1
+          ? ({ ...spec, status: 'skipped', reason: 'no time left', seconds: 0, figures: {} } as const)
+          : await runStep(spec, inputOf(flags, data, spec), secondsMax, (partial) => save([...done, partial]));
     done.push(record);
     save(done);
     say(

@@ -3,6 +3,8 @@ import type { DoctorOptions } from '../doctor/doctor.ts';
 import type { DoctorReport } from '../doctor/report.ts';
 import type {
   CheckReport,
+  ProfileOptions,
+  ProfileReport,
   InspectReport,
   ReaderName,
   RunOptions,
@@ -25,6 +27,7 @@ export interface Api {
   }): Promise<InspectReport>;
   check(options: { readonly model: string } & RunOptions): Promise<CheckReport>;
   tune(options: TuneOptions): Promise<TuneReport>;
+  profile(options: ProfileOptions): Promise<ProfileReport>;
   doctor(options: DoctorOptions): Promise<DoctorReport>;
   setupCuda(options: SetupCudaOptions): Promise<SetupReport>;
 }

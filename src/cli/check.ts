@@ -73,6 +73,11 @@ function goldenDiffers(report: CheckReport): TandemError {
   return new TandemError(
     'GOLDEN_DIFFERS',
     `Expected scores of ${names} to be within ${report.tolerance} of golden.parquet, got ${counted(rows, 'row')} off.`,
-    { remedy: 'Compare the contract with how golden.parquet was made; or widen its tolerance in tandem.json.' },
+    {
+      remedy:
+        report.precision === 'tf32'
+          ? 'Leave --precision tf32 out; or widen the tolerance in tandem.json, if scores so far off are good enough.'
+          : 'Compare the contract with how golden.parquet was made; or widen its tolerance in tandem.json.',
+    },
   );
 }

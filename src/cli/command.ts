@@ -34,6 +34,13 @@ export const memoryFlag: Flag = {
   otherwise: 'what is free, less a tenth',
   describe: 'Memory that the process may use: 2GiB, 500MB or 60%',
 };
+export const keepFlag: Flag = {
+  name: 'keep',
+  value: 'columns',
+  repeatable: true,
+  otherwise: "the model's list, or all",
+  describe: 'Columns to copy from the shards: a,b or none or all; a comma in a name is written \\,',
+};
 export const deviceFlag: Flag = {
   name: 'device',
   value: 'name',

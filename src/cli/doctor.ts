@@ -1,5 +1,5 @@
 /** `tandem doctor`: what this machine has of what Tandem needs, and how to get the rest. */
-import type { DoctorReport } from '../doctor/report.ts';
+import type { DoctorItem, DoctorReport } from '../doctor/report.ts';
 import { formatError, TandemError } from '../errors.ts';
 import { jsonFlag, printResult, type Command } from './command.ts';
 import type { Flag } from './flags.ts';
@@ -40,20 +40,25 @@ export const doctorCommand: Command = {
       ...(device === undefined ? {} : { device }),
       ...(ortDir === undefined ? {} : { ortDir }),
     });
-    const { renderDoctor } = await import('./render-doctor.ts');
+    const { remedyLines, renderDoctor } = await import('./render-doctor.ts');
     printResult(io, given, report, renderDoctor);
     if (report.passed) return 0;
-    const error = cannotWork(report);
+    const error = cannotWork(report, remedyLines);
     io.stderr.write(`${formatError(error)}\n`);
     return error.exitCode;
   },
 };
 
-function cannotWork({ device, items }: DoctorReport): TandemError {
+function cannotWork(
+  { device, items }: DoctorReport,
+  remedyLines: (items: readonly DoctorItem[]) => string[],
+): TandemError {
   const asksCuda = device?.startsWith('cuda') === true;
   const bad = items.filter((item) => item.state === 'bad' && (asksCuda || item.for === 'every run'));
+  const remedies = remedyLines(bad);
   const names = bad.map(({ name }) => name).join(', ');
   return new TandemError('ENVIRONMENT', `Expected --device ${device} to work here, got faults: ${names}.`, {
-    ...(bad[0]?.remedy === undefined ? {} : { remedy: bad[0].remedy }),
+    // Under the first one, which stands behind `do:`.
+    ...(remedies.length === 0 ? {} : { remedy: remedies.join(`\n${' '.repeat(9)}`) }),
   });
 }

@@ -34,6 +34,8 @@ export interface CommandSpec {
   readonly flags: readonly Flag[];
   /** A command line and what it is good for. */
   readonly examples: readonly (readonly [string, string])[];
+  /** How to use what comes out; at most 80 columns. */
+  readonly guide?: string;
 }
 
 /** A command line that names known flags only, each with a value if it takes one. */
@@ -137,12 +139,19 @@ function wholeNumber(name: string, text: string | undefined, max: number): numbe
   );
 }
 
+/** What people write for something that is called otherwise here. */
+const otherWords: ReadonlyMap<string, string> = new Map([
+  ...['gpu', 'gpus', 'cuda', 'use-gpu'].map((word) => [word, 'device cuda'] as const),
+  ['cpu', 'device cpu'],
+  ['tf32', 'precision tf32'],
+  ['h', 'help'],
+]);
+
 function unknownFlag(spec: CommandSpec, name: string, known: readonly Flag[]): never {
   const dashes = [...name].length === 1 ? '-' : '--';
-  const guess = nearest(
-    name,
-    known.map((flag) => flag.name),
-  );
+  const names = known.map((flag) => flag.name);
+  const other = otherWords.get(name.toLowerCase());
+  const guess = other !== undefined && names.includes(other.split(' ')[0]!) ? other : nearest(name, names);
   throw new TandemError(
     'USAGE',
     `Expected tandem ${spec.name} to be given known flags only, got \`${dashes}${name}\`.`,

@@ -17,6 +17,8 @@ export interface Io {
   readonly nowMs: () => number;
   /** Registers a handler for SIGINT and SIGTERM; gives back what removes it. */
   readonly onSignal: (handler: () => void) => () => void;
+  /** Registers a handler for SIGUSR2, where there is that signal; gives back what removes it. */
+  readonly onProfileSignal: (handler: () => void) => () => void;
   /** Ends the process at once. */
   readonly exitNow: (exitCode: number) => void;
 }
@@ -36,6 +38,11 @@ export function processIo(): Io {
     onSignal: (handler) => {
       process.on('SIGINT', handler).on('SIGTERM', handler);
       return () => void process.off('SIGINT', handler).off('SIGTERM', handler);
+    },
+    onProfileSignal: (handler) => {
+      if (process.platform === 'win32') return () => {};
+      process.on('SIGUSR2', handler);
+      return () => void process.off('SIGUSR2', handler);
     },
     exitNow: (exitCode) => {
       // Where no native library loads there is no native call to wait for either, and the ordinary way out is at once.

@@ -1,7 +1,7 @@
 /** The commands about the machine: flags, exit codes, and doctor as a process. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -13,6 +13,7 @@ import type { Api } from './api.ts';
 import type { Io } from './io.ts';
 import { runCommandLine } from './run.ts';
 
+const main = fileURLToPath(new URL('../main.js', import.meta.url));
 const environment = { HOME: '/nowhere' };
 
 async function run(line: string, api: Partial<Api>) {
@@ -23,6 +24,7 @@ async function run(line: string, api: Partial<Api>) {
     environment,
     nowMs: () => 0,
     onSignal: () => () => {},
+    onProfileSignal: () => () => {},
     exitNow: () => {},
   };
   const exitCode = await runCommandLine(line.split(' '), io, async () => api as Api);
@@ -53,7 +55,8 @@ test('doctor: flags become options, the report decides the exit code', async () 
   assert.equal(failed.exitCode, 78);
   assert.equal(
     failed.stderr,
-    'ENVIRONMENT: Expected --device cuda to work here, got faults: cuBLAS, GPUs.\n  do:    Get it.\n',
+    'ENVIRONMENT: Expected --device cuda to work here, got faults: cuBLAS, GPUs.\n' +
+      '  do:    cuBLAS: Get it.\n         GPUs: Buy one.\n',
   );
   assert.match(failed.stdout, /NO {2}cuBLAS {2}not found; needed: libcublas\.so\.13/);
   const passed = await run('doctor --json', api(true));
@@ -73,6 +76,7 @@ const placed: SetupReport = {
   folder: '/f',
   dryRun: false,
   parts: [{ name: 'a 1', state: 'fetched', downloadBytes: 2 ** 20, diskBytes: 2 ** 21, files: [] }],
+  totals: { downloadBytes: 2 ** 20, diskBytes: 2 ** 21 },
 };
 
 test('setup cuda: flags become options', async () => {
@@ -107,7 +111,6 @@ test('setup: only cuda can be set up', async () => {
 test('doctor as a process: an empty folder has no provider, and the advice says how to get it', (context) => {
   const folder = mkdtempSync(join(tmpdir(), 'tandem-doctor-'));
   context.after(() => rmSync(folder, { recursive: true, force: true }));
-  const main = fileURLToPath(new URL('../main.js', import.meta.url));
   const doctor = (...args: string[]) =>
     spawnSync(process.execPath, [main, 'doctor', ...args, '--ort-dir', folder], {
       encoding: 'utf8',
@@ -119,8 +122,45 @@ test('doctor as a process: an empty folder has no provider, and the advice says 
   assert.match(asked.stdout, /CUDA provider.*: Run `tandem setup cuda`\./);
   assert.match(asked.stdout, /CUDA scoring has not been tried on a GPU yet/);
   assert.match(asked.stderr, /^ENVIRONMENT: Expected --device cuda to work here, got faults: /);
+  // Whoever reads standard error alone sees every advice that the report gives.
+  assert.match(asked.stderr, /\n {9}.*CUDA provider.*: Run `tandem setup cuda`\.\n$/);
   const free = doctor('--json');
   assert.equal(free.status, 0, free.stderr);
   const { works, passed } = JSON.parse(free.stdout) as DoctorReport;
   assert.deepEqual([works, passed], [{ cpu: true, cuda: false }, true]);
+});
+
+test('setup cuda into a folder that can never be made ends', { skip: !existsSync('/proc') }, (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tandem-setup-'));
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  for (const to of ['/proc/tandem', '/proc/tandem/below']) {
+    const { status, stderr } = spawnSync(process.execPath, [main, 'setup', 'cuda', '--to', to], {
+      encoding: 'utf8',
+      timeout: 30_000,
+      killSignal: 'SIGKILL',
+      env: { ...process.env, XDG_CACHE_HOME: folder },
+    });
+    assert.equal(status, 78, stderr);
+    assert.match(stderr, new RegExp(`Expected ${to} to be writable, got ENOENT.*\\n.*--to <folder>`));
+  }
+});
+
+test('a signal while a command loads ends it as a stopped one', () => {
+  // It comes as soon as anything listens.
+  const early = `process.once('newListener', function early(name) {
+    if (name === 'SIGINT') setImmediate(() => process.kill(process.pid, 'SIGINT'));
+    else process.once('newListener', early);
+  });`;
+  const preload = `data:text/javascript,${encodeURIComponent(early)}`;
+  for (const [line, json] of [
+    ['score nothing.parquet --model nothing --output /proc/nothing', false],
+    ['inspect nothing.parquet --json', true],
+  ] as const) {
+    const { status, stderr, stdout } = spawnSync(process.execPath, ['--import', preload, main, ...line.split(' ')], {
+      encoding: 'utf8',
+    });
+    assert.equal(stderr, 'STOPPED: The command was stopped.\n  do:    Run the same command again.\n', line);
+    assert.equal(status, 75, line);
+    assert.equal(json ? (JSON.parse(stdout) as { exitCode: number }).exitCode : stdout, json ? 75 : '');
+  }
 });

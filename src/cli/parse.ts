@@ -37,7 +37,8 @@ export async function commandHelp(spec: CommandSpec, width: number): Promise<str
     .updateStrings({ 'Options:': 'Flags:' })
     .wrap(width)
     .getHelp();
-  return [flags, examples(spec.examples), exitCodeHelp()].join('\n\n');
+  const guide = spec.guide === undefined ? [] : [spec.guide];
+  return [flags, examples(spec.examples), ...guide, exitCodeHelp()].join('\n\n');
 }
 
 /** The text of `tandem --help`. */

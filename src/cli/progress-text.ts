@@ -13,7 +13,9 @@ export function progressLine(progress: Progress): string {
   const { rowsDone, rowsTotal, secondsElapsed } = progress;
   const start = `${progress.phase}: ${formatCount(rowsDone)} of ${counted(rowsTotal, 'row')} (${percent(progress)})`;
   const end = progress.phase === 'done' ? [`${formatSeconds(secondsElapsed)}`] : timeLeft(progress);
-  const line = [start, shards(progress), ...rates(progress), ...end, ...batch(progress)].join(', ');
+  const line = [start, shards(progress), ...waiting(progress), ...rates(progress), ...end, ...batch(progress)].join(
+    ', ',
+  );
   return [line, ...bottleneck(progress)].join('; ');
 }
 
@@ -33,7 +35,7 @@ export function progressLines(progress: Progress, width: number, color: boolean)
       '   ',
       room,
     ),
-    ...wrapParts([...rates(progress), ...batch(progress)], '   ', room),
+    ...wrapParts([...waiting(progress), ...rates(progress), ...batch(progress)], '   ', room),
     ...wrapParts(progress.phase === 'done' ? [formatSeconds(progress.secondsElapsed)] : times, '   ', room),
     ...bottleneck(progress).flatMap((text) => firstLines(text, 2, room)),
   ];
@@ -66,6 +68,12 @@ function rates({ phase, rowsDone, rowsPerSecondNow, rowsPerSecondMean }: Progres
   if (rowsDone === 0) return [];
   const mean = `${formatRate(rowsPerSecondMean)} on average`;
   return phase === 'done' ? [mean] : [`${formatRate(rowsPerSecondNow)} now`, mean];
+}
+
+/** Rows count when their slot is scored: of the first one, which may be long, nothing else shows. */
+function waiting({ phase, rowsDone, rowsTotal, secondsElapsed }: Progress): string[] {
+  if (phase !== 'scoring' || rowsDone > 0 || rowsTotal === 0 || secondsElapsed < 1) return [];
+  return [`waiting for the scores of the first slot for ${formatSeconds(secondsElapsed)}`];
 }
 
 function timeLeft({ secondsLeft }: Progress): string[] {

@@ -56,6 +56,19 @@ test('a line says all there is to say', () => {
     rowsDone: 0,
   });
   assert.match(early, /^scoring: 0 of 1 row \(0\.0 %\), 2 of 5 shards, batch size being chosen$/);
+  const long: Progress = { ...half, rowsDone: 0, secondsElapsed: 12, secondsLeft: undefined };
+  const waits = 'waiting for the scores of the first slot for 12 s';
+  assert.equal(
+    progressLine(long),
+    `scoring: 0 of 3,000,000 rows (0.0 %), 2 of 5 shards (1 more whole already), ${waits}, batch size 1,024`,
+  );
+  assert.ok(progressLines(long, 100, false).some((line) => line.includes(waits)));
+  for (const other of [
+    { ...long, rowsDone: 1 },
+    { ...long, rowsTotal: 0 },
+    { ...done, rowsDone: 0 },
+  ])
+    assert.doesNotMatch(progressLine(other), /waiting/);
 });
 
 const held = { ...half, bottleneck: 'cuda:0 waited 41 % of the time, 33 points for decode: 6 more prep threads help' };

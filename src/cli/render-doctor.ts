@@ -34,15 +34,18 @@ function section(title: string, items: readonly DoctorItem[], what: DoctorItem['
   return [title, ...lines].join('\n');
 }
 
-/** Each advice once, for all items that it mends. */
 function remedySection(title: string, items: readonly DoctorItem[], state: DoctorState): string | undefined {
+  const lines = remedyLines(items.filter((item) => item.state === state));
+  return lines.length === 0 ? undefined : [title, ...lines.map((line) => `  ${line}`)].join('\n');
+}
+
+/** Each advice once, after the names of all items that it mends. */
+export function remedyLines(items: readonly DoctorItem[]): string[] {
   const names = new Map<string, string[]>();
-  for (const item of items) {
-    if (item.state !== state || item.remedy === undefined) continue;
-    names.set(item.remedy, [...(names.get(item.remedy) ?? []), item.name]);
+  for (const { name, remedy } of items) {
+    if (remedy !== undefined) names.set(remedy, [...(names.get(remedy) ?? []), name]);
   }
-  if (names.size === 0) return undefined;
-  return [title, ...[...names].map(([remedy, whose]) => `  ${whose.join(', ')}: ${printable(remedy)}`)].join('\n');
+  return [...names].map(([remedy, whose]) => `${whose.join(', ')}: ${printable(remedy)}`);
 }
 
 function lookedSection({ items, looked }: DoctorReport): string | undefined {

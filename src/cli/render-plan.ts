@@ -113,14 +113,17 @@ function keepLines(plan: RunPlan): string {
 }
 
 function runLines(plan: RunPlan): string {
-  const batch = plan.batchSize === undefined ? 'measured at the start' : counted(plan.batchSize, 'row');
+  const startsAt = plan.devices.find(({ profile }) => profile !== undefined)?.profile?.rows;
+  const from = startsAt === undefined ? 'measured at the start' : `${counted(startsAt, 'row')}, then measured`;
+  const batch = plan.batchSize === undefined ? from : counted(plan.batchSize, 'row');
   const fixed = plan.model.fixedBatchRows === undefined ? '' : ' (fixed by the model)';
   return [
     `  threads      ${formatCount(plan.threads)}: ${plan.threadsBound}`,
     ...(plan.devices.length === 0 ? ['  device       cpu'] : []),
     ...plan.devices.map(
-      ({ name, label, buffers, bufferRows }) =>
-        `  device       ${name} (${printable(label)}): ${buffers} buffers of up to ${counted(bufferRows, 'row')}`,
+      ({ name, label, buffers, bufferRows, memoryBudgetBytes }) =>
+        `  device       ${name} (${printable(label)}): ${buffers} buffers of up to ${counted(bufferRows, 'row')}` +
+        (memoryBudgetBytes === undefined ? '' : `, ${formatBytes(memoryBudgetBytes)} of memory promised for all`),
     ),
     ...(plan.devices.length === 0 ? [] : [`  precision    ${plan.precision}`]),
     ...profileLines(plan),

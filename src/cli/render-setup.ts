@@ -9,7 +9,7 @@ const words: Readonly<Record<SetupPart['state'], string>> = {
   fetched: 'fetched',
 };
 
-export function renderSetup({ folder, dryRun, parts }: SetupReport): string {
+export function renderSetup({ folder, dryRun, parts, totals }: SetupReport): string {
   const rows = parts.map(({ name, state, downloadBytes, diskBytes }) => [
     name,
     words[state],
@@ -25,17 +25,13 @@ export function renderSetup({ folder, dryRun, parts }: SetupReport): string {
     ],
     rows,
   );
-  return [`folder ${printable(folder)}`, table, closing(dryRun, parts)].join('\n');
+  return [`folder ${printable(folder)}`, table, closing(dryRun, parts, totals)].join('\n');
 }
 
-function closing(dryRun: boolean, parts: readonly SetupPart[]): string {
+function closing(dryRun: boolean, parts: readonly SetupPart[], totals: SetupReport['totals']): string {
   if (parts.every(({ state }) => state === 'there' || state === 'elsewhere')) {
     return 'nothing to fetch; `tandem doctor --device cuda` tries it';
   }
-  const sum = (key: 'downloadBytes' | 'diskBytes') =>
-    formatBytes(
-      parts.reduce((total, part) => total + (part.state === 'missing' || part.state === 'fetched' ? part[key] : 0), 0),
-    );
-  const amounts = `${sum('downloadBytes')}, ${sum('diskBytes')} on disk`;
+  const amounts = `${formatBytes(totals.downloadBytes)}, ${formatBytes(totals.diskBytes)} on disk`;
   return dryRun ? `would fetch ${amounts}` : `fetched ${amounts}; \`tandem doctor --device cuda\` tries it`;
 }

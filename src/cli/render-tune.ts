@@ -7,12 +7,14 @@ export function renderTune(report: TuneReport): string {
   const slots = device === 'cpu' ? '' : `, ${counted(chosen.slotsPerThread, 'slot')} a thread, ${chosen.precision}`;
   const settings = `batch size ${formatCount(chosen.batchSize)}, ${counted(chosen.threads, 'thread')}${slots}`;
   const ratio = chosen.rowsPerSecond / report.defaultRowsPerSecond;
+  const noise =
+    report.noise === 0 ? 'nothing was tried twice' : `trials differ by ${(report.noise * 100).toFixed(1)} %`;
   return [
     `tuned on ${device} (${printable(label)}) with ${counted(sample.shards, 'shard')} of ${counted(sample.rows, 'row')}`,
     settingTable(report),
     ...goldenLines(report),
     `chosen: ${settings}: ${formatRate(chosen.rowsPerSecond)}, ${ratio.toFixed(2)} times the default's ` +
-      `${formatRate(report.defaultRowsPerSecond)} (trials differ by ${(report.noise * 100).toFixed(1)} %)`,
+      `${formatRate(report.defaultRowsPerSecond)} (${noise})`,
     report.explanation,
     ...notes.map((note) => `note: ${printable(note)}`),
     ...report.profiles.map(profileLine),

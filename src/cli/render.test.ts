@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { TensorLayout } from '../batch.ts';
 import type { Feature } from '../contract/contract.ts';
 import type { CheckReport, InspectReport, ScoreResult } from '../options.ts';
-import type { PlannedShard, RunPlan } from '../plan.ts';
+import type { PlannedDevice, PlannedShard, RunPlan } from '../plan.ts';
 import { renderCheck } from './render-check.ts';
 import { renderInspect } from './render-inspect.ts';
 import { describeFeature, renderPlan } from './render-plan.ts';
@@ -226,6 +226,27 @@ test('plan: hints, and lists that are at their bound', () => {
   assert.match(all, /batch size {3}1 row \(fixed by the model\)/);
   assert.ok(!all.includes(' more\n'));
   assert.match(renderPlan({ ...plan, keep: [], keepBytes: 0 }), /keep\n {2}no columns\n/);
+});
+
+test('plan of a run on a device: what is promised, and where the batch size starts', () => {
+  const device = {
+    name: 'cuda:0',
+    label: 'NVIDIA H200',
+    driver: { module: '', options: undefined },
+    buffers: 3,
+    bufferRows: 4096,
+    fixedBatchSize: undefined,
+    memoryBudgetBytes: undefined,
+  };
+  const show = (changes: Partial<PlannedDevice>, batchSize?: number) =>
+    renderPlan({ ...plan, batchSize, devices: [{ ...device, ...changes }] });
+  const line = ' {2}device +cuda:0 \\(NVIDIA H200\\): 3 buffers of up to 4,096 rows';
+  assert.match(show({}), new RegExp(`\n${line}\n[^]*\n {2}batch size +measured at the start\n`));
+  const promised = show({ memoryBudgetBytes: 2 ** 31 });
+  assert.match(promised, new RegExp(`\n${line}, 2\\.00 GiB of memory promised for all\n`));
+  const profile = { rows: 2048, rowsPerSecond: 1, fixedBytes: 0, perRowBytes: 1 };
+  assert.match(show({ profile }), /\n {2}batch size +2,048 rows, then measured\n/);
+  assert.match(show({ profile }, 64), /\n {2}batch size +64 rows\n/);
 });
 
 test('plan of a run on a device: its memory is shown, and counts for no limit of the host', () => {

@@ -72,6 +72,7 @@ const checked: CheckReport = {
 async function run(args: readonly string[], api: Partial<Api> = {}, environment: Record<string, string> = {}) {
   const out = { stdout: '', stderr: '', exits: [] as number[], loads: 0 };
   const handlers = new Set<() => void>();
+  const profileHandlers = new Set<() => void>();
   const io: Io = {
     stdout: { write: (text) => (out.stdout += text) },
     stderr: { write: (text) => (out.stderr += text) },
@@ -81,6 +82,10 @@ async function run(args: readonly string[], api: Partial<Api> = {}, environment:
       handlers.add(handler);
       return () => void handlers.delete(handler);
     },
+    onProfileSignal: (handler) => {
+      profileHandlers.add(handler);
+      return () => void profileHandlers.delete(handler);
+    },
     exitNow: (exitCode) => void out.exits.push(exitCode),
   };
   const raise = () => handlers.forEach((handler) => handler());
@@ -89,7 +94,7 @@ async function run(args: readonly string[], api: Partial<Api> = {}, environment:
     out.loads++;
     return api as Api;
   });
-  assert.equal(handlers.size, 0, 'signal handlers are removed');
+  assert.equal(handlers.size + profileHandlers.size, 0, 'signal handlers are removed');
   return { ...out, exitCode };
 }
 /** Sends a signal to the command line that runs now. */
@@ -114,10 +119,16 @@ test('score: flags become options, the result goes to stdout, all else to stderr
     '--trace t.json --metrics [::1]:0';
   const { exitCode, stdout, stderr } = await run(line.split(' '), api);
   assert.equal(exitCode, 0);
-  const { signal, onWarning, onProgress, onDecision, metrics, command, ...plain } = got!;
+  const { signal, onWarning, onProgress, onDecision, onRun, metrics, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', ...line.split(' ')]);
   assert.deepEqual([metrics?.host, metrics?.port], ['::1', 0]);
-  assert.ok(signal !== undefined && onWarning !== undefined && onProgress !== undefined && onDecision !== undefined);
+  assert.ok(
+    signal !== undefined &&
+      onWarning !== undefined &&
+      onProgress !== undefined &&
+      onDecision !== undefined &&
+      onRun !== undefined,
+  );
   assert.deepEqual(plain, {
     shards: ['a.parquet', '007'],
     model: 'm',
@@ -155,9 +166,15 @@ test('score --dry-run: the plan on stdout, no output folder needed, nothing scor
 test('score: what is not said stays unsaid', async () => {
   let got: ScoreOptions | undefined;
   await run(['score', 'a', '--model=m', '--output=o'], { score: async (options) => ((got = options), result) });
-  const { signal, onWarning, onProgress, onDecision, command, ...plain } = got!;
+  const { signal, onWarning, onProgress, onDecision, onRun, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', 'score', 'a', '--model=m', '--output=o']);
-  assert.ok(signal !== undefined && onWarning !== undefined && onProgress !== undefined && onDecision !== undefined);
+  assert.ok(
+    signal !== undefined &&
+      onWarning !== undefined &&
+      onProgress !== undefined &&
+      onDecision !== undefined &&
+      onRun !== undefined,
+  );
   assert.deepEqual(plain, {
     shards: ['a'],
     model: 'm',
@@ -203,6 +220,12 @@ test('--json: stdout is exactly one object', async () => {
   assert.deepEqual(JSON.parse(scored.stdout), JSON.parse(JSON.stringify(result)));
   const seen = await run(['inspect', 'a', '--json'], { inspect: async () => inspected });
   assert.deepEqual(JSON.parse(seen.stdout), JSON.parse(JSON.stringify(inspected)));
+  const rounded = { ...checked, device: 'cuda:0', precision: 'tf32' } as const;
+  const tf32 = await run(['check', '--model', 'm', '--device', 'cuda', '--precision', 'tf32'], {
+    check: async () => rounded,
+  });
+  assert.deepEqual(tf32.exitCode, 65);
+  assert.match(tf32.stderr, /do: +Leave --precision tf32 out; /);
   const failed = await run(['check', '--model', 'm', '--json'], { check: async () => checked });
   const report = JSON.parse(failed.stdout) as CheckReport;
   assert.equal(report.columns[0]?.differenceMax, 'Infinity');
@@ -285,6 +308,10 @@ test('wrong usage is found before anything is loaded, and names the nearest righ
     ['score a --batchSize 4', /got `--batchSize`\.\n.*Did you mean `--batch-size`\?/],
     ['score a --no-overwrite', /got `--no-overwrite`\.\n.*Did you mean `--overwrite`\?/],
     ['score a -m m', /got `-m`/],
+    ['score a --gpu --model m', /got `--gpu`\.\n.*Did you mean `--device cuda`\?/],
+    ['check --gpus 2 --model m', /got `--gpus`\.\n.*Did you mean `--device cuda`\?/],
+    ['tune a --tf32 --model m', /got `--tf32`\.\n.*Did you mean `--(?!precision)/],
+    ['help scroe', /got `scroe`\.\n.*Did you mean `tandem score`\?/],
     ['score --model m --output o', /to be given shards, got none/],
     ['score a --output o', /to be given --model <folder>, got nothing/],
     ['score a --model m', /to be given --output <folder>, got nothing/],
@@ -325,6 +352,12 @@ test('help teaches by example and names every flag', async () => {
     for (const [command] of spec.examples) assert.ok(stdout.includes(`  ${command}\n`), command);
     for (const { exitCode: code } of Object.values(errorCodes)) assert.ok(stdout.includes(`\n  ${code}  `), `${code}`);
     assert.match((await run(['--help'])).stdout, new RegExp(`tandem ${spec.name}`));
+    for (const words of [
+      ['help', spec.name],
+      ['--help', spec.name],
+    ]) {
+      assert.equal((await run(words)).stdout, stdout);
+    }
   }
 });
 
@@ -340,6 +373,7 @@ test('every example is a command line that is accepted', async () => {
         inspect: refuse,
         check: refuse,
         tune: refuse,
+        profile: refuse,
         doctor: refuse,
         setupCuda: refuse,
       });

@@ -1,13 +1,15 @@
 /** A command line from the first word to the exit code. Every error ends here. */
-import { asTandemError, formatError, TandemError } from '../errors.ts';
+import { asTandemError, TandemError } from '../errors.ts';
 import type { LoadApi } from './api.ts';
 import { checkCommand } from './check.ts';
 import type { Command } from './command.ts';
 import { doctorCommand } from './doctor.ts';
 import { checkRequired, unknownCommand } from './flags.ts';
-import { toJson } from './format.ts';
 import { inspectCommand } from './inspect.ts';
 import { widthOf, type Io } from './io.ts';
+import { profileCommand } from './profile.ts';
+import { reportCommand } from './report.ts';
+import { reportError } from './report-error.ts';
 import { scoreCommand } from './score.ts';
 import { setupCommand } from './setup.ts';
 import { tuneCommand } from './tune.ts';
@@ -17,6 +19,8 @@ export const commands: readonly Command[] = [
   inspectCommand,
   checkCommand,
   tuneCommand,
+  profileCommand,
+  reportCommand,
   doctorCommand,
   setupCommand,
 ];
@@ -36,17 +40,23 @@ async function dispatch(args: readonly string[], io: Io, loadApi: LoadApi): Prom
   const parse = () => import('./parse.ts');
   const specs = commands.map((command) => command.spec);
   const width = Math.min(widthOf(io.stdout), helpWidthMax);
-  if (first === '--help' || first === 'help') {
+  const isHelp = first === '--help' || first === '-h' || first === 'help';
+  if (isHelp && (rest[0] === undefined || rest[0].startsWith('-'))) {
     io.stdout.write(`${await (await parse()).topHelp(specs, width)}\n`);
     return 0;
   }
-  if (first === undefined || first.startsWith('-')) {
+  if (first === undefined || (first.startsWith('-') && !isHelp)) {
     throw new TandemError('USAGE', `Expected a command, got ${first === undefined ? 'none' : `\`${first}\``}.`, {
       remedy: `The commands are ${specs.map((spec) => spec.name).join(', ')}; \`tandem --help\` explains each.`,
     });
   }
-  const command = commands.find((each) => each.spec.name === first) ?? unknownCommand(first, specs);
+  const name = isHelp ? rest[0]! : first;
+  const command = commands.find((each) => each.spec.name === name) ?? unknownCommand(name, specs);
   const { parseArguments, commandHelp } = await parse();
+  if (isHelp) {
+    io.stdout.write(`${await commandHelp(command.spec, width)}\n`);
+    return 0;
+  }
   const given = parseArguments(command.spec, rest);
   if (given.isOn('help')) {
     io.stdout.write(`${await commandHelp(command.spec, width)}\n`);
@@ -65,19 +75,4 @@ async function printVersion(io: Io): Promise<number> {
   const text = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
   io.stdout.write(`${(JSON.parse(text) as { version: string }).version}\n`);
   return 0;
-}
-
-function reportError(error: TandemError, asJson: boolean, io: Io): number {
-  io.stderr.write(`${formatError(error)}\n`);
-  if ((io.environment['TANDEM_DEBUG'] ?? '') !== '') io.stderr.write(`${stackOf(error)}\n`);
-  if (asJson) {
-    const { stack: _, ...record } = error.toRecord();
-    io.stdout.write(`${toJson({ error: record, exitCode: error.exitCode }, 2)}\n`);
-  }
-  return error.exitCode;
-}
-
-function stackOf(error: Error): string {
-  const own = error.stack ?? error.message;
-  return error.cause instanceof Error && error.cause.stack !== own ? `${own}\nCaused by: ${stackOf(error.cause)}` : own;
 }

@@ -8,6 +8,7 @@ import {
   deviceFlag,
   gpuMemoryFlag,
   jsonFlag,
+  keepFlag,
   memoryFlag,
   noProfileFlag,
   ortDirFlag,
@@ -22,6 +23,7 @@ import {
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
 import { counted } from './format.ts';
 import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
+import { watchProfileSignal } from './profile-signal.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
 
@@ -38,13 +40,7 @@ export const scoreFlags: readonly Flag[] = [
     required: 'unless --dry-run',
     describe: 'Folder for the scores; made if it is missing',
   },
-  {
-    name: 'keep',
-    value: 'columns',
-    repeatable: true,
-    otherwise: "the model's list, or all",
-    describe: 'Columns to copy from the shards: a,b or none or all; a comma in a name is written \\,',
-  },
+  keepFlag,
   { name: 'dry-run', describe: 'Print the plan with its memory table, write nothing' },
   { name: 'overwrite', describe: 'Remove what Tandem wrote under the output folder, then start' },
   deviceFlag,
@@ -154,6 +150,7 @@ export const scoreCommand: Command = {
     const mode: ProgressMode = dryRun ? 'none' : ((given.text('progress') ?? 'auto') as ProgressMode);
     const view = await openProgress(mode, io);
     const watch = watchSignals(io, (line) => view.say(line));
+    const profiles = watchProfileSignal(io, options.output, (line) => view.say(line));
     const warn = warner((line) => view.say(line));
     let last: Progress | undefined;
     try {
@@ -174,18 +171,21 @@ export const scoreCommand: Command = {
       const onListening = (url: string) => view.say(`metrics: ${url}`);
       const watched = { command: given.commandLine, ...(address && { metrics: { ...address, onListening } }) };
       const [result, { renderScore }] = await Promise.all([
-        api.score({ ...common, ...watched, onProgress, onDecision }),
+        api.score({ ...common, ...watched, onProgress, onDecision, onRun: profiles.begin }),
         import('./render-score.ts'),
       ]);
+      await profiles.end();
       result.warnings.forEach(warn);
       view.close();
       printResult(io, given, result, renderScore);
       return 0;
     } catch (thrown) {
+      await profiles.end();
       view.close();
       await sayWhatIsWhole(thrown, last, view);
       throw thrown;
     } finally {
+      await profiles.end();
       view.close();
       watch.close();
     }

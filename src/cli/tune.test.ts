@@ -13,6 +13,7 @@ async function run(line: string, api: Partial<Api>) {
     environment: {},
     nowMs: () => 0,
     onSignal: () => () => {},
+    onProfileSignal: () => () => {},
     exitNow: () => {},
   };
   const exitCode = await runCommandLine(line.split(' '), io, async () => api as Api);
@@ -56,11 +57,19 @@ test('tune: flags become options, trials go to stderr, table, reasons and profil
       return tuned;
     },
   };
-  const line = 'tune a b --model m --device cuda --ort-dir o --seconds 9 --memory 1GiB';
+  const line =
+    'tune a b --model m --device cuda --ort-dir o --seconds 9 --memory 1GiB --gpu-memory 20% --allow-cpu-nodes';
   const { exitCode, stdout, stderr } = await run(line, api);
   const { signal, onWarning, onProgress, ...plain } = got!;
   assert.ok(signal !== undefined && onWarning !== undefined && onProgress !== undefined);
-  const said = { device: 'cuda', ortDir: 'o', seconds: 9, memoryBytes: 2 ** 30 };
+  const said = {
+    device: 'cuda',
+    ortDir: 'o',
+    gpuMemory: { share: 0.2 },
+    allowCpuNodes: true,
+    seconds: 9,
+    memoryBytes: 2 ** 30,
+  };
   assert.deepEqual(plain, { shards: ['a', 'b'], model: 'm', ...said });
   assert.deepEqual([exitCode, stderr], [0, '   2 s  threads 2: 812 rows/s\n']);
   assert.deepEqual(stdout.split('\n').slice(0, -1), [
@@ -81,4 +90,6 @@ test('tune: flags become options, trials go to stderr, table, reasons and profil
   const refused = { ...tuned, settings: [], golden: [{ ...tuned.golden[1]!, passed: false, rowsBeyond: 3 }] };
   const other = await run('tune a --model m', { tune: async () => refused });
   assert.match(other.stdout, /\ngolden rows in tf32: 3 rows beyond, never chosen \(largest/);
+  const once = await run('tune a --model m', { tune: async () => ({ ...tuned, noise: 0 }) });
+  assert.match(once.stdout, /2\.00 M rows\/s \(nothing was tried twice\)/);
 });

@@ -1,7 +1,9 @@
 /** `tandem tune`: measures what a job is fastest with, and leaves a profile for `score`. */
 import { tuneSecondsDefault, tuneSecondsMax } from '../limits.ts';
 import {
+  allowCpuNodesFlag,
   deviceFlag,
+  gpuMemoryFlag,
   jsonFlag,
   memoryFlag,
   ortDirFlag,
@@ -19,6 +21,8 @@ export const tuneFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder, or an .onnx file' },
   deviceFlag,
   ortDirFlag,
+  gpuMemoryFlag,
+  allowCpuNodesFlag,
   {
     name: 'seconds',
     value: 'count',
@@ -44,15 +48,14 @@ export const tuneCommand: Command = {
     ],
   },
   async run(given, io, loadApi) {
-    const { device, ortDir } = runOptions(given);
+    const devices = runOptions(given);
     const seconds = given.count('seconds', tuneSecondsMax);
     const memory = given.text('memory');
     const say = (line: string) => void io.stderr.write(`${line}\n`);
     const options = {
       shards: given.positionals,
       model: given.text('model') ?? '',
-      ...(device === undefined ? {} : { device }),
-      ...(ortDir === undefined ? {} : { ortDir }),
+      ...devices,
       ...(seconds === undefined ? {} : { seconds }),
       ...(memory === undefined ? {} : { memoryBytes: parseBytes('--memory', memory) }),
     };

@@ -30,9 +30,18 @@ const defaultModelName = 'model.onnx';
 
 /**
  * @param modelPath a model folder (tandem.json or else model.onnx alone), or a model file, which is then taken alone.
- * @throws TandemError BAD_MODEL (nothing at the path, or no model file), BAD_CONTRACT (tandem.json is wrong)
+ * @throws TandemError USAGE (no path), BAD_MODEL (nothing at the path, or no model file), BAD_CONTRACT (tandem.json is wrong)
  */
 export function loadContract(modelPath: string): LoadedContract {
+  if (typeof modelPath !== 'string' || modelPath === '') {
+    throw new TandemError(
+      'USAGE',
+      `Expected model to be a model folder or an .onnx file, got \`${String(modelPath)}\`.`,
+      {
+        remedy: "For example { model: 'models/flights' }.",
+      },
+    );
+  }
   const found = look(modelPath);
   if (found === undefined) throw missing('the model folder or model file', modelPath, dirname(modelPath));
   if (!found.isDirectory()) {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { BatchSizeDecision } from '../options.ts';
+import { planScore } from '../pipeline.ts';
 import { driverModuleVariable } from '../planning/devices.ts';
 import { identityModel } from '../testing/models.ts';
 import { softwareGpusVariable, type SoftwareGpuOptions } from '../testing/software-gpu/driver.ts';
@@ -57,11 +58,32 @@ test('with a batch size that does not fit, the promise is kept by splitting', as
   assert.deepEqual(misplaced(join(place.output, '0.parquet')), { rowCount, wrong: 0 });
 });
 
+test('a promise without GPUs, and one that is none', async (t) => {
+  const place = counting(t, card);
+  const usage = { code: 'USAGE', place: {} } as const;
+  const gpuMemory = { share: 0.5 };
+  for (const device of ['cpu', undefined]) {
+    const changes = device === undefined ? { gpuMemory } : { device, gpuMemory };
+    await place.failsToPlan({ ...usage, message: /--gpu-memory to come with GPUs, got the CPU/ }, changes);
+  }
+  for (const wrong of [5, { share: 60 }, { bytes: 0 }, {}]) {
+    const message = new RegExp(`Expected gpuMemory to be .*got \`${JSON.stringify(wrong)}\``);
+    await place.failsToPlan({ ...usage, message }, { device: 'cuda', gpuMemory: wrong as { bytes: number } });
+  }
+  process.env[softwareGpusVariable] = '[]';
+  const plan = await planScore(place.options({ device: 'auto', gpuMemory }));
+  assert.equal(plan.device, 'cpu');
+});
+
 test('a promise that a session cannot keep', async (t) => {
   const place = counting(t, card);
   const tooSmall = { code: 'MEMORY', place: {}, remedy: /--gpu-memory/ } as const;
   await place.fails(
-    { ...tooSmall, message: /Expected the promised memory of software:0 to hold .*context and libraries 628.0 MiB/ },
+    {
+      ...tooSmall,
+      message: /Expected the promised memory of software:0 to hold .*context and libraries 628.0 MiB/,
+      remedy: /^Promise more than 6\d\d\.\d MiB \(--gpu-memory\)/,
+    },
     { device: 'cuda', gpuMemory: { bytes: 600 * mib } },
   );
   await place.fails(
@@ -70,7 +92,12 @@ test('a promise that a session cannot keep', async (t) => {
   );
   const again = { device: 'cuda', output: join(place.folder, 'again') };
   await place.failsToPlan(
-    { code: 'MEMORY', place: {}, message: /Expected 9216 MiB of software:0 to be free, got 8192 MiB of 8192 MiB/ },
+    {
+      code: 'MEMORY',
+      place: {},
+      message: /Expected 9216 MiB of software:0 to be free, got 8192 MiB of 8192 MiB/,
+      remedy: /^Promise 8192 MiB at most \(--gpu-memory\)\.$/,
+    },
     { ...again, gpuMemory: { bytes: 9216 * mib } },
   );
 });

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { tableFromArrays } from 'apache-arrow';
+import { scoreBatches } from '../index.ts';
 import { check } from '../inspect.ts';
 import { planScore } from '../pipeline.ts';
 import { driverModuleVariable } from '../planning/devices.ts';
@@ -33,6 +35,22 @@ test('tf32 gives other scores than float32, and the result says which it was', a
   const full = await place.score({ device: 'cuda', batchSize: 512, overwrite: true });
   assert.equal(full.precision, 'float32');
   assert.equal(columnOf(place.rows('0.parquet'), 'y')[4099], 4099);
+});
+
+test('scoreBatches multiplies as it is told to', async (t) => {
+  const place = counting(t);
+  const batches = tableFromArrays({ x: Float32Array.of(2047, 2049) }).batches;
+  for (const [precision, expected] of [
+    ['float32', [2047, 2049]],
+    ['tf32', [2047, 2048]],
+  ] as const) {
+    const scores: number[] = [];
+    for await (const batch of scoreBatches(batches, { model: place.model, device: 'cuda', precision }))
+      scores.push(...batch.getChild('y')!);
+    assert.deepEqual(scores, expected, precision);
+  }
+  const onCpu = scoreBatches(batches, { model: place.model, precision: 'tf32' });
+  await assert.rejects(onCpu.next(), /Expected the precision to be float32 on the CPU, got `tf32`/);
 });
 
 test('one output folder never holds two precisions', async (t) => {

@@ -15,7 +15,7 @@ export function openLibrary(path: string, what: string): LibraryHandle {
   let library = libraries.get(path);
   if (library === undefined) {
     try {
-      library = koffi.load(path);
+      library = loadLibrary(path);
     } catch (cause) {
       throw new TandemError('ENVIRONMENT', `Expected ${what} to load from ${path}, got: ${(cause as Error).message}.`, {
         remedy: 'Run `npm ci` again on this platform (glibc 2.28 or newer is needed on Linux).',
@@ -27,13 +27,60 @@ export function openLibrary(path: string, what: string): LibraryHandle {
   return library;
 }
 
+let hasStack = false;
+
+/** koffi's own `load`, which must not be called before. `null`: the process itself. */
+export function loadLibrary(path: string | null): LibraryHandle {
+  // C runs on a stack of koffi's own. V8's profiler finds the callers only where that lies below the thread's stack, and the
+  // system puts it into the first hole from above: the larger it is, the fewer holes there are. Memory comes when touched.
+  if (!hasStack) koffi.config({ sync_stack_size: nativeStackBytes });
+  hasStack = true;
+  return koffi.load(path);
+}
+
+/** As large as koffi allows. */
+const nativeStackBytes = 16 * 2 ** 20;
+
+/** Of the file names of C functions in profiles; nothing else there begins so. */
+export const nativeFilePrefix = 'native:';
+
+const renewals: (() => void)[] = [];
+
+/**
+ * The same C functions, each behind a JavaScript function of its name: V8's profiler gives all functions that a native
+ * add-on makes one and the same name. Beside a call of 50 to 200 ns the step cannot be measured. Take them from the object
+ * at each call: {@link renewNames} exchanges them.
+ * @param file what a profile shows as the place of the functions
+ * @param prefix of the names in profiles
+ */
+export function nameInProfiles<T extends object>(file: string, functions: T, prefix = ''): T {
+  const methods = Object.keys(functions).map(
+    (name) => `${JSON.stringify(name)}: function ${prefix}${name}(...given) { return native.${name}(...given); }`,
+  );
+  const text = `return { ${methods.join(',\n')} };\n//# sourceURL=${nativeFilePrefix}${file}`;
+  const make = (): T => (new Function('native', text) as (native: T) => T)(functions);
+  const named = make();
+  renewals.push(() => void Object.assign(named, make()));
+  return named;
+}
+
+/**
+ * To be called on a thread whose profile begins: code that V8 compiled before has these functions built into it without
+ * a trace, and is given up when they change.
+ */
+export function renewNames(): void {
+  for (const renew of renewals) renew();
+}
+
 type Memcpy = (target: Memory | Pointer, source: Memory | Pointer, bytes: number) => void;
-let memcpyFunction: Memcpy | undefined;
+let stringFunctions: { readonly memcpy: Memcpy } | undefined;
 
 /** libc's memcpy between typed arrays and native memory. The caller answers for both lengths. */
 export function memcpy(target: Memory | Pointer, source: Memory | Pointer, bytes: number): void {
-  memcpyFunction ??= libc().func('void memcpy(void *target, const void *source, size_t bytes)') as Memcpy;
-  memcpyFunction(target, source, bytes);
+  stringFunctions ??= nameInProfiles('libc', {
+    memcpy: libc().func('void memcpy(void *target, const void *source, size_t bytes)') as Memcpy,
+  });
+  stringFunctions.memcpy(target, source, bytes);
 }
 
 /**

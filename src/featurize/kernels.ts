@@ -124,7 +124,7 @@ export function variantOf(
 }
 
 function compiled(text: string): Kernel {
-  const make = new Function('half', 'bucket', 'countUpTo', text) as (
+  const make = new Function('half', 'bucket', 'countUpTo', `${text}\n//# sourceURL=generated:featurize`) as (
     half: typeof float16Bits,
     bucket: typeof hashBucket,
     count: typeof countUpTo,

@@ -10,7 +10,7 @@ import {
   slotsPerThreadMax,
   slotsPerThreadMin,
 } from '../limits.ts';
-import type { GpuMemory, Precision } from '../options.ts';
+import type { DeviceOptions, GpuMemory, Precision } from '../options.ts';
 import type { DeviceProfile, MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
 import { deviceBufferBytes } from '../score/device-buffer.ts';
 import { slotBytes } from '../score/scorer.ts';
@@ -40,20 +40,22 @@ export async function chooseDevices(
   text: string,
   ortDir: string | undefined,
   environment: NodeJS.ProcessEnv,
-  precision: Precision = 'float32',
+  { precision = 'float32', gpuMemory }: Pick<DeviceOptions, 'precision' | 'gpuMemory'> = {},
 ): Promise<ChosenDevices> {
   const { kind, names } = parseDevice(text);
+  checkGpuMemory(gpuMemory);
   const module = environment[driverModuleVariable] ?? new URL('../engines/cuda/cuda-devices.js', import.meta.url).href;
   const mayDecline = kind === 'auto';
   const none = { module, found: [], onnxRuntimePath: undefined, mayDecline, areNamed: false };
   if (kind === 'cpu') {
     expectFloat32(precision, 'the CPU');
+    expectNoGpuMemory(gpuMemory);
     return { ...none, notes: [] };
   }
   try {
     const { devices, onnxRuntimePath } = ((await import(module)) as DriverModule).listDevices(ortDir, precision);
+    if (devices.length === 0) throw new TandemError('ENVIRONMENT', 'Expected a GPU that this process sees, got none.');
     const found = names.length === 0 ? devices : pick(devices, names, environment['CUDA_VISIBLE_DEVICES']);
-    if (found.length === 0) throw new TandemError('ENVIRONMENT', 'Expected a GPU that this process sees, got none.');
     // Their memory is looked at here, where `auto` can still do without them.
     for (const { freeBytes } of found) void freeBytes;
     return { module, found, onnxRuntimePath, notes: [], mayDecline, areNamed: names.length > 0 };
@@ -77,6 +79,25 @@ function expectFloat32(precision: Precision, where: string): void {
   if (precision === 'float32') return;
   throw new TandemError('USAGE', `Expected the precision to be float32 on ${where}, got \`${precision}\`.`, {
     remedy: 'TensorFloat-32 is a way of multiplying that GPUs have: add --device cuda, or leave --precision out.',
+  });
+}
+
+/** @throws USAGE: whoever says what a run may hold of a GPU expects one */
+function expectNoGpuMemory(gpuMemory: GpuMemory | undefined): void {
+  if (gpuMemory === undefined) return;
+  throw new TandemError('USAGE', 'Expected --gpu-memory to come with GPUs, got the CPU.', {
+    remedy: 'Add --device cuda, or --device auto for GPUs where there are any; or leave --gpu-memory out.',
+  });
+}
+
+/** @throws USAGE, for who calls it without TypeScript */
+function checkGpuMemory(gpuMemory: GpuMemory | undefined): void {
+  if (gpuMemory === undefined) return;
+  const { bytes, share } = gpuMemory as { readonly bytes?: number; readonly share?: number };
+  if (share === undefined ? Number(bytes) >= 1 : share > 0 && share <= 1) return;
+  const got = JSON.stringify(gpuMemory);
+  throw new TandemError('USAGE', `Expected gpuMemory to be { bytes } or { share } from 0 to 1, got \`${got}\`.`, {
+    remedy: 'For example { bytes: 40 * 2 ** 30 }, or { share: 0.6 } for 60 % of each card.',
   });
 }
 
@@ -247,8 +268,9 @@ function budgetOf({ name, totalBytes, freeBytes }: UsableDevice, gpuMemory: GpuM
   const bytes = 'bytes' in gpuMemory ? gpuMemory.bytes : Math.floor(gpuMemory.share * totalBytes);
   if (bytes <= freeBytes) return bytes;
   const [asked, free, total] = [bytes, freeBytes, totalBytes].map((each) => `${Math.floor(each / 2 ** 20)} MiB`);
+  const less = `Promise ${free} at most (--gpu-memory)`;
   throw new TandemError('MEMORY', `Expected ${asked} of ${name} to be free, got ${free} of ${total}.`, {
-    remedy: 'Promise less (--gpu-memory), or free memory there: other processes hold it.',
+    remedy: bytes > totalBytes ? `${less}.` : `${less}, or free memory there: other processes hold it.`,
   });
 }
 

@@ -3,8 +3,9 @@
  * cache folder, so that nothing of another model, GPU, driver, engine or precision is ever taken for this one's.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../engines/make-folder.ts';
 import type { BatchSizeFinding } from '../messages.ts';
 import type { Precision } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
@@ -71,7 +72,7 @@ export function profilePath(folder: string, key: ProfileKey): string {
 export function writeProfile(folder: string, profile: Profile): string {
   const path = profilePath(folder, profile.key);
   const temporary = `${path}.tmp-${randomBytes(6).toString('hex')}`;
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   try {
     writeFileSync(temporary, `${JSON.stringify(profile, null, 2)}\n`);
     renameSync(temporary, path);

@@ -164,6 +164,12 @@ test('without --to, what the machine has elsewhere is not fetched', { skip }, as
   const here = await setupCuda({ environment, libraries: true, dryRun: true }, from);
   assert.equal(states(here), 'core missing, ort missing, runtime elsewhere');
   assert.ok(here.folder.startsWith(join(root, '.cache/tandem/cuda-')));
+  // What is elsewhere, or there, is in no sum.
+  const sizes = {
+    downloadBytes: contentOf('ort').bytes,
+    diskBytes: 'core'.length + provider.map((path) => `in/${path}`).join('').length,
+  };
+  assert.deepEqual(here.totals, sizes);
   const whole = await setupCuda({ environment, libraries: true, dryRun: true, to: folder() }, from);
   assert.equal(states(whole), 'core missing, ort missing, runtime missing');
 });

@@ -2,10 +2,11 @@
  * `setupCuda`: brings what a run on a GPU needs beside the driver into one folder. Everything is fetched and checked in
  * a folder of its own under it, and renamed into place file by file: a file that has its name is whole.
  */
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, renameSync, rmSync, statfsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { cudaCacheFolder, findCuda, onnxRuntimeFolder, type Environment } from '../engines/cuda/libraries.ts';
 import { coreFileName, differenceOf, faultsOf, knownCores, type KnownContent } from '../engines/cuda/provider-files.ts';
+import { makeFolder } from '../engines/make-folder.ts';
 import { TandemError } from '../errors.ts';
 import { downloadWheel, expectPip, extractFiles, type Python } from './pip.ts';
 import { cudaWheels, type Wheel } from './wheels.ts';
@@ -44,6 +45,8 @@ export interface SetupReport {
   readonly folder: string;
   readonly dryRun: boolean;
   readonly parts: readonly SetupPart[];
+  /** Of what is fetched, or would be: with the core, which is copied. */
+  readonly totals: { readonly downloadBytes: number; readonly diskBytes: number };
 }
 
 /** What is fetched, and from where the core is copied. Tests pass their own. */
@@ -69,7 +72,7 @@ export async function setupCuda(options: SetupCudaOptions = {}, sources = ownSou
   ];
   const missing = wheels.filter((_, index) => states[index] === 'missing');
   if (dryRun || (missing.length === 0 && core !== 'missing')) {
-    return { version: 1, folder, dryRun, parts: partsWith('missing') };
+    return reportOf(folder, dryRun, partsWith('missing'));
   }
   const say = options.onProgress ?? (() => {});
   await inPartFolder(folder, async (part) => {
@@ -83,7 +86,19 @@ export async function setupCuda(options: SetupCudaOptions = {}, sources = ownSou
       await placeWheel(python, wheel, mkdtempSync(join(part, 'wheel-')), folder);
     }
   });
-  return { version: 1, folder, dryRun, parts: partsWith('fetched') };
+  return reportOf(folder, dryRun, partsWith('fetched'));
+}
+
+function reportOf(folder: string, dryRun: boolean, parts: readonly SetupPart[]): SetupReport {
+  const moved = parts.filter(({ state }) => state === 'missing' || state === 'fetched');
+  const sum = (key: 'downloadBytes' | 'diskBytes') => moved.reduce((total, part) => total + part[key], 0);
+  return {
+    version: 1,
+    folder,
+    dryRun,
+    parts,
+    totals: { downloadBytes: sum('downloadBytes'), diskBytes: sum('diskBytes') },
+  };
 }
 
 function ownSources(): SetupSources {
@@ -145,7 +160,7 @@ function bytesOf(wheel: Wheel): number {
 async function inPartFolder(folder: string, work: (part: string) => Promise<void>): Promise<void> {
   let part: string | undefined;
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     removeLeftovers(folder);
     part = mkdtempSync(join(folder, `${partPrefix}${process.pid}-`));
     await work(part);
@@ -230,7 +245,7 @@ async function placeWheel(python: Python, wheel: Wheel, part: string, folder: st
   }
   for (const file of wheel.files) {
     const target = join(folder, file.path);
-    if (!existsSync(dirname(target))) mkdirSync(dirname(target), { recursive: true });
+    makeFolder(dirname(target));
     renameSync(join(unpacked, file.path), target);
   }
   rmSync(part, { recursive: true, force: true });

@@ -61,7 +61,7 @@ const decline =
 const choice =
   start.plan !== undefined
     ? undefined
-    : await chooseDevices(device, start.deviceOptions.ortDir, process.env).then(
+    : await chooseDevices(device, start.deviceOptions.ortDir, process.env, start.deviceOptions).then(
         (chosen) => () => chosen,
         (error: unknown) => () => {
           throw error;

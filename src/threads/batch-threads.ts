@@ -71,7 +71,7 @@ export class BatchThreads {
   }
 
   #start(): void {
-    const { model, threads, batchSize, device, ortDir, gpuMemory, allowCpuNodes } = this.#options;
+    const { model, threads, batchSize, device, precision, ortDir, gpuMemory, allowCpuNodes } = this.#options;
     const workerData: BatchWorkerStart = {
       threadIndex: this.#workers.length,
       threads,
@@ -79,6 +79,7 @@ export class BatchThreads {
       batchSize,
       deviceOptions: {
         ...(device && { device }),
+        ...(precision && { precision }),
         ...(ortDir && { ortDir }),
         ...(gpuMemory && { gpuMemory }),
         ...(allowCpuNodes && { allowCpuNodes }),

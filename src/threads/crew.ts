@@ -30,6 +30,7 @@ import type { RunPlan } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { createRing } from '../transfer/ring.ts';
 import { createSlotQueues, slotsInHands } from '../transfer/slot-queue.ts';
+import { CrewProfiling } from './crew-profiling.ts';
 import { startWorker } from './start-worker.ts';
 
 /** What the crew has done so far. */
@@ -77,6 +78,7 @@ export class Crew {
   readonly decisions: BatchSizeDecision[] = [];
   readonly #control = new Int32Array(new SharedArrayBuffer(control.length * Int32Array.BYTES_PER_ELEMENT));
   readonly #rowsScored = new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
+  readonly profiling = new CrewProfiling(this.#control, () => this.read());
   readonly sheets: CrewSheets;
   readonly #queues: SlotQueueMemory | undefined;
   readonly #figures: readonly Float64Array[];
@@ -118,8 +120,8 @@ export class Crew {
       rings,
       attempt: this.attempt,
     });
-    plan.devices.forEach((_, deviceIndex) => {
-      this.#start('./gpu.js', {
+    plan.devices.forEach(({ name }, deviceIndex) => {
+      this.#start(name, './gpu.js', {
         deviceIndex,
         plan,
         control: this.#control,
@@ -129,9 +131,10 @@ export class Crew {
         figures: this.#figures[deviceIndex]!,
       });
     });
-    for (let thread = 0; thread < plan.threads; thread++) this.#start(prepEntries[reader], start(thread));
+    for (let thread = 0; thread < plan.threads; thread++)
+      this.#start(`prep ${thread}`, prepEntries[reader], start(thread));
     if (this.sheets.writer !== undefined)
-      this.#start('./writer.js', { ...start(0), timeSheet: this.sheets.writer, firstSlot: 0 });
+      this.#start('writer', './writer.js', { ...start(0), timeSheet: this.sheets.writer, firstSlot: 0 });
   }
 
   get tally(): Tally {
@@ -190,12 +193,14 @@ export class Crew {
     return parts.reduce((sum, { compute, search, newShapes }) => sum + compute + search + newShapes, 0) / 1000;
   }
 
-  #start(entry: string, workerData: WorkerStart | DeviceStart): void {
+  #start(thread: string, entry: string, workerData: WorkerStart | DeviceStart): void {
     const worker = startWorker(entry, workerData);
+    this.profiling.join(thread);
     let finished = false;
     worker.on('message', (message: WorkerMessage) => {
       if (message.kind === 'failed' || message.kind === 'finished') finished = true;
-      this.#hear(message);
+      if (message.kind === 'profiled') this.profiling.hear(thread, message);
+      else this.#hear(message);
     });
     worker.on('error', (error) => this.stop(asTandemError(error)));
     this.#ended.push(
@@ -207,13 +212,14 @@ export class Crew {
                 remedy: 'Run the same command again.',
               }),
             );
+          this.profiling.leave(thread);
           resolve();
         });
       }),
     );
   }
 
-  #hear(message: WorkerMessage): void {
+  #hear(message: Exclude<WorkerMessage, { kind: 'profiled' }>): void {
     switch (message.kind) {
       case 'connected':
         this.connections.push(...message.connections);

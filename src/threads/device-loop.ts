@@ -44,6 +44,8 @@ export interface DeviceLoopParts {
   readonly reportedShare: Pick<ReportedShare, 'begin' | 'tick' | 'end'>;
   /** Milliseconds, from the clock of the scorer's times. */
   readonly nowMs: () => number;
+  /** Called whenever the thread is between two things, however little that was. */
+  readonly between?: () => void;
 }
 
 interface BufferInFlight {
@@ -129,6 +131,7 @@ export class DeviceLoop {
     this.#controller?.decisions.forEach(this.#parts.onDecision);
     this.#follow();
     while (!isFinished(this.#flow)) {
+      this.#parts.between?.();
       const progress = [this.#receive(), this.#collect()];
       if (!progress.includes(true)) this.#rest();
     }

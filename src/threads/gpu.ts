@@ -12,6 +12,7 @@ import { asTandemError, TandemError } from '../errors.ts';
 import { deviceEndMsMax, fedSecondsMax, fedShare, fedSteadyMsMin } from '../limits.ts';
 import { threadsNowMs } from '../measure/clock.ts';
 import { DeviceSheet, readDeviceSheet } from '../measure/device-sheet.ts';
+import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { control, deviceFigures, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
 import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
@@ -28,6 +29,8 @@ import { DeviceLoop } from './device-loop.ts';
 const start = workerData as DeviceStart;
 const { plan } = start;
 const device = plan.devices[start.deviceIndex]!;
+
+const profiler = new ThreadProfiler(start.control, post);
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -66,6 +69,7 @@ function run(driver: GpuDriver): void {
     // Before anything is waited for: the others end when they hear of it.
     post({ kind: 'failed', error: explain(error).toRecord() });
   }
+  profiler.end();
   release(driver, held, isLost);
 }
 
@@ -162,6 +166,7 @@ function createLoop(
     renewSession: () => sessions.renew(),
     onBatchSize: (rowCount) => Atomics.store(start.control, control.batchSize, rowCount),
     onDecision: (decision) => post({ kind: 'decided', decision: { device: device.name, ...decision } }),
+    between: () => profiler.look(),
     sheet: new DeviceSheet(start.sheets.devices[start.deviceIndex]!, start.sheets.prep),
     reportedShare: driver.reportedShare,
     nowMs: threadsNowMs,
@@ -253,10 +258,11 @@ function report(
 }
 
 function promiseTooSmall(memory: DeviceMemory): TandemError {
+  const taken = (memory.budgetBytes ?? 0) - (memory.arenaBytesMax ?? 0);
   return new TandemError(
     'MEMORY',
-    `Expected the promised memory of ${device.name} to hold more than what a session needs besides itself, got: ${memory.describe()}.`,
-    { remedy: 'Promise more (--gpu-memory), or choose a smaller --batch-size, whose device buffers are smaller.' },
+    `Expected the promised memory of ${device.name} to hold a model beside context, libraries and buffers, got: ${memory.describe()}.`,
+    { remedy: `Promise more than ${bytesText(taken)} (--gpu-memory), with what the model needs on top.` },
   );
 }
 

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { NumberArray, TensorValues } from '../batch.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { asTandemError } from '../errors.ts';
+import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { TimeSheet } from '../measure/time-sheet.ts';
 import type { WorkerMessage, WorkerStart } from '../messages.ts';
 import { openParquetJs } from '../read/parquetjs/footers.ts';
@@ -20,6 +21,7 @@ import type { LaneReader } from './slot-filler.ts';
 const start = workerData as WorkerStart;
 const { plan, engines } = start;
 const sheet = new TimeSheet(start.timeSheet);
+const profiler = new ThreadProfiler(start.control, post);
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -49,6 +51,7 @@ function takeFrom(lane: Lane): TakeScores {
   let taken = 0;
   return (rowsMax) => {
     if (batch === undefined || taken === batch.rowCount) {
+      profiler.look();
       batch = sheet.during('handOver', () => lane.next());
       taken = 0;
     }
@@ -92,6 +95,7 @@ function run(): void {
     lane.close();
     scorer.close();
     inFlight.close();
+    profiler.end();
     sheet.end();
   }
 }

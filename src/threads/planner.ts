@@ -79,10 +79,10 @@ async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
     resolve(options.output),
   );
   // `auto` with the slow reader is the CPU: see checkParquetJsOptions.
-  const { device = 'cpu', ortDir, precision } = options;
+  const { device = 'cpu', ortDir } = options;
   const isSlow = options.reader === 'parquetjs';
   if (isSlow && device === 'auto') post({ kind: 'warning', text: parquetJsNote });
-  const devices = await chooseDevices(isSlow ? 'cpu' : device, ortDir, process.env, precision);
+  const devices = await chooseDevices(isSlow ? 'cpu' : device, ortDir, process.env, options);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = load(options.model);
   const engines = { reader, session };

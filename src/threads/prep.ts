@@ -7,6 +7,7 @@ import type { Pointer } from '../engines/native.ts';
 import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { asTandemError } from '../errors.ts';
+import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { TimeSheet } from '../measure/time-sheet.ts';
 import type { WorkerMessage, WorkerStart } from '../messages.ts';
 import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
@@ -24,6 +25,7 @@ import type { LaneRows } from './slot-filler.ts';
 const start = workerData as WorkerStart;
 const { plan, engines } = start;
 const sheet = new TimeSheet(start.timeSheet);
+const profiler = new ThreadProfiler(start.control, post);
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -35,6 +37,7 @@ function scoreWhole(lane: Lane, writer: ShardWriter, { shard, rows }: Claim): vo
   let taken = 0;
   const next = (): TableRows => {
     if (batch === undefined || taken === batch.rowCount) {
+      profiler.look();
       batch = sheet.during('handOver', () => lane.next());
       taken = 0;
     }
@@ -55,6 +58,7 @@ function scoreSpan(lane: Lane, rows: LaneRows, { ring, span }: NonNullable<Claim
   for (let batch = lane.next(); batch !== undefined; batch = lane.next()) {
     const { firstRow, rowCount, outputs } = batch;
     sheet.during('waitForRoom', () => ring.put(span.index, firstRow, rowCount, outputs));
+    profiler.look();
   }
 }
 
@@ -78,6 +82,7 @@ function run(): void {
     writer.close();
     close();
     inFlight.close();
+    profiler.end();
     sheet.end();
   }
 }

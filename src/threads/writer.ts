@@ -4,6 +4,7 @@ import { Connection } from '../engines/duckdb/database.ts';
 import { vectorRows } from '../engines/duckdb/types.ts';
 import type { TableRows } from '../engines/duckdb/table-function.ts';
 import { asTandemError } from '../errors.ts';
+import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { TimeSheet } from '../measure/time-sheet.ts';
 import type { WorkerMessage, WorkerStart } from '../messages.ts';
 import { RingReader } from '../transfer/ring.ts';
@@ -13,6 +14,7 @@ import { ShardWriter } from '../write/shard-writer.ts';
 const start = workerData as WorkerStart;
 const { plan, engines } = start;
 const sheet = new TimeSheet(start.timeSheet);
+const profiler = new ThreadProfiler(start.control, post);
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
@@ -27,6 +29,7 @@ function run(): void {
       const shard = plan.shards[memory.shardIndex]!;
       const ring = new RingReader(memory, plan.model.outputs, start.control);
       const next = (): TableRows => {
+        profiler.look();
         const { ringRow, rowCount } = sheet.during('waitForRows', () => ring.next(vectorRows));
         sheet.countRows(rowCount);
         return { rowCount, columns: rowCount === 0 ? [] : sliceColumns(plan.model, ring.outputs, ringRow, rowCount) };
@@ -36,6 +39,7 @@ function run(): void {
     }
   } finally {
     writer.close();
+    profiler.end();
     sheet.end();
   }
 }

@@ -5,6 +5,7 @@
  */
 import { elementBytes, viewOf, type NumberArray, type Span, type TensorValues } from '../batch.ts';
 import { TandemError } from '../errors.ts';
+import { sleep } from '../engines/sleep.ts';
 import { control, type RingMemory } from '../messages.ts';
 import type { OutputLayout } from '../plan.ts';
 
@@ -42,7 +43,7 @@ function viewsOf(memory: RingMemory, outputs: readonly OutputLayout[]): NumberAr
 
 /** Sleeps until `index` is no longer `value`. @throws STOPPED */
 function waitFor(state: Int32Array, index: number, value: number, flags: Int32Array): void {
-  Atomics.wait(state, index, value, wakeMs);
+  sleep(state, index, value, wakeMs);
   if (Atomics.load(flags, control.stop) !== 0) throw new TandemError('STOPPED', 'The run was stopped.');
 }
 

@@ -3,6 +3,7 @@
  * device's queue, and sleeps until the oldest of its own comes back with scores. A slot is in one pair of hands at any
  * time, so nothing in it needs a lock; its phase says whose.
  */
+import { sleep } from '../engines/sleep.ts';
 import { TandemError } from '../errors.ts';
 import { control, type SlotQueueMemory } from '../messages.ts';
 
@@ -57,7 +58,7 @@ export function waitForOtherDevices({ devicesAtWork }: SlotQueueMemory, millisec
   for (let left = Atomics.load(devicesAtWork, 0); left > 1; left = Atomics.load(devicesAtWork, 0)) {
     const rest = end - performance.now();
     if (rest <= 0) return false;
-    Atomics.wait(devicesAtWork, 0, left, rest);
+    sleep(devicesAtWork, 0, left, rest);
   }
   return true;
 }
@@ -129,7 +130,7 @@ export class SlotSender {
     // Whoever gives an awaited slot back counts its owner as busy again, so that no device sees it idle with a slot.
     if (Atomics.compareExchange(slots, at, phase.devices, phase.awaited) !== phase.devices) this.#becomeBusy();
     while (Atomics.load(slots, at) !== phase.scored) {
-      Atomics.wait(slots, at, phase.awaited, wakeMs);
+      sleep(slots, at, phase.awaited, wakeMs);
       expectRunning(this.#flags);
     }
     Atomics.store(slots, at, phase.owners);
@@ -197,7 +198,7 @@ export class SlotReceiver {
 
   /** Sleeps until something is handed over, or so long. @returns false when the time is over */
   wait(milliseconds: number): boolean {
-    return Atomics.wait(this.#queue, handedOver, this.#received, Math.min(milliseconds, wakeMs)) !== 'timed-out';
+    return sleep(this.#queue, handedOver, this.#received, Math.min(milliseconds, wakeMs));
   }
 
   /** Every thread that hands over slots sleeps until one comes back, or has ended: nothing more comes by itself. */

@@ -69,9 +69,9 @@ for (const [what, changes, expected] of cases) {
   test(what, () => assert.equal(explain({ ...evidence, ...changes }), knee + expected));
 }
 
-test('a knee at the end of what was tried, and none', () => {
+test('a best one at the end of what was tried, and none', () => {
   const at = (batchSize: number) => explain({ ...evidence, batchSize });
-  assert.match(at(8192), /^Batches of 8,192 rows are the knee: 4,096 rows lose 1 %\. The/);
+  assert.match(at(8192), /^Batches of 8,192 rows are the largest that were tried: 4,096 rows lose 1 %\. The/);
   assert.match(at(2048), /^Batches of 2,048 rows are the knee: 4,096 rows gain 10 %\. The/);
   assert.match(at(77), /^The loader/);
   assert.match(explain({ ...evidence, batchSizes: sizes.slice(1, 2) }), /^The loader/);

@@ -31,7 +31,8 @@ function kneeOf({ batchSizes, batchSize }: Evidence): string | undefined {
   const compared = (other: Rates[number] | undefined): string | undefined =>
     other === undefined ? undefined : `${rows(other.value)} ${gain(other.rowsPerSecond / own)}`;
   const parts = [compared(batchSizes[at + 1]), compared(batchSizes[at - 1])].filter((part) => part !== undefined);
-  return `Batches of ${rows(batchSize)} are the knee: ${parts.join(', ')}.`;
+  const isLargest = at === batchSizes.length - 1;
+  return `Batches of ${rows(batchSize)} are ${isLargest ? 'the largest that were tried' : 'the knee'}: ${parts.join(', ')}.`;
 }
 
 function gain(ratio: number): string {

@@ -1,4 +1,4 @@
-/** Files and folders as an output needs them: made, listed, on disk, whole or not at all. */
+/** Small things that the output folder does with files and folders. */
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -26,6 +26,7 @@ export function makeFolder(path: string): void {
   }
 }
 
+/** Its content is on disk when this returns; of a folder, the names in it. */
 export function syncFile(path: string): void {
   const descriptor = openSync(path, 'r');
   try {

@@ -19,6 +19,7 @@ import type { Precision } from '../options.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
 import { listFiles, makeFolder, syncFile, writeJson } from './files.ts';
 import { readInFlight } from './in-flight.ts';
+import { profileFilePattern, removeProfiles } from './profile-folder.ts';
 import { cannotWrite } from './write-failure.ts';
 
 const planName = '_plan.json';
@@ -124,7 +125,10 @@ function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): voi
     ours.add(manifestName(manifest.shard.name));
   }
   const foreign = listFiles(folder).filter(
-    (path) => !ours.has(path) && !temporaryPattern.test(path) && !isUnfinished(folder, path),
+    (path) =>
+      ![temporaryPattern, profileFilePattern].some((pattern) => pattern.test(path)) &&
+      !ours.has(path) &&
+      !isUnfinished(folder, path),
   );
   if (foreign.length === 0) return;
   const more = foreign.length > 3 ? ` and ${foreign.length - 3} more` : '';
@@ -246,6 +250,7 @@ function removeOurs(folder: string): void {
     rmSync(join(folder, outputName(name)), { force: true });
     removeEmptyParents(folder, outputName(name));
   }
+  removeProfiles(folder);
   rmSync(join(folder, manifestFolder), { recursive: true, force: true });
   mkdirSync(join(folder, manifestFolder));
   for (const name of [planName, reportName, successName, inFlightName]) rmSync(join(folder, name), { force: true });

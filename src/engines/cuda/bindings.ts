@@ -5,7 +5,7 @@
  */
 import type { LibraryHandle } from 'koffi';
 import { TandemError } from '../../errors.ts';
-import { openLibrary, type Memory, type Pointer } from '../native.ts';
+import { nameInProfiles, openLibrary, type Memory, type Pointer } from '../native.ts';
 import { adviceForMissing } from './advice.ts';
 import { GpuError } from './driver.ts';
 
@@ -103,7 +103,8 @@ function bind(path: string): Cuda {
     }
   };
   const bound = Object.entries(signatures).map(([name, signature]) => [name, functionOf(signature)] as const);
-  const functions = Object.fromEntries(bound) as Record<string, (...parameters: readonly unknown[]) => number>;
+  type Functions = Record<string, (...parameters: readonly unknown[]) => number>;
+  const functions = nameInProfiles('libcudart', Object.fromEntries(bound) as Functions);
   const textOf = functionOf('const char *cudaGetErrorString(int error)') as (code: number) => string;
   const lastError = functionOf('int cudaGetLastError()') as () => number;
   const clearError = (): void => void lastError();

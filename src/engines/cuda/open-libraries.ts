@@ -1,7 +1,8 @@
 /** Opens what `libraries.ts` found, so that ONNX Runtime's CUDA provider finds everything it asks for already loaded. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import koffi, { type LibraryHandle } from 'koffi';
+import type { LibraryHandle } from 'koffi';
 import { TandemError } from '../../errors.ts';
+import { loadLibrary } from '../native.ts';
 import { adviceFor, adviceForMissing } from './advice.ts';
 import { cudaLibraries, type CudaLibraryName, type FoundCuda } from './libraries.ts';
 import { faultsOf, providerFileName, providerVersion } from './provider-files.ts';
@@ -65,7 +66,7 @@ export function openCudaLibraries(found: FoundCuda): OpenedCuda {
 export function openCudaLibrary(path: string): LibraryHandle {
   try {
     if (isCutOff(path)) throw new Error('file too short');
-    const library = koffi.load(path);
+    const library = loadLibrary(path);
     keepLoaded(path);
     return library;
   } catch (cause) {
@@ -87,7 +88,7 @@ function placesOf(folders: readonly string[]): string {
 function keepLoaded(path: string): void {
   const now = 0x2;
   const noDelete = 0x1000;
-  const dlopen = koffi.load(null).func('void *dlopen(const char *path, int flags)');
+  const dlopen = loadLibrary(null).func('void *dlopen(const char *path, int flags)');
   dlopen(path, now | noDelete);
 }
 

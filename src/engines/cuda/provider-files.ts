@@ -3,18 +3,9 @@
  * a provider of another release loads and then reads garbage, and a truncated one kills the process with SIGBUS.
  */
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../make-folder.ts';
 import type { FoundProvider } from './libraries.ts';
 
 /** Release of ONNX Runtime whose files these are; a test holds it to that of `onnxruntime-node`. */
@@ -144,7 +135,7 @@ export function rememberingSha256(memory: string): (path: string) => string {
     if (found !== undefined && found.state === state) return found.sha256;
     const sha256 = sha256Of(path);
     try {
-      mkdirSync(dirname(memory), { recursive: true });
+      makeFolder(dirname(memory));
       const written = join(dirname(memory), `.hashes-${process.pid}`);
       writeFileSync(written, JSON.stringify({ ...remembered, [path]: { state, sha256 } }));
       renameSync(written, memory);

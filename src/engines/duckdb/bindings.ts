@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import koffi, { type TypeObject } from 'koffi';
 import { TandemError } from '../../errors.ts';
-import { openLibrary, type Memory, type Pointer } from '../native.ts';
+import { nameInProfiles, openLibrary, type Memory, type Pointer } from '../native.ts';
 
 /** Version of the library that this table was written for. */
 export const duckDbVersion = 'v1.5.6';
@@ -216,7 +216,7 @@ export function loadDuckDb(): DuckDb {
   const bound = Object.fromEntries(
     Object.entries(signatures).map(([name, signature]) => [name, library.func(signature)]),
   );
-  const loaded = bound as unknown as DuckDb;
+  const loaded = nameInProfiles('libduckdb', bound as unknown as DuckDb);
   const version = loaded.duckdb_library_version();
   if (version !== duckDbVersion) {
     throw new TandemError('ENVIRONMENT', `Expected DuckDB ${duckDbVersion}, got ${version}.`, {

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { TandemError } from '../../errors.ts';
-import { openLibrary, setEnvironment, type Memory, type Pointer } from '../native.ts';
+import { nameInProfiles, openLibrary, setEnvironment, type Memory, type Pointer } from '../native.ts';
 import { ortApiFunctions } from './api-table.ts';
 
 /** Version of the library that this table was written for, and of its OrtApi struct. */
@@ -236,7 +236,7 @@ export function loadOnnxRuntime(): OnnxRuntime {
     const prototype = koffi.proto(signature.replace('NAME', `Ort${name}`));
     return [name, koffi.decode(pointers[names.indexOf(name)]!, prototype)] as const;
   });
-  functions = Object.fromEntries(bound) as unknown as OnnxRuntime;
+  functions = nameInProfiles('libonnxruntime', Object.fromEntries(bound) as unknown as OnnxRuntime, 'Ort');
   return functions;
 }
 

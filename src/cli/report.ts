@@ -1,0 +1,73 @@
+/** `tandem report`: what runs have left about themselves, for reading; two of them side by side. */
+import { TandemError } from '../errors.ts';
+import type { RunRecord } from '../run-record.ts';
+import { jsonFlag, printResult, type Command } from './command.ts';
+import type { Flag } from './flags.ts';
+
+export const reportFlags: readonly Flag[] = [
+  { name: 'html', value: 'file', describe: 'Write the runs as one HTML file that opens offline' },
+  jsonFlag,
+];
+
+interface NamedRun {
+  readonly name: string;
+  readonly record: RunRecord;
+}
+
+export const reportCommand: Command = {
+  spec: {
+    name: 'report',
+    describe: 'Shows where the time of a run went; of two runs, what changed and what it did.',
+    notes:
+      'A run is an output folder, its _report.json, or a report that `tandem score --report` or this command wrote. ' +
+      'Each part of the ledger is a share of the wall time. A part named after a stage is time in which a scorer had nothing to score ' +
+      'because of that stage; a CPU thread prepares and writes its own rows, so there it is work.',
+    positional: 'runs',
+    flags: reportFlags,
+    examples: [
+      ['tandem report scores', 'Verdict and ledger of the run that wrote this folder'],
+      ['tandem report before after', 'What changed between two runs, and what it did'],
+      ['tandem report before after --html both.html', 'The same with charts, for a browser'],
+      ['tandem report scores --json', 'The whole record for a script; of two runs, the comparison'],
+    ],
+  },
+  async run(given, io) {
+    const html = given.text('html');
+    const [{ readRecords }, { compareRuns }, rendering] = await Promise.all([
+      import('../report/read-record.ts'),
+      import('../report/comparison.ts'),
+      import('./render-report.ts'),
+    ]);
+    const runs = given.positionals.flatMap((path) => named(path, readRecords(path)));
+    const [first, second, third] = runs;
+    if (third !== undefined && html === undefined) {
+      throw new TandemError('USAGE', `Expected tandem report to be given one run or two, got ${runs.length}.`, {
+        remedy: '`--html <file>` writes any number of runs, each compared with the first one.',
+      });
+    }
+    if (html !== undefined) {
+      const { writeReport } = await import('../report/report.ts');
+      writeReport(
+        html,
+        runs.map(({ record }) => record),
+        runs.map(({ name }) => name),
+      );
+      io.stderr.write(`report written to ${html}\n`);
+      if (third !== undefined) return 0;
+    }
+    if (second === undefined) {
+      printResult(io, given, first!.record, (record) => rendering.renderRun(record, first!.name));
+      return 0;
+    }
+    const names = [first!.name, second.name] as const;
+    printResult(io, given, compareRuns(first!.record, second.record), (comparison) =>
+      rendering.renderComparison(comparison, names),
+    );
+    return 0;
+  },
+};
+
+/** Named after the path; the runs of a report by their number too. */
+function named(path: string, records: readonly RunRecord[]): NamedRun[] {
+  return records.map((record, index) => ({ name: records.length === 1 ? path : `${path} (${index + 1})`, record }));
+}

@@ -1,0 +1,30 @@
+/** A profile of a run under way: CPU profiles of its threads, and the ledger of the same time. */
+import { TandemError } from '../errors.ts';
+import { profileSecondsDefault } from '../limits.ts';
+import { coreBound } from '../machine.ts';
+import type { ScoreOptions } from '../options.ts';
+import type { RunProfile } from '../run-record.ts';
+import type { Crew } from '../threads/crew.ts';
+import type { CrewProfiling } from '../threads/crew-profiling.ts';
+import { ledgerBetween } from './window.ts';
+
+/** Gives whoever wants it the run that has begun. What they throw stops it. */
+export function announceRun(crew: Pick<Crew, 'profiling' | 'stop'>, onRun: ScoreOptions['onRun']): void {
+  try {
+    onRun?.({ profile: (seconds = profileSecondsDefault) => profileRun(crew.profiling, seconds) });
+  } catch (cause) {
+    crew.stop(new TandemError('USAGE', `Expected onRun not to throw, got ${String(cause)}.`, { cause }));
+  }
+}
+
+async function profileRun(profiling: CrewProfiling, seconds: number): Promise<RunProfile> {
+  if (profiling.isUnderWay) throw refused('one profile at a time, got a second one', 'Wait for the first one.');
+  if (profiling.isOver) throw refused('the threads to be at work, got the end of the run', 'Ask earlier.');
+  const { from, to, ...rest } = await profiling.take(seconds);
+  const ledger = ledgerBetween(from, to, { cores: coreBound().value });
+  return { seconds: ledger.wallSeconds, ...rest, ledger };
+}
+
+function refused(text: string, remedy: string): TandemError {
+  return new TandemError('USAGE', `Expected ${text}.`, { remedy });
+}
