@@ -2,7 +2,6 @@
  * The output folder: what a run finds there, and how a shard's output becomes visible. A file that ends in `.parquet` is
  * whole; what is unfinished or beside the data never does.
  */
-import { randomBytes } from 'node:crypto';
 import {
   existsSync,
   linkSync,
@@ -18,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { TandemError } from '../errors.ts';
 import type { Precision } from '../options.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
-import { listFiles, makeFolder, syncFile } from './files.ts';
+import { listFiles, makeFolder, syncFile, writeJson } from './files.ts';
 import { readInFlight } from './in-flight.ts';
 import { profileFilePattern, removeProfiles } from './profile-folder.ts';
 import { cannotWrite } from './write-failure.ts';
@@ -237,9 +236,7 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
     for (const shard of plan.shards) if (!shard.done) rmSync(join(folder, manifestName(shard.name)), { force: true });
     for (const shard of plan.shards) makeFolder(dirname(join(folder, outputName(shard.name))));
     const text = { version, model: plan.model.path, run: identity, shards: plan.shards.map((shard) => shard.name) };
-    const temporary = join(folder, `${planName}.tmp-${randomBytes(6).toString('hex')}`);
-    writeFileSync(temporary, `${JSON.stringify(text, null, 2)}\n`);
-    renameSync(temporary, join(folder, planName));
+    writeJson(join(folder, planName), text);
   } catch (cause) {
     throw cannotWrite(folder, cause);
   }
@@ -348,7 +345,7 @@ export function finishOutput(folder: string, report: unknown): void {
 
 /** The run's own account. @throws what the file system says */
 export function writeReport(folder: string, report: unknown): void {
-  writeFileSync(join(folder, reportName), `${JSON.stringify(report, null, 2)}\n`);
+  writeJson(join(folder, reportName), report);
 }
 
 /** The user ends the run: if the process ends before it is through with that, no batch is to blame. */
