@@ -12,7 +12,7 @@ import { coreSeconds, environment, othersShare, type Environment } from './envir
 import { checkOutput, runJob, type JobRun } from './job.ts';
 import { median, StageThread, timeInTurn, timeTogether, type JobStage, type StageName } from './measure.ts';
 import { batchSizes } from './score.ts';
-import { batchSizeLine, jobLines, renderLines, stageLine, type Line } from './table.ts';
+import { batchSizeLine, jobLines, ledgerLine, renderLines, stageLine, type Line } from './table.ts';
 
 const rounds = 3;
 /** Of one contestant in one round. */
@@ -57,7 +57,7 @@ async function timeStagesAlone(plans: ReadonlyMap<WorkloadName, RunPlan>): Promi
     const thread = await StageThread.open({ stage, workload, plan: plans.get(workload)!, threadIndex: 0 });
     const contestants = thread.contestants.filter((name) => !name.startsWith('size'));
     const rates = await timeInTurn(thread, contestants, rounds, secondsAlone);
-    lines.push(stageLine(stage, workload, rates, thread.batchSize));
+    lines.push(stage === 'ledger' ? ledgerLine(rates) : stageLine(stage, workload, rates, thread.batchSize));
     await thread.close();
   }
   return lines;

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { formatBytes, formatCount, formatTable } from '../src/cli/format.ts';
 import type { WorkloadName } from './data.ts';
 import type { Environment } from './environment.ts';
-import { median, medianRatio, type Rounds, type StageName } from './measure.ts';
+import { median, medianRatio, type Rounds, type JobStage, type StageName } from './measure.ts';
 import type { JobRounds } from './run.ts';
 
 export interface Line {
@@ -35,21 +35,15 @@ const shortNames: Readonly<Record<WorkloadName, string>> = {
   'w2-logistic': 'W2',
   'w3-trees': 'W3',
 };
-const limitNotes: Readonly<Record<StageName, string>> = {
+const limitNotes: Readonly<Record<JobStage, string>> = {
   decode: "limit: DuckDB's own sum of the same 32 columns",
   featurize: 'limit: a loop written by hand for this work alone',
   score: 'limit: ONNX Runtime in a bare loop',
   write: 'limit: a bare COPY of the same, synced',
-  ledger: 'a lane that notes its time; limit: the same lane without',
 };
 
 /** A stage alone on one core, against its limit; of several limits the fastest. */
-export function stageLine(
-  stage: StageName,
-  workload: WorkloadName,
-  rates: Rounds,
-  batchSize: number | undefined,
-): Line {
+export function stageLine(stage: JobStage, workload: WorkloadName, rates: Rounds, batchSize: number | undefined): Line {
   const limits = Object.keys(rates).filter((name) => name !== 'ours' && name !== 'fromMemory');
   const fastest = limits.reduce((best, name) => (median(rates[name]!) > median(rates[best]!) ? name : best));
   const sizes = batchSize === undefined ? '' : `, ${fastest.replace('bare ', '')} rows a batch; ours: ${batchSize}`;
@@ -66,6 +60,20 @@ export function stageLine(
     ratio: medianRatio(rates['ours']!, rates[fastest]!),
     target: targets[stage],
     note: limitNotes[stage] + sizes + beside,
+  };
+}
+
+/** A lane that notes its time, from the notes alone and the lane without them. */
+export function ledgerLine({ ours, limit }: Rounds): Line {
+  const noted = limit!.map((rate, round) => 1 / (1 / rate + 1 / ours![round]!));
+  return {
+    what: 'ledger, one core',
+    measured: median(noted) / 1e6,
+    limit: median(limit!) / 1e6,
+    unit: 'M rows/s',
+    ratio: medianRatio(noted, limit!),
+    target: targets.ledger,
+    note: `limit: the same lane without; the notes take ${(1e9 / median(ours!)).toFixed(2)} ns a row`,
   };
 }
 

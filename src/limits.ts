@@ -136,6 +136,8 @@ export const fedShare = 0.02;
 export const fedSecondsMax = 0.5;
 /** Model runs of that measurement, whose launches all wait in a queue. */
 export const fedRunsMax = 1_000;
+/** How often a thread that works finds out whether it slept meanwhile: asking the system takes 3 µs. */
+export const threadUsageIntervalMs = 3;
 /** How often a thread notes how many bytes it has read: asking the system takes 10 µs. */
 export const threadBytesIntervalMs = 250;
 /** Events that a thread keeps for a trace until the main thread takes them: a second of the fastest work. */

@@ -8,7 +8,7 @@ export const ledgerParts = {
   computing: 'the model ran',
   copyIn: 'tensors were copied to the GPU while nothing ran on it',
   copyOut: 'scores were copied back while nothing could run on the GPU',
-  storage: 'nothing to score: bytes were awaited from storage',
+  storage: 'nothing to score: storage was awaited, for bytes to read or for output to be safe',
   decode: 'nothing to score: Parquet was being decoded',
   featurize: 'nothing to score: tensors were being made',
   writer: 'nothing to score: output was being written, or waited for room',

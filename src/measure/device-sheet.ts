@@ -225,7 +225,7 @@ const awaited: Readonly<Record<Activity, LedgerPartName | undefined>> = {
   newShapes: 'handOver',
   search: 'handOver',
   write: 'writer',
-  writeStorage: 'writer',
+  writeStorage: 'storage',
   waitForScores: undefined,
   waitForRows: undefined,
   waitForRoom: 'writer',

@@ -3,7 +3,7 @@
  * thread does one thing, so the parts add up to its whole time.
  */
 import type { SpanAddress } from '../batch.ts';
-import { sheetReadsMax, threadBytesIntervalMs, traceEventsPerThread } from '../limits.ts';
+import { sheetReadsMax, threadBytesIntervalMs, threadUsageIntervalMs, traceEventsPerThread } from '../limits.ts';
 import { activities, activityKinds, byActivity, type Activity, type ByActivity } from './activities.ts';
 import { threadsNowMs } from './clock.ts';
 import { ThreadUsageReader, type ThreadUsage } from './thread-usage.ts';
@@ -76,6 +76,8 @@ export class TimeSheet {
   #activity = indexOf.warmUp;
   #known: ThreadUsage | undefined;
   #knownMs = 0;
+  /** Of activities in which the thread may have slept, since it last looked. */
+  readonly #unsettledMs = { decode: 0, write: 0 };
   #bytesMs = 0;
   #rows: SpanAddress = noRows;
 
@@ -94,14 +96,16 @@ export class TimeSheet {
     const nowMs = threadsNowMs();
     const values = this.#values;
     const sinceMs = values[at.sinceMs]!;
-    const sleptMs = activityKinds[before].way === 'works' ? 0 : this.#slept(nowMs, nowMs - sinceMs);
-    const blocked = before === 'decode' ? 'storage' : before === 'write' ? 'writeStorage' : before;
-    this.#add(before, nowMs - sinceMs - sleptMs);
-    this.#add(blocked, sleptMs);
+    this.#add(before, nowMs - sinceMs);
     this.#keep(before, sinceMs, nowMs);
     this.#activity = indexOf[activity];
     values[at.activity] = this.#activity;
     values[at.sinceMs] = nowMs;
+    if (before === 'decode' || before === 'write') this.#unsettledMs[before] += nowMs - sinceMs;
+    if (activityKinds[before].way === 'sleeps') this.#look(nowMs);
+    else if (activityKinds[activity].way === 'sleeps' || nowMs - this.#knownMs >= threadUsageIntervalMs) {
+      this.#settle(nowMs);
+    }
     return before;
   }
 
@@ -135,16 +139,31 @@ export class TimeSheet {
     this.#usage?.close();
   }
 
-  /** Milliseconds of the last activity that the thread slept: neither on a core nor in line for one. */
-  #slept(nowMs: number, activityMs: number): number {
-    if (this.#usage === undefined) return 0;
-    const usage = this.#usage.usage();
-    const known = this.#known ?? usage;
-    const sleptMs = nowMs - this.#knownMs - (usage.onCoreMs - known.onCoreMs) - (usage.inLineMs - known.inLineMs);
-    this.#known = usage;
+  /**
+   * Finds out how long the thread has slept since it last looked: neither on a core nor in line for one. What it did
+   * meanwhile was computing, or may have waited for storage: then that is where it slept.
+   */
+  #settle(nowMs: number): void {
+    const { decode, write } = this.#unsettledMs;
+    if (this.#usage === undefined || decode + write === 0) return;
+    const [knownMs, known] = [this.#knownMs, this.#known];
+    const { onCoreMs, inLineMs } = this.#look(nowMs)!;
+    const sleptMs = nowMs - knownMs - (onCoreMs - known!.onCoreMs) - (inLineMs - known!.inLineMs);
+    const share = Math.max(0, Math.min(1, sleptMs / (decode + write)));
+    this.#add('decode', -share * decode);
+    this.#add('storage', share * decode);
+    this.#add('write', -share * write);
+    this.#add('writeStorage', share * write);
+  }
+
+  /** The next sleep is measured from here on. */
+  #look(nowMs: number): ThreadUsage | undefined {
+    this.#known = this.#usage?.usage();
     this.#knownMs = nowMs;
+    this.#unsettledMs.decode = 0;
+    this.#unsettledMs.write = 0;
     if (nowMs - this.#bytesMs >= threadBytesIntervalMs) this.#countBytes();
-    return Math.max(0, Math.min(sleptMs, activityMs));
+    return this.#known;
   }
 
   #countBytes(): void {

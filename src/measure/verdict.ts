@@ -58,10 +58,10 @@ function laneShares(
     sumOf(prep, ({ parts }) => of(parts)) / working;
   return {
     model: share(({ compute, search, newShapes }) => compute + search + newShapes),
-    storage: share(({ storage }) => storage),
+    storage: share(({ storage, writeStorage }) => storage + writeStorage),
     decode: share(({ decode }) => decode),
     featurize: share(({ featurize }) => featurize),
-    writer: share(({ write, writeStorage, waitForRoom }) => write + writeStorage + waitForRoom),
+    writer: share(({ write, waitForRoom }) => write + waitForRoom),
   };
 }
 
