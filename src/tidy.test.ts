@@ -109,6 +109,7 @@ test('every file is imported, started or run', () => {
     'src/testing/nodes.ts',
     'bench/run.ts',
     'bench/storage.ts',
+    'bench/what-if.ts',
     'bench/gpu/run.ts',
     'bench/peers/run.ts',
     'bench/experiments/run.ts',
@@ -217,8 +218,8 @@ function flagRow({ name, value, describe, required, otherwise, choices }: Flag):
   return `| \`--${name}${value === undefined ? '' : ` <${value}>`}\` | ${describe}${more.length === 0 ? '' : ` (${more.join('; ')})`} |`;
 }
 
-test('the README lists the flags of each command, and no other', () => {
-  const rows = readFileSync(join(root, 'README.md'), 'utf8')
+test('the page of flags lists those of each command, and no other', () => {
+  const rows = readFileSync(join(root, 'src/cli/README.md'), 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('| `--'));
   const flags = [
