@@ -3,15 +3,15 @@ import type { Activity } from './measure/activities.ts';
 import type { ErrorCode } from './errors.ts';
 import type { BatchSizeDecision, ScoreResult } from './options.ts';
 
-/** Where a scorer's time goes. On a CPU the scorer is a thread that also prepares and writes its rows. */
+/** Where a scorer's time goes. On a CPU the scorer is a thread that also prepares and writes its rows: no GPU waits. */
 export const ledgerParts = {
   computing: 'the model ran',
   copyIn: 'tensors were copied to the GPU while nothing ran on it',
   copyOut: 'scores were copied back while nothing could run on the GPU',
-  storage: 'nothing to score: storage was awaited, for bytes to read or for output to be safe',
-  decode: 'nothing to score: Parquet was being decoded',
-  featurize: 'nothing to score: tensors were being made',
-  writer: 'nothing to score: output was being written, or waited for room',
+  storage: 'storage was awaited, for bytes to read or for output to be safe',
+  decode: 'Parquet was decoded: a GPU waited for it, a lane on the CPU did it',
+  featurize: 'tensors were made: a GPU waited for them, a lane on the CPU made them',
+  writer: 'output was written, or waited for room: a GPU waited for that, a lane on the CPU did it',
   warmUp: 'planning, loading libraries and model, starting threads, until the first batch',
   newShapes: 'numbers of rows that the model had not run before: graphs, algorithms and kernels were prepared',
   search: 'sizes that were tried on the way to the batch size (their rows were scored)',

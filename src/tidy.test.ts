@@ -202,7 +202,7 @@ test('paths that the README links to exist', () => {
   const present = new Set([...readdirSync(root), ...['src', 'bench', 'models'].flatMap(pathsUnder)]);
   const linked = [...readme.matchAll(/\]\(((?!https?:|#)[^)]+)\)/g)].map(([, path]) => path!.replace(/\/$/, ''));
   assert.deepEqual(
-    linked.filter((path) => !present.has(path)),
+    linked.map((path) => path.replace(/#.*$/, '')).filter((path) => !present.has(path)),
     [],
   );
   assert.equal(relative(root, join(root, 'README.md')), 'README.md');

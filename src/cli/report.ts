@@ -20,8 +20,8 @@ export const reportCommand: Command = {
     describe: 'Shows where the time of a run went; of two runs, what changed and what it did.',
     notes:
       'A run is an output folder, its _report.json, or a report that `tandem score --report` or this command wrote. ' +
-      'Each part of the ledger is a share of the wall time. A part named after a stage is time in which a scorer had nothing to score ' +
-      'because of that stage; a CPU thread prepares and writes its own rows, so there it is work.',
+      'Each part of the ledger is a share of the wall time. A part named after a stage is time in which a GPU had nothing to score ' +
+      'because of that stage; a thread on the CPU prepares and writes its own rows, so there it is work.',
     positional: 'runs',
     flags: reportFlags,
     examples: [

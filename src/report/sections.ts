@@ -219,10 +219,17 @@ function flameSection({ profiles }: RunRecord, prefix: string): Section {
   }
   const name = `${prefix}flame`;
   const charts = threads.map(({ thread, frames }, index) => flameChart(`${name}-${index}`, thread, frames));
-  const options = threads.map(({ thread }) => markup`<option>${thread}</option>`);
+  // The main thread conducts, and sleeps: whoever looks wants the others.
+  const shown = Math.max(
+    0,
+    threads.findIndex(({ thread }) => thread !== 'main'),
+  );
+  const options = threads.map(
+    ({ thread }, index) => markup`<option${index === shown ? markup` selected` : undefined}>${thread}</option>`,
+  );
   const choices = threads.map(
     ({ thread }, index) =>
-      markup`<div data-choice="${name}" data-value="${thread}"${index === 0 ? undefined : markup` hidden`}>${figure(charts[index]!)}</div>`,
+      markup`<div data-choice="${name}" data-value="${thread}"${index === shown ? undefined : markup` hidden`}>${figure(charts[index]!)}</div>`,
   );
   return section(
     title,
