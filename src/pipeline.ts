@@ -11,7 +11,7 @@ import type { PlainScoreOptions } from './messages.ts';
 import type { Progress, ScoreOptions, ScoreResult } from './options.ts';
 import type { RunPlan } from './plan.ts';
 import { rememberFindings } from './planning/profile.ts';
-import type { RunRecord } from './run-record.ts';
+import type { Ledger, RunRecord } from './run-record.ts';
 import { Crew } from './threads/crew.ts';
 import { PlannerClient } from './threads/planner-client.ts';
 import { cleanOutput, finishOutput, forgetInFlight, writeReport } from './write/output-folder.ts';
@@ -54,7 +54,11 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     await planner.close(crew?.connections ?? []);
     await recorder.close();
   }
-  options.onRecord?.(record);
+  try {
+    options.onRecord?.(record);
+  } catch (cause) {
+    warn(`onRecord failed: ${String(cause)}`);
+  }
   return record.result;
 }
 
@@ -153,7 +157,7 @@ function tell({ onProgress }: ScoreOptions, progress: Progress): void {
   }
 }
 
-function summarize(plan: RunPlan, crew: Crew | undefined, begun: Begun, warnings: readonly string[]): ScoreResult {
+function summarize(plan: RunPlan, crew: Crew | undefined, begun: Begun, warnings: string[]): ScoreResult {
   const tally = crew?.tally;
   const wallSeconds = (threadsNowMs() - begun.atMs) / 1000;
   return {
@@ -172,7 +176,7 @@ function summarize(plan: RunPlan, crew: Crew | undefined, begun: Begun, warnings
     precision: plan.precision,
     output: plan.output,
     outputBytes: tally?.bytesWritten ?? 0,
-    ledger: crew === undefined ? undefined : ledgerOf(crew.read(), ledgerContext(crew, begun)),
+    ledger: crew === undefined ? undefined : ledgerOfCrew(crew, begun, warnings),
     warnings,
   };
 }
@@ -190,6 +194,16 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     ...plain
   } = options;
   return plain;
+}
+
+/** A fault in the account of time is no reason to fail a run whose shards are whole. */
+function ledgerOfCrew(crew: Crew, begun: Begun, warnings: string[]): Ledger | undefined {
+  try {
+    return ledgerOf(crew.read(), ledgerContext(crew, begun));
+  } catch (error) {
+    warnings.push(`There is no ledger of this run: ${(error as Error).message}`);
+    return undefined;
+  }
 }
 
 /** What the ledger has to know besides the threads' own time. */

@@ -58,7 +58,7 @@ export interface StorageLedger {
   readonly isToldApart: boolean;
 }
 
-export type Bottleneck = 'model' | 'storage' | 'decode' | 'featurize' | 'writer' | 'copies' | 'warmUp' | 'cores';
+export type Bottleneck = 'model' | 'storage' | 'decode' | 'featurize' | 'writer' | 'copies' | 'warmUp' | 'idle';
 
 /** What held the run up, derived from its ledger. */
 export interface Verdict {

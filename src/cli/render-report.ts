@@ -14,7 +14,7 @@ export function renderRun(record: RunRecord, name: string): string {
   const lines = [
     `${printable(name)}: ${counted(result.rowsOut, 'row')} of ${counted(result.shards, 'shard')} in ` +
       `${formatSeconds(result.wallSeconds)}: ${formatRate(result.rowsPerSecond)}`,
-    `  ${printable(result.device)}${batch}, ${counted(result.threads, 'thread')}${memory}; ${startedAt.replace('T', ' ').slice(0, 16)}`,
+    `  ${printable(result.device)}${batch}, ${counted(result.threads, 'thread')}${memory}; ${printable(startedAt.replace('T', ' ').slice(0, 16))}`,
   ];
   if (record.ended !== 'done') lines.push(`  ended with ${printable(record.ended)}: what was known by then`);
   if (ledger === undefined) return [...lines, '  nothing to do: no time was divided'].join('\n');
@@ -50,7 +50,7 @@ export function renderComparison(comparison: Comparison, names: readonly [string
   const difference = { title: 'difference', align: 'right' as const };
   return [
     printable(comparison.sentence),
-    ...comparison.notes.map((note) => `note: ${note}`),
+    ...comparison.notes.map((note) => `note: ${printable(note)}`),
     ...(comparison.changed.length === 0 ? [] : ['what changed', changeTable(comparison, names)]),
     'what it did',
     formatTable([{ title: '' }, before!, after!, difference, { title: '' }], effects),

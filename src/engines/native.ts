@@ -1,6 +1,6 @@
 /** What the bound C libraries share: opening a library, pointers, copying out of native memory. */
 import koffi, { type LibraryHandle } from 'koffi';
-import { TandemError } from '../errors.ts';
+import { bug, TandemError } from '../errors.ts';
 
 /** Address in the process; 0n is never handed out. Valid in every thread. */
 export type Pointer = bigint;
@@ -122,6 +122,20 @@ export function mapFile(descriptor: number, bytes: number): MappedFile | undefin
   // MAP_FAILED is -1.
   if (address === null || address === 0xffff_ffff_ffff_ffffn) return undefined;
   return { memory: koffi.view(address, bytes), unmap: () => void munmap(address, bytes) };
+}
+
+/**
+ * The calling thread's time on a core in milliseconds, up to this moment; Linux. What /proc says of it is renewed by the
+ * scheduler's ticks alone, some hundred times a second.
+ */
+export function threadCoreClock(): () => number {
+  const threadTime = 3;
+  const time = new BigInt64Array(2);
+  const read = libc().func('int clock_gettime(int clock, void *time)') as (clock: number, time: Memory) => number;
+  return () => {
+    if (read(threadTime, time) !== 0) throw bug('A thread has no clock');
+    return Number(time[0]) * 1e3 + Number(time[1]) / 1e6;
+  };
 }
 
 /** Sets a variable in the environment that C sees. A worker's process.env is only a copy of it. */

@@ -138,8 +138,9 @@ export class DeviceSheet {
     this.#trace(times, part, { ...first, rowCount });
     const values = this.#values;
     const fromMs = values[at.accountedMs]!;
-    const startedMs = Math.max(fromMs, times.startedMs);
-    const computedMs = Math.max(startedMs, times.computedMs);
+    const startedMs = Math.max(fromMs, Math.min(times.startedMs, threadsNowMs()));
+    // By a device's clock that is fast it may end in the future.
+    const computedMs = Math.max(startedMs, Math.min(times.computedMs, threadsNowMs()));
     if (this.#hasRun) {
       const parts = divideGap(fromMs, { ...times, startedMs }, this.#stretches);
       partNames.forEach((name) => this.#add(name, parts[name]));
@@ -158,8 +159,9 @@ export class DeviceSheet {
   end(deliveredMs: number): void {
     if (!this.#hasRun) return;
     const fromMs = this.#values[at.accountedMs]!;
-    this.#add('copyOut', Math.max(0, deliveredMs - fromMs));
-    this.#values[at.accountedMs] = Math.max(fromMs, deliveredMs);
+    const toMs = Math.max(fromMs, Math.min(deliveredMs, threadsNowMs()));
+    this.#add('copyOut', toMs - fromMs);
+    this.#values[at.accountedMs] = toMs;
   }
 
   #trace(times: BatchTimes, part: RunPart, rows: Pick<TraceEvent, 'shardIndex' | 'firstRow' | 'rowCount'>): void {

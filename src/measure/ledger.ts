@@ -132,7 +132,7 @@ export function storageLedger({ prep, writer, devices }: CrewReading): StorageLe
   const threads = writer === undefined ? prep : [...prep, writer];
   const fetchedBytes = sumOf(threads, (sheet) => sheet.fetchedBytes);
   const workSeconds = sumOf(prep, workMs) / 1000 / Math.max(1, prep.length);
-  const sleptSeconds = sumOf(prep, ({ parts }) => parts.storage + parts.writeStorage) / 1000 / Math.max(1, prep.length);
+  const sleptSeconds = sumOf(prep, ({ parts }) => parts.storage) / 1000 / Math.max(1, prep.length);
   // A GPU needs rows as fast as it scores them; lanes on the CPU as fast as they would be without sleeping.
   const deviceRowsPerSecond = sumOf(devices, ({ busyMs, steadyRows }) =>
     busyMs === 0 ? 0 : steadyRows / (busyMs / 1000),

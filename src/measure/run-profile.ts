@@ -20,10 +20,8 @@ export function announceRun(crew: Pick<Crew, 'profiling' | 'stop'>, onRun: Score
 async function profileRun(profiling: CrewProfiling, seconds: number): Promise<RunProfile> {
   if (profiling.isUnderWay) throw refused('one profile at a time, got a second one', 'Wait for the first one.');
   if (profiling.isOver) throw refused('the threads to be at work, got the end of the run', 'Ask earlier.');
-  const before = process.cpuUsage();
-  const { from, to, ...rest } = await profiling.take(seconds);
-  const { user, system } = process.cpuUsage(before);
-  const ledger = ledgerBetween(from, to, { cores: coreBound().value, cpuSeconds: (user + system) / 1e6 });
+  const { from, to, cpuSeconds, ...rest } = await profiling.take(seconds);
+  const ledger = ledgerBetween(from, to, { cores: coreBound().value, cpuSeconds });
   return { seconds: ledger.wallSeconds, ...rest, ledger };
 }
 

@@ -33,7 +33,8 @@ export class TimelineKeeper {
   /** @param spans that have ended since the last call, of all tracks */
   add(spans: readonly TrackSpan[], nowMs: number): void {
     for (const window of this.#windows) {
-      window.spans.push(...spans.filter((span) => overlaps(span, window.fromMs, window.toMs)));
+      // One by one: there may be more than fit on a stack as arguments.
+      for (const span of spans) if (overlaps(span, window.fromMs, window.toMs)) window.spans.push(span);
       if (window.toMs === Infinity && window.spans.length > this.#spansMax) close(window, this.#spansMax);
     }
     if (nowMs < this.#nextStartMs) return;

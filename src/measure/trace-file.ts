@@ -118,13 +118,20 @@ export class TraceFile {
       this.#note(`The trace lacks ${lost} events: they came faster than they could be taken or written.`, 0);
     this.#flush();
     try {
-      if (this.#failure === undefined) await new Promise<void>((resolve) => this.#stream.end('\n]\n', resolve));
+      if (this.#failure === undefined) await this.#end();
       if (this.#failure !== undefined) throw this.#failure;
       await rename(this.#temporary, this.#path);
     } catch (error) {
       await this.discard();
       this.#warn(`There is no trace: ${(error as Error).message}.`);
     }
+  }
+
+  #end(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      // Told of a full disk here, before the stream's own error comes.
+      this.#stream.end('\n]\n', (error?: Error | null) => (error ? reject(error) : resolve()));
+    });
   }
 
   /** Leaves no file: there was nothing to trace. */

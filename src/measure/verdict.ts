@@ -7,6 +7,8 @@ import type { SheetReading } from './time-sheet.ts';
 const busyShareMin = 0.9;
 /** Storage that takes less of the threads' time is no bottleneck. */
 const storageShareMin = 0.2;
+/** Threads that wait so long for the last ones say more about the shards than about any stage. */
+const idleShareMin = 0.3;
 /** A run that starts for longer than it works says nothing about the rest. */
 const warmUpShareMin = 0.5;
 
@@ -52,7 +54,7 @@ export function verdictOf(reading: CrewReading, storage: StorageLedger, cores: n
 /** Shares of the threads' working time. */
 function laneShares(
   prep: readonly SheetReading[],
-): Readonly<Record<Exclude<Bottleneck, 'copies' | 'warmUp' | 'cores'>, number>> {
+): Readonly<Record<Exclude<Bottleneck, 'copies' | 'warmUp' | 'idle'>, number>> {
   const working = Math.max(1e-9, sumOf(prep, workMs));
   const share = (of: (parts: SheetReading['parts']) => number): number =>
     sumOf(prep, ({ parts }) => of(parts)) / working;
@@ -65,10 +67,20 @@ function laneShares(
   };
 }
 
-function verdictOfLanes({ prep }: CrewReading, storage: StorageLedger, cores: number): Verdict {
+function verdictOfLanes({ prep, wallMs }: CrewReading, storage: StorageLedger, cores: number): Verdict {
+  const idle = sumOf(prep, ({ parts }) => parts.idle) / wallMs / prep.length;
+  if (idle >= idleShareMin) {
+    const sentence = `threads had nothing left to do for ${percent(idle)} of the time: the last shards were too large to share`;
+    return { bottleneck: 'idle', sentence, whatIf: undefined };
+  }
   const shares = laneShares(prep);
   const rowsPerSecond = (sumOf(prep, (sheet) => sheet.rowCount) / sumOf(prep, workMs)) * 1000 * prep.length;
   const without = (share: number): number => rowsPerSecond / Math.max(1e-3, 1 - share);
+  const writes = sumOf(prep, ({ parts }) => parts.writeStorage) > sumOf(prep, ({ parts }) => parts.storage);
+  if (shares.storage >= storageShareMin && writes) {
+    const sentence = `storage for the output: the threads slept ${percent(shares.storage)} of the time for it`;
+    return { bottleneck: 'storage', sentence, whatIf: undefined };
+  }
   if (shares.storage >= storageShareMin) {
     return {
       bottleneck: 'storage',
@@ -103,7 +115,10 @@ function verdictOfGpus(reading: CrewReading, storage: StorageLedger, cores: numb
     device.busyMs === 0 ? 0 : (device.steadyRows / device.busyMs) * 1000,
   );
   const pool = { threads: prep.length, secondsPerRow: sumOf(prep, preparingMs) / 1000 / rowCount, deviceRowsPerSecond };
-  const worst = devices.map(waitsOf).reduce((most, waits) => (waits.share > most.share ? waits : most));
+  const judged = devices.filter(({ steadyMs, busyMs }) => steadyMs > 0 && busyMs > 0);
+  if (judged.length === 0)
+    return { bottleneck: 'warmUp', sentence: 'too few batches to judge: at most one on each GPU', whatIf: undefined };
+  const worst = judged.map(waitsOf).reduce((most, waits) => (waits.share > most.share ? waits : most));
   if (worst.share <= 1 - busyShareMin) {
     const loaderRate = pool.threads / pool.secondsPerRow;
     const computed = `${worst.name} computed ${percent(1 - worst.share)} of the time`;

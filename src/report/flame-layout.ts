@@ -75,18 +75,21 @@ function timedTree({ nodes, samples = [], timeDeltas = [] }: Profiler.Profile): 
   samples.forEach((id, index) => selfUs.set(id, (selfUs.get(id) ?? 0) + Math.max(0, timeDeltas[index] ?? 0)));
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const root = nodes[0];
+  // Each node is somebody's child once: a file that says otherwise would never end.
+  if (root !== undefined) byId.delete(root.id);
   return root === undefined ? undefined : mergedNode([root], byId, selfUs);
 }
 
 function mergedNode(
   same: readonly Profiler.ProfileNode[],
-  byId: ReadonlyMap<number, Profiler.ProfileNode>,
+  byId: Map<number, Profiler.ProfileNode>,
   selfUs: ReadonlyMap<number, number>,
 ): TimedNode {
   const groups = new Map<string, Profiler.ProfileNode[]>();
   for (const id of same.flatMap(({ children = [] }) => children)) {
     const child = byId.get(id);
     if (child === undefined) continue;
+    byId.delete(id);
     const { functionName, url, lineNumber, columnNumber } = child.callFrame;
     const key = `${functionName}\n${url}\n${lineNumber}\n${columnNumber}`;
     const group = groups.get(key);

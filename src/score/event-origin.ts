@@ -5,7 +5,8 @@ import { eventOriginMsMax } from '../limits.ts';
 
 /**
  * An event whose moment is known on the host's clock too. A device tells the time between two events as a float32 of
- * milliseconds, which is fine only over minutes, so a younger origin follows every now and then, dated by the older one.
+ * milliseconds, which is fine only over minutes, and its clock and the host's drift apart: so a younger origin follows every
+ * now and then, dated by the older one, within the time that the host knows it to have happened in.
  */
 export class EventOrigin {
   readonly #driver: Pick<GpuDriver, 'createEvent' | 'record' | 'block' | 'isDone' | 'elapsedMs'>;
@@ -13,12 +14,15 @@ export class EventOrigin {
   #event: Pointer;
   #atMs: number;
   #next: Pointer;
-  #isNextRecorded = false;
+  readonly #nowMs: () => number;
+  /** Of the host's clock; undefined: it is not recorded. */
+  #nextRecordedMs: number | undefined;
 
   /** Waits for all that the stream has to do. */
   constructor(driver: GpuDriver, stream: Pointer, nowMs: () => number) {
     this.#driver = driver;
     this.#stream = stream;
+    this.#nowMs = nowMs;
     this.#event = driver.createEvent();
     this.#next = driver.createEvent();
     driver.record(this.#event, stream);
@@ -33,14 +37,14 @@ export class EventOrigin {
 
   /** Called with the present, as far as events tell it: takes a younger origin where this one is old. */
   renew(nowMs: number): void {
-    if (this.#isNextRecorded) {
+    if (this.#nextRecordedMs !== undefined) {
       if (!this.#driver.isDone(this.#next)) return;
-      this.#atMs = this.timeOf(this.#next);
+      this.#atMs = Math.max(this.#nextRecordedMs, Math.min(this.#nowMs(), this.timeOf(this.#next)));
       [this.#event, this.#next] = [this.#next, this.#event];
-      this.#isNextRecorded = false;
+      this.#nextRecordedMs = undefined;
     } else if (nowMs - this.#atMs > eventOriginMsMax) {
+      this.#nextRecordedMs = this.#nowMs();
       this.#driver.record(this.#next, this.#stream);
-      this.#isNextRecorded = true;
     }
   }
 }

@@ -15,6 +15,8 @@ export interface CrewProfile {
   /** Where the threads' time had gone when the profile began, and when it ended. */
   readonly from: CrewReading;
   readonly to: CrewReading;
+  /** Of the process between the two. */
+  readonly cpuSeconds: number;
   /** V8's heap of each thread when the profile ended. */
   readonly heaps: readonly { readonly thread: string; readonly bytes: number }[];
 }
@@ -71,6 +73,7 @@ export class CrewProfiling {
     const sampler = new CpuSampler();
     sampler.start();
     const from = this.#read();
+    const usedBefore = process.cpuUsage();
     const round: Round = {
       number: Atomics.add(this.#control, control.profile, 1) + 1,
       told: new Map(),
@@ -82,18 +85,19 @@ export class CrewProfiling {
     if (round.owing.size === 0) round.settle();
     await settledOr(allTold, seconds * 1000);
     const to = this.#read();
+    const used = process.cpuUsage(usedBefore);
     Atomics.add(this.#control, control.profile, 1);
     const main = sampler.stop();
     await settledOr(allTold, profileAnswerMsMax);
     this.#round = undefined;
-    return { ...this.#collect(round, main), from, to };
+    return { ...this.#collect(round, main), from, to, cpuSeconds: (used.user + used.system) / 1e6 };
   }
 
   #settle(thread: string): void {
     if (this.#round?.owing.delete(thread) === true && this.#round.owing.size === 0) this.#round.settle();
   }
 
-  #collect({ told, owing }: Round, main: ThreadProfile['profile'] | undefined): Omit<CrewProfile, 'from' | 'to'> {
+  #collect({ told, owing }: Round, main: ThreadProfile['profile'] | undefined): Omit<CrewProfile, 'from' | 'to' | 'cpuSeconds'> {
     const of = (thread: string): ThreadProfile['profile'] | undefined => told.get(thread)?.profile;
     const all = [
       { thread: 'main', profile: main },

@@ -53,8 +53,6 @@ interface BufferInFlight {
   readonly rowCount: number;
   /** Its rows did not fit at once. */
   readonly isSplit: boolean;
-  /** The sizes of its runs are not the batch's. */
-  readonly isCut: boolean;
   readonly shrinksArena: boolean;
   readonly part: RunPart;
   readonly queuedMs: number;
@@ -174,7 +172,7 @@ export class DeviceLoop {
   }
 
   #dispatch(event: FlowEvent): void {
-    this.#parts.sheet.enter('driving');
+    if (!this.#isActing) this.#parts.sheet.enter('driving');
     const { state, actions } = step(this.#flow, event);
     this.#flow = state;
     this.#actions.push(...actions);
@@ -202,7 +200,8 @@ export class DeviceLoop {
     const shrinksArena = wanted?.kind === 'shrink' && !this.#inFlight.some((other) => other.shrinksArena);
     const queuedMs = this.#parts.nowMs();
     const isSplit = parts.length > 1;
-    const runs = isSplit || !this.#parts.canSplit ? parts : inFewShapes(parts[0]!.rowCount, this.#flow.batchSize);
+    const runs =
+      isSplit || !this.#parts.canSplit || this.#isAllowed(parts[0]!.rowCount) ? parts : inFewShapes(parts[0]!.rowCount);
     const part = isSplit || shrinksArena ? 'outOfMemory' : this.#partOf(runs);
     try {
       this.#during(part === 'newShapes' ? 'newShapes' : 'driving', () =>
@@ -215,7 +214,7 @@ export class DeviceLoop {
     for (const { rowCount } of runs) this.#noteShape(rowCount);
     const rowCount = runs.reduce((sum, part) => sum + part.rowCount, 0);
     const first = this.#addressOf(pieces[0]!);
-    this.#inFlight.push({ buffer, rowCount, isSplit, isCut: runs.length > 1, shrinksArena, part, queuedMs, first });
+    this.#inFlight.push({ buffer, rowCount, isSplit, shrinksArena, part, queuedMs, first });
   }
 
   #addressOf({ slot, slotRow }: Piece): BufferInFlight['first'] {
@@ -228,6 +227,10 @@ export class DeviceLoop {
     return this.#controller === undefined || this.#controller.phase === 'steady' ? 'computing' : 'search';
   }
 
+  #isAllowed(rowCount: number): boolean {
+    return rowCount === this.#flow.batchSize || this.#controller?.sizes.includes(rowCount) === true;
+  }
+
   #noteShape(rowCount: number): void {
     this.#prepared.add(rowCount);
     if (this.#shapes.has(rowCount)) return;
@@ -237,8 +240,11 @@ export class DeviceLoop {
 
   #during(state: HostState, work: () => void): void {
     const before = this.#parts.sheet.enter(state);
-    work();
-    this.#parts.sheet.enter(before);
+    try {
+      work();
+    } finally {
+      this.#parts.sheet.enter(before);
+    }
   }
 
   /** The rows are on the device: the same again in smaller runs, as small as the controller says. */
@@ -255,7 +261,7 @@ export class DeviceLoop {
     this.#dispatch({ kind: 'outOfMemory', buffer, partRowsMax: alignedRows(smaller) });
   }
 
-  #learn({ buffer, rowCount, isSplit, isCut, shrinksArena, part, queuedMs, first }: BufferInFlight): void {
+  #learn({ buffer, rowCount, isSplit, shrinksArena, part, queuedMs, first }: BufferInFlight): void {
     const times = this.#parts.scorer.times(buffer);
     this.#deliveredMs = times.deliveredMs;
     this.#parts.sheet.batchDone({ ...times, queuedMs }, rowCount, part, first);
@@ -267,7 +273,7 @@ export class DeviceLoop {
     if (this.#batchCount === deviceWarmUpRuns && this.#parts.warmedUp()) this.#renewSession();
     const look = shrinksArena || isSplit || this.#isLookDue() ? this.#look() : undefined;
     if (shrinksArena) return this.#observe({ kind: 'shrink', freeBytes: look?.freeBytes });
-    if (isCut) return this.#observe({ kind: 'memory', freeBytes: look?.freeBytes });
+    if (isSplit) return this.#observe({ kind: 'memory', freeBytes: look?.freeBytes });
     const seconds = this.#parts.scorer.computeSeconds(buffer);
     const memory = { memoryPeakBytes: look?.heldBytes, freeBytes: look?.freeBytes };
     this.#observe({ kind: 'ran', rows: rowCount, seconds, ...memory });
@@ -325,15 +331,14 @@ export class DeviceLoop {
 }
 
 /**
- * A batch that did not get full, as runs whose sizes come again and again: powers of two down to 8, and what is left. Each
+ * A batch that did not get full, as runs whose sizes come again and again: powers of two down to 16, and what is left. Each
  * size is a shape that the engine prepares once and keeps for ever. Larger ones first, so that each begins at an aligned row.
  */
-export function inFewShapes(rowCount: number, batchSize: number): readonly RunRows[] {
-  if (rowCount === batchSize) return [{ bufferRow: 0, rowCount }];
+export function inFewShapes(rowCount: number): readonly RunRows[] {
   const runs: RunRows[] = [];
   for (let bufferRow = 0; bufferRow < rowCount;) {
     const left = rowCount - bufferRow;
-    const rows = left < 8 ? left : 2 ** Math.floor(Math.log2(left));
+    const rows = left < 16 ? left : 2 ** Math.floor(Math.log2(left));
     runs.push({ bufferRow, rowCount: rows });
     bufferRow += rows;
   }

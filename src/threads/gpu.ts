@@ -229,9 +229,12 @@ class DeviceSessions {
 
 /** Of the model alone; undefined where the run was too short to spend time on it. @throws GpuError */
 function fedRate(scorer: DeviceScorer, loop: DeviceLoop): number | undefined {
-  const { steadyMs } = readDeviceSheet(start.sheets.devices[start.deviceIndex]!, threadsNowMs());
-  if (steadyMs < fedSteadyMsMin) return undefined;
-  return scorer.fedRowsPerSecond(loop.batchSize, Math.min(fedSecondsMax, (fedShare * steadyMs) / 1000));
+  const { steadyMs, busyMs } = readDeviceSheet(start.sheets.devices[start.deviceIndex]!, threadsNowMs());
+  const seconds = Math.min(fedSecondsMax, (fedShare * steadyMs) / 1000);
+  // Each buffer runs three times at least.
+  const secondsMin = (3 * device.buffers * busyMs) / 1000 / Math.max(1, loop.scored.batchCount - 1);
+  if (steadyMs < fedSteadyMsMin || secondsMin > seconds) return undefined;
+  return scorer.fedRowsPerSecond(loop.batchSize, seconds);
 }
 
 function report(
