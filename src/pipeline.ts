@@ -46,7 +46,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
       await work(plan, crew, recorder, options).finally(() => rememberFindings(plan!.profiles, crew!.findings));
     }
     record = recorder.record('done', summary(plan));
-    finishOutput(plan.output, withoutTrace(record));
+    finishOutput(plan.output, crew === undefined ? undefined : withoutTrace(record));
   } catch (error) {
     if (plan !== undefined) leaveRecord(plan, recorder, error, summary, options.onRecord);
     throw error;

@@ -1,4 +1,5 @@
 /** `tandem report`: what runs have left about themselves, for reading; two of them side by side. */
+import { checkSideFile } from '../write/side-file.ts';
 import { TandemError } from '../errors.ts';
 import type { RunRecord } from '../run-record.ts';
 import { jsonFlag, printResult, type Command } from './command.ts';
@@ -48,6 +49,7 @@ export const reportCommand: Command = {
     }
     if (html !== undefined) {
       const { writeReport } = await import('../report/write-report.ts');
+      checkSideFile('--html', html, undefined);
       writeReport(
         html,
         runs.map(({ record }) => record),

@@ -1,4 +1,5 @@
 /** `tandem score`: flags to options, options to `score` or `planScore`, what comes back to text. */
+import { resolve } from 'node:path';
 import { asTandemError, formatError, TandemError } from '../errors.ts';
 import type { BatchSizeDecision, Compression, Progress, ReaderName, ScoreOptions } from '../options.ts';
 import type { RunRecord } from '../run-record.ts';
@@ -25,6 +26,7 @@ import type { Arguments, CommandSpec, Flag } from './flags.ts';
 import { counted } from './format.ts';
 import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
 import { watchProfileSignal } from './profile-signal.ts';
+import { checkSideFile } from '../write/side-file.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
 
@@ -154,6 +156,7 @@ export const scoreCommand: Command = {
     const metrics = given.text('metrics');
     const address = metrics === undefined ? undefined : parseAddress('--metrics', metrics);
     const dryRun = given.isOn('dry-run');
+    expectTwoFiles(given.text('report'), given.text('trace'));
     const reporter = dryRun ? undefined : await openReporter(given.text('report'), options.output);
     const mode: ProgressMode = dryRun ? 'none' : ((given.text('progress') ?? 'auto') as ProgressMode);
     const view = await openProgress(mode, io);
@@ -206,11 +209,16 @@ export const scoreCommand: Command = {
   },
 };
 
+function expectTwoFiles(report: string | undefined, trace: string | undefined): void {
+  if (report === undefined || trace === undefined || resolve(report) !== resolve(trace)) return;
+  throw new TandemError('USAGE', `Expected --report and --trace to be two files, got \`${report}\` twice.`);
+}
+
 /** Keeps the record of a run until its report can be written. @throws USAGE where it could not be */
 async function openReporter(path: string | undefined, output: string) {
   if (path === undefined) return undefined;
-  const { checkReportPlace, writeReport } = await import('../report/write-report.ts');
-  checkReportPlace(path, output);
+  const { writeReport } = await import('../report/write-report.ts');
+  checkSideFile('--report', path, output);
   let record: RunRecord | undefined;
   /** Once; nothing where no record came. @throws USAGE where the place is gone */
   const write = (view: ProgressView): void => {

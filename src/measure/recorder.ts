@@ -1,6 +1,4 @@
 /** Keeps what a run tells about itself while it lasts: samples, shards, decisions, and what each thread did when. */
-import { relative, resolve } from 'node:path';
-import { TandemError } from '../errors.ts';
 import { rateWindowMs, recordShardsMax, runSamplesMax, timelineSpansMax } from '../limits.ts';
 import { coreBound } from '../machine.ts';
 import type { BatchSizeDecision, ScoreOptions, ScoreResult } from '../options.ts';
@@ -8,6 +6,7 @@ import type { PlannedShard, RunPlan } from '../plan.ts';
 import type { RunRecord, RunSample, ShardRecord, Timeline } from '../run-record.ts';
 import type { Crew, CrewListener } from '../threads/crew.ts';
 import type { ByActivity } from './activities.ts';
+import { checkSideFile } from '../write/side-file.ts';
 import { threadsNowMs } from './clock.ts';
 import { describeEnvironment, describeSettings } from './describe-run.ts';
 import { bottleneckBetween, readingBetween } from './difference.ts';
@@ -69,7 +68,7 @@ export class Recorder {
    */
   static async open(options: ScoreOptions, startMs: number, warn: (text: string) => void): Promise<Recorder> {
     const { output, trace: path, metrics } = options;
-    if (path !== undefined) refuseWithin(output, path);
+    if (path !== undefined) checkSideFile('--trace', path, output);
     const server =
       metrics === undefined ? undefined : await (await import('./metrics-server.ts')).MetricsServer.open(metrics);
     try {
@@ -247,17 +246,4 @@ export class Recorder {
 function rateBetween(from: Look, to: Look): number {
   const seconds = (to.reading.wallMs - from.reading.wallMs) / 1000;
   return seconds > 0 ? (to.rowsDone - from.rowsDone) / seconds : 0;
-}
-
-/** The output folder holds nothing but the output: the next run would refuse the rest. */
-function refuseWithin(output: string, path: string): void {
-  const within = relative(resolve(output), resolve(path));
-  if (within.startsWith('..') || within.startsWith('/')) return;
-  throw new TandemError(
-    'USAGE',
-    `Expected --trace to be a file outside of the output folder ${output}, got \`${path}\`.`,
-    {
-      remedy: 'Name a file beside it.',
-    },
-  );
 }

@@ -104,7 +104,7 @@ function verdictOfLanes({ prep, wallMs }: CrewReading, storage: StorageLedger, c
     bottleneck === 'model'
       ? `the model is the bottleneck, ${percent(share)} of the threads' time: the loader could feed ${times(1 / (1 - share))} as much${more}`
       : `${words[bottleneck]} is the bottleneck, ${percent(share)} of the threads' time (the model ${percent(shares.model)}): ` +
-        `at no cost it would make the run ${times(1 / (1 - share))} as fast${more}`;
+        `at no cost it would make the scoring ${times(1 / (1 - share))} as fast${more}`;
   return { bottleneck, sentence, whatIf };
 }
 

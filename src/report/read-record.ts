@@ -1,5 +1,5 @@
 /** Reads the record of a run back: from an output folder, its `_report.json`, a record, or a report. */
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { TandemError } from '../errors.ts';
@@ -143,6 +143,8 @@ const recordForm = z.looseObject({
 
 /** The name of a run's record in its output folder. */
 const recordName = '_report.json';
+/** And in the folder of `tandem profile`. */
+const profileName = 'record.json';
 const expected = 'an output folder, its _report.json, or a report that Tandem wrote';
 
 /**
@@ -159,7 +161,9 @@ export function readRecords(path: string): readonly [RunRecord, ...RunRecord[]] 
 function readContent(path: string): { readonly file: string; readonly content: string } {
   let file = path;
   try {
-    if (statSync(path).isDirectory()) file = join(path, recordName);
+    if (statSync(path).isDirectory())
+      file =
+        [join(path, recordName), join(path, profileName)].find((each) => existsSync(each)) ?? join(path, recordName);
     return { file, content: readFileSync(file, 'utf8') };
   } catch (cause) {
     const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';

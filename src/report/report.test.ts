@@ -11,7 +11,8 @@ import { tempDir } from '../testing/shards.ts';
 import { readRecords } from './read-record.ts';
 import { renderReport } from './report.ts';
 import { chartSections } from './sections.ts';
-import { checkReportPlace, writeReport } from './write-report.ts';
+import { checkSideFile } from '../write/side-file.ts';
+import { writeReport } from './write-report.ts';
 
 /** What JSON makes of it: undefined fields are left out. */
 function plain(record: RunRecord): unknown {
@@ -118,11 +119,16 @@ test('a place that cannot take a report is found out before the run', (t) => {
   const output = join(folder, 'scores');
   mkdirSync(output);
   const refuses = (path: string, message: RegExp): void =>
-    assert.throws(() => checkReportPlace(path, output), { code: 'USAGE', message });
+    assert.throws(() => checkSideFile('--report', path, output), { code: 'USAGE', message });
   refuses(join(output, 'run.html'), /outside of the output folder/);
-  refuses(join(folder, 'none', 'run.html'), /run\.html to be a file that can be written, got ENOENT/);
-  refuses(folder, /got a folder/);
-  checkReportPlace(join(folder, 'run.html'), output);
-  writeFileSync(join(folder, 'run.html'), 'old');
-  checkReportPlace(join(folder, 'run.html'), output);
+  refuses(join(folder, 'none', 'run.html'), /to be a file that can be written, got `.*run\.html` \(ENOENT/);
+  refuses(folder, /\(a folder\)/);
+  const path = join(folder, 'run.html');
+  checkSideFile('--report', path, output);
+  writeReport(path, [cpuRunRecord()]);
+  checkSideFile('--report', path, output);
+  for (const other of ['PAR1', '{"version":1}', '<!doctype html><p>mine</p>']) {
+    writeFileSync(path, other);
+    refuses(path, /which holds something else/);
+  }
 });

@@ -77,6 +77,7 @@ function page(title: string, body: Markup, charts: readonly Chart[], records: re
     "form-action 'none'",
   ].join('; ');
   return markup`<!doctype html>
+<!-- Written by Tandem -->
 <html lang="en">
 <head>
 <meta charset="utf-8">

@@ -1,6 +1,5 @@
-/** A report on disk, and whether it can get there before the run that it is about. */
-import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, isAbsolute, relative, resolve } from 'node:path';
+/** A report on disk. */
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { TandemError } from '../errors.ts';
 import type { RunRecord } from '../run-record.ts';
 import { renderReport } from './report.ts';
@@ -18,24 +17,6 @@ export function writeReport(path: string, records: readonly RunRecord[], names: 
     renameSync(temporary, path);
   } catch (cause) {
     rmSync(temporary, { force: true });
-    throw notWritable(path, cause);
-  }
-}
-
-/** Before a run of hours. @throws USAGE where its report could not be written, or would lie among its output */
-export function checkReportPlace(path: string, output: string): void {
-  const within = relative(resolve(output), resolve(path));
-  if (!within.startsWith('..') && !isAbsolute(within)) {
-    throw new TandemError(
-      'USAGE',
-      `Expected --report to be a file outside of the output folder ${output}, got \`${path}\`.`,
-      { remedy: 'Name a file beside it.' },
-    );
-  }
-  try {
-    accessSync(dirname(resolve(path)), constants.W_OK);
-    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) throw new Error('a folder');
-  } catch (cause) {
     throw notWritable(path, cause);
   }
 }

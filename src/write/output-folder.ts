@@ -332,11 +332,14 @@ function manifestName(shardName: string): string {
   return `${manifestFolder}/${shardName}.json`;
 }
 
-/** The run is whole. */
+/**
+ * The run is whole.
+ * @param report undefined: nothing was done, and the account of the run before stays
+ */
 export function finishOutput(folder: string, report: unknown): void {
   try {
     rmSync(join(folder, inFlightName), { force: true });
-    writeReport(folder, report);
+    if (report !== undefined) writeReport(folder, report);
     writeFileSync(join(folder, successName), '');
   } catch (cause) {
     throw cannotWrite(folder, cause);
