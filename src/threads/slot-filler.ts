@@ -69,8 +69,6 @@ export class SlotFiller {
 
   /** Featurizes the next rows, at most `rowsMax`, into the slot; undefined at the end. @throws BAD_ROW, BAD_SHARD, STOPPED */
   fill(slot: Slot, rowsMax: number): SpanAddress | undefined {
-    const rowsWanted = Math.min(rowsMax, this.#endRow - this.#nextRow);
-    this.#sheet.about({ shardIndex: this.#rows!.shardIndex, firstRow: this.#nextRow, rowCount: rowsWanted });
     return this.explain(this.#nextRow, () => {
       if (Atomics.load(this.#control, control.stop) !== 0) throw stopped();
       const rowCount = this.#featurizeRows(slot, rowsMax);
@@ -105,7 +103,7 @@ export class SlotFiller {
     let filled = 0;
     while (filled < rowsMax) {
       if (this.#chunk === undefined || this.#chunkRow === this.#chunk.rowCount) {
-        this.#chunk = this.#sheet.during('decode', () => this.#source!.next());
+        this.#chunk = this.#sheet.during('decode', () => this.#nextChunk(filled));
         this.#chunkRow = 0;
         if (this.#chunk === undefined) break;
       }
@@ -118,6 +116,7 @@ export class SlotFiller {
   }
 
   #featurize(chunk: Chunk, take: number, filled: number, slot: Slot): void {
+    this.#about(filled, take);
     const before = this.#sheet.enter('featurize');
     try {
       this.#featurizers.forEach((featurizer, index) =>
@@ -133,6 +132,17 @@ export class SlotFiller {
         cause: error,
       });
     }
+  }
+
+  #nextChunk(filled: number): Chunk | undefined {
+    const chunk = this.#source!.next();
+    this.#about(filled, chunk?.rowCount ?? 0);
+    return chunk;
+  }
+
+  /** What the thread does now is about rows from there on. */
+  #about(filled: number, rowCount: number): void {
+    this.#sheet.about({ shardIndex: this.#rows!.shardIndex, firstRow: this.#nextRow + filled, rowCount });
   }
 
   /** A stream that ends early without an error would lose rows. */
