@@ -4,7 +4,8 @@ import { processIo } from './cli/io.ts';
 import { withFirstSignals } from './cli/report-error.ts';
 
 const args = process.argv.slice(2);
-// Before anything that takes time to load.
+// Before anything that takes time to load. What asks for a profile must not end the process while nothing listens.
+if (process.platform !== 'win32') process.on('SIGUSR2', () => {});
 const io = withFirstSignals(processIo(), args.includes('--json'));
 const { runCommandLine } = await import('./cli/run.ts');
 

@@ -1,6 +1,5 @@
 /** What `tandem report` prints: one run, or two side by side. Pure. */
 import { peakBytes, type Comparison } from '../report/comparison.ts';
-import { disagreements } from '../report/ledger-charts.ts';
 import type { RunRecord, Utilization } from '../run-record.ts';
 import { counted, formatBytes, formatCount, formatRate, formatSeconds, formatTable, printable } from './format.ts';
 import { renderLedger } from './render-ledger.ts';
@@ -21,12 +20,7 @@ export function renderRun(record: RunRecord, name: string): string {
   const { sentence, whatIf } = ledger.verdict;
   lines.push(`  ${printable(sentence)}`);
   if (whatIf !== undefined) lines.push(`  with ${printable(whatIf.change)}: ${formatRate(whatIf.rowsPerSecond)}`);
-  return [
-    ...lines,
-    renderLedger(ledger),
-    ...ledger.utilization.map(utilizationLine),
-    ...disagreements(ledger.utilization).map((warning) => `  warning: ${printable(warning)}`),
-  ].join('\n');
+  return [...lines, renderLedger(ledger), ...ledger.utilization.map(utilizationLine)].join('\n');
 }
 
 function utilizationLine({ device, computeBusy, reported, efficiency, notes }: Utilization): string {

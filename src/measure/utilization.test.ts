@@ -95,7 +95,7 @@ describe('of the CPU', () => {
       computeBusy: 0.25,
       reported: { share: 0.7, counts: "cores' time that this process had" },
       efficiency: undefined,
-      notes: ['no efficiency: a CPU has no memory of its own to be fed from'],
+      notes: [],
     });
   });
 

@@ -62,10 +62,7 @@ export function utilizationOfCpu(measures: CpuMeasures): Utilization | undefined
     computeBusy: busyMs / steadyMs,
     reported: share === undefined ? undefined : { share, counts: "cores' time that this process had" },
     efficiency: undefined,
-    notes: [
-      ...(share === undefined ? ['no share of the cores: no time passed'] : []),
-      'no efficiency: a CPU has no memory of its own to be fed from',
-    ],
+    notes: [...(share === undefined ? ['no share of the cores: no time passed'] : [])],
   };
 }
 

@@ -2,15 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Utilization } from '../run-record.ts';
 import { cpuRunRecord, gpuRunRecord } from '../testing/run-records.ts';
-import {
-  disagreements,
-  firstBars,
-  ledgerBarsMax,
-  meanShares,
-  scorerBars,
-  threadBars,
-  type BarPart,
-} from './ledger-charts.ts';
+import { firstBars, ledgerBarsMax, meanShares, scorerBars, threadBars, type BarPart } from './ledger-charts.ts';
 
 function bars(parts: readonly BarPart[]): ReadonlyMap<string, readonly BarPart[]> {
   const names = new Set(parts.map(({ name }) => name));
@@ -41,21 +33,4 @@ test('a chart has so many bars at most', () => {
   const part = scorerBars(gpuRunRecord().result.ledger!)[0]!;
   const many = Array.from({ length: ledgerBarsMax + 5 }, (_, index) => ({ ...part, name: `cpu thread ${index}` }));
   assert.deepEqual(firstBars(many), many.slice(0, ledgerBarsMax));
-});
-
-test('measures that disagree by over ten points are worth a warning, those of lanes are not', () => {
-  const of = (device: string, computeBusy: number, reported?: number, efficiency?: number): Utilization => ({
-    device,
-    computeBusy,
-    reported: reported === undefined ? undefined : { share: reported, counts: 'kernels' },
-    efficiency,
-    notes: [],
-  });
-  const warned = (utilization: Utilization): string => disagreements([utilization]).join();
-  assert.equal(warned(of('cuda:0', 0.6, 0.69, 0.6)), '');
-  assert.equal(warned(of('cuda:0', 0.6)), '');
-  assert.equal(warned(of('cpu', 0.6, 0.97)), '');
-  assert.match(warned(of('cuda:0', 0.6, 0.75)), /^cuda:0: the measures are 15 points apart: the driver also counts/);
-  assert.match(warned(of('cuda:0', 0.9, 0.92, 0.5)), /42 points apart: the GPU is occupied for longer than its rate/);
-  assert.match(warned(of('cuda:0', 0.9, 0.5)), /40 points apart: the driver sees less/);
 });

@@ -143,9 +143,6 @@ export interface Measure {
   readonly share: number | undefined;
 }
 
-/** Measures that differ by more are worth a warning. */
-const disagreementMax = 0.1;
-
 /** One line for each measure of each device that was taken. */
 export function utilizationRows(
   utilization: readonly Utilization[],
@@ -155,22 +152,6 @@ export function utilizationRows(
       share === undefined ? [] : [{ device: each.device, label: measure, colour, share }],
     ),
   );
-}
-
-/** One sentence for each GPU whose measures disagree; lanes of a CPU do more than run the model, and theirs may. */
-export function disagreements(utilization: readonly Utilization[]): string[] {
-  return utilization.flatMap(({ device, computeBusy, reported, efficiency }) => {
-    const known = [computeBusy, reported?.share, efficiency].filter((share) => share !== undefined);
-    const apart = Math.max(...known) - Math.min(...known);
-    if (device === 'cpu' || apart <= disagreementMax) return [];
-    const why =
-      efficiency !== undefined && efficiency === Math.min(...known)
-        ? 'the GPU is occupied for longer than its rate explains (small batches, waiting inside the model, or a slower clock)'
-        : reported !== undefined && reported.share > computeBusy
-          ? 'the driver also counts what is not the model: copies, other processes, or any kernel in its sampling period'
-          : 'the driver sees less than the events: look at how it counts';
-    return [`${device}: the measures are ${Math.round(apart * 100)} points apart: ${why}`];
-  });
 }
 
 export function utilizationChart(id: string, utilization: readonly Utilization[]): Chart {

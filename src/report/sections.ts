@@ -7,7 +7,6 @@ import { flameChart } from './flame-chart.ts';
 import { flameLayout } from './flame-layout.ts';
 import {
   barChart,
-  disagreements,
   firstBars,
   ledgerBarsMax,
   meanShares,
@@ -180,12 +179,10 @@ function utilizationSection({ result: { ledger } }: RunRecord, prefix: string): 
     return section(title, [markup`<p class="missing">Not measured in this run.</p>`, list ?? markup``]);
   }
   const chart = utilizationChart(`${prefix}utilization`, utilization);
-  const warnings = disagreements(utilization).map((warning) => markup`<p class="warning">${warning}</p>`);
   return section(
     title,
     [
       markup`<p>Each counts something else over the same time, so they are shown side by side.</p>`,
-      ...warnings,
       measureTable(utilization),
       figure(chart),
       list ?? markup``,

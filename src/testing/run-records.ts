@@ -2,6 +2,7 @@
  * Records of runs that never were, for tests and pictures of reports: a run on two GPUs that waits for decoding, and one on
  * four cores. Their figures are made up, and add up.
  */
+import { utilizationOfGpu } from '../measure/utilization.ts';
 import type { Activity } from '../measure/activities.ts';
 import type { DeviceReport, ScoreResult } from '../options.ts';
 import {
@@ -13,6 +14,7 @@ import {
   type ScorerLedger,
   type ShardRecord,
   type ThreadLedger,
+  type Utilization,
 } from '../run-record.ts';
 import { seededRandom } from './random.ts';
 import { lanesTimeline, gpuTimeline } from './run-timelines.ts';
@@ -98,20 +100,8 @@ function gpuLedger(): Ledger {
       isToldApart: true,
     },
     utilization: [
-      {
-        device: 'cuda:0',
-        computeBusy: 0.59,
-        reported: { share: 0.74, counts: 'time in which at least one kernel ran (NVML, sampled by the driver)' },
-        efficiency: 0.56,
-        notes: ['efficiency: from device memory the model ran at 14.2 M rows/s'],
-      },
-      {
-        device: 'cuda:1',
-        computeBusy: 0.55,
-        reported: { share: 0.61, counts: 'time in which at least one kernel ran (NVML, sampled by the driver)' },
-        efficiency: undefined,
-        notes: ['no efficiency: the model was not run from device memory there'],
-      },
+      gpuUtilization('cuda:0', { busyMs: 590, reportedShare: 0.74, fedRowsPerSecond: 1e6 / 0.56 }),
+      gpuUtilization('cuda:1', { busyMs: 550, reportedShare: 0.61, fedRowsPerSecond: undefined }),
     ],
     verdict: {
       bottleneck: 'decode',
@@ -389,4 +379,17 @@ export function cpuRunRecord(): RunRecord {
     timeline: lanesTimeline(4_000, 60),
     profiles: [],
   };
+}
+
+/** Of a second at a million rows a second. */
+function gpuUtilization(
+  device: string,
+  of: { readonly busyMs: number; readonly reportedShare: number; readonly fedRowsPerSecond: number | undefined },
+): Utilization {
+  const { busyMs, reportedShare, fedRowsPerSecond } = of;
+  const reported = {
+    share: reportedShare,
+    counts: 'time in which at least one kernel ran (NVML, sampled by the driver)',
+  };
+  return utilizationOfGpu({ device, steadyMs: 1000, busyMs, rowsPerSecond: 1e6, fedRowsPerSecond, reported })!;
 }
