@@ -61,7 +61,7 @@ export function newestRates(): CoreRates {
   const date = (name: string): string => name.slice(0, '2026-01-01'.length);
   const savedMs = (name: string): number => statSync(join(folder, name)).mtimeMs;
   const [source] = readdirSync(folder)
-    .filter((name) => /-cores.*\.json$/.test(name))
+    .filter((name) => /^[\d-]{11}\d+-cores.*\.json$/.test(name))
     .sort((a, b) => date(b).localeCompare(date(a)) || savedMs(b) - savedMs(a));
   if (source === undefined) throw new Error(`Expected a benchmark's results in ${folder}: run "npm run bench" first.`);
   const { jobs } = JSON.parse(readFileSync(join(folder, source), 'utf8')) as ResultsFile;
