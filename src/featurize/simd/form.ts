@@ -24,6 +24,19 @@ export interface ColumnForm extends Form {
   readonly kind: 'column';
 }
 
+/** Four neighbouring columns at a time, straight into rows. */
+export interface QuadForm extends Form {
+  readonly kind: 'quad';
+  readonly elementType: 'float32' | 'int32' | 'uint32';
+}
+
+/** The quad of such columns; undefined where a row's values are not of four bytes. */
+export function quadOf(form: ColumnForm): QuadForm | undefined {
+  const { elementType } = form;
+  if (elementType !== 'float32' && elementType !== 'int32' && elementType !== 'uint32') return undefined;
+  return { ...form, kind: 'quad', elementType };
+}
+
 /** The values of each row's list, side by side. */
 export interface ListForm extends Form {
   readonly kind: 'list';
@@ -38,7 +51,9 @@ export interface OneHotForm {
   readonly elementType: ElementType;
 }
 
-export type KernelForm = ColumnForm | ListForm | OneHotForm;
+export type KernelForm = ColumnForm | QuadForm | ListForm | OneHotForm;
+/** The forms that a single feature has. */
+export type FeatureForm = Exclude<KernelForm, QuadForm>;
 
 /** Values that a kernel takes at once. */
 export const laneRows = 4;
@@ -60,7 +75,7 @@ export function formKey(form: KernelForm): string {
 }
 
 /** The form of a feature over this vector, or in words why there is none and its JavaScript loop is to be taken. */
-export function formOf(feature: Feature, layout: TensorLayout, vector: ColumnVector): KernelForm | string {
+export function formOf(feature: Feature, layout: TensorLayout, vector: ColumnVector): FeatureForm | string {
   const { elementType, order } = layout;
   if (elementBytes[elementType] === 0) return 'strings';
   const given = 'steps' in feature ? feature.steps : [];

@@ -7,7 +7,7 @@ import {
   type SharedMemory,
   type WasmExports,
 } from '../../engines/wasm.ts';
-import { columnFunction, listFunction } from './column-code.ts';
+import { columnFunction, listFunction, quadFunction } from './column-code.ts';
 import { formKey, type KernelForm } from './form.ts';
 import { oneHotFunction, scatterFunction, transposeFunction, zeroFunction } from './row-code.ts';
 
@@ -37,6 +37,8 @@ export function formKernel(memory: SharedMemory, form: KernelForm): KernelFuncti
     switch (form.kind) {
       case 'column':
         return columnFunction(form);
+      case 'quad':
+        return quadFunction(form);
       case 'list':
         return listFunction(form);
       case 'oneHot':
