@@ -249,5 +249,11 @@ test('an address that is taken is wrong usage, before any work', async (t) => {
   const { port } = taken.address() as AddressInfo;
   const usage = { code: 'USAGE', place: {}, message: /Expected --metrics to be an address that is free/ } as const;
   await place.refuses(usage, { metrics: { host: '127.0.0.1', port } });
+  const elsewhere = {
+    code: 'USAGE',
+    place: {},
+    message: /to be an address of this machine, got `192\.0\.2\.1:9464`/,
+  } as const;
+  await place.refuses({ ...elsewhere, remedy: /host:port/ }, { metrics: { host: '192.0.2.1', port: 9464 } });
   assert.equal(existsSync(place.output), false);
 });

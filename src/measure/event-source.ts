@@ -1,7 +1,7 @@
 /** What the threads have kept for a trace, as spans of the run's tracks. */
 import type { CrewSheets } from '../messages.ts';
 import type { RunPlan } from '../plan.ts';
-import { EventReader, type TimeSheetMemory, type TraceEvent } from './time-sheet.ts';
+import { EventReader, type EventMemory, type TraceEvent } from './time-sheet.ts';
 import type { TrackSpan } from './timeline.ts';
 
 interface Source {
@@ -11,7 +11,6 @@ interface Source {
 
 /** Tracks of a GPU, in the order of its events' tracks. */
 const deviceTracks = ['', ' copy in', ' compute', ' copy out'];
-const copyTracks = [undefined, 'copyIn', undefined, 'copyOut'] as const;
 
 export class EventSource {
   /** In the order of the spans' tracks. */
@@ -23,20 +22,20 @@ export class EventSource {
   constructor({ prep, writer, devices }: CrewSheets, { devices: planned }: Pick<RunPlan, 'devices'>, startMs: number) {
     this.#startMs = startMs;
     const names: string[] = [];
-    const source = (sheet: TimeSheetMemory, tracks: readonly string[]): Source => {
+    const source = (events: EventMemory, tracks: readonly string[]): Source => {
       const firstTrack = names.length;
       names.push(...tracks);
-      return { reader: new EventReader(sheet), firstTrack };
+      return { reader: new EventReader(events), firstTrack };
     };
     this.#sources = [
-      ...devices.map(({ trace }, index) =>
+      ...devices.map(({ events }, index) =>
         source(
-          trace,
+          events,
           deviceTracks.map((track) => `${planned[index]!.name}${track}`),
         ),
       ),
-      ...prep.map((sheet, thread) => source(sheet, [`prep ${thread}`])),
-      ...(writer === undefined ? [] : [source(writer, ['writer'])]),
+      ...prep.map(({ events }, thread) => source(events, [`prep ${thread}`])),
+      ...(writer === undefined ? [] : [source(writer.events, ['writer'])]),
     ];
     this.trackNames = names;
   }
@@ -54,8 +53,7 @@ export class EventSource {
   }
 
   #spanOf(event: TraceEvent, track: number): TrackSpan {
-    const { shardIndex, firstRow, rowCount } = event;
-    const activity = copyTracks[event.track] ?? event.activity;
+    const { activity, shardIndex, firstRow, rowCount } = event;
     const startMs = event.startMs - this.#startMs;
     const durationMs = event.endMs - event.startMs;
     if (shardIndex < 0) return { track, activity, startMs, durationMs };
