@@ -59,6 +59,10 @@ function checkSpans(path: string, wallSeconds: number): void {
       endMs = ts! + dur!;
     }
     assert.ok(endMs <= wallSeconds * 1e6, `${name}: ${endMs}`);
+    // A thread does one thing at every moment, and its track tells all of it.
+    const toldMs = spans.filter(({ tid }) => tid === track).reduce((sum, { dur }) => sum + dur! / 1e3, 0);
+    if (/^(?:prep|writer)/.test(name))
+      assert.ok(Math.abs(toldMs - endMs / 1e3) < 1, `${name}: ${toldMs} of ${endMs / 1e3}`);
   }
   assert.ok(spans.every(({ tid }) => tracks.has(tid!)));
 }

@@ -1,7 +1,7 @@
 /** What the threads have kept for a trace, as spans of the run's tracks. */
 import type { CrewSheets } from '../messages.ts';
 import type { RunPlan } from '../plan.ts';
-import { EventReader, type EventMemory, type TraceEvent } from './time-sheet.ts';
+import { EventReader, openStretch, type EventMemory, type TimeSheetMemory, type TraceEvent } from './time-sheet.ts';
 import type { TrackSpan } from './timeline.ts';
 
 interface Source {
@@ -17,11 +17,18 @@ export class EventSource {
   readonly trackNames: readonly string[];
   readonly #startMs: number;
   readonly #sources: readonly Source[];
+  /** Of the threads, and their tracks. */
+  readonly #sheets: readonly (readonly [sheet: TimeSheetMemory, track: number])[];
 
   /** @param startMs of the run, on the clock of all threads */
   constructor({ prep, writer, devices }: CrewSheets, { devices: planned }: Pick<RunPlan, 'devices'>, startMs: number) {
     this.#startMs = startMs;
     const names: string[] = [];
+    const sheets: [TimeSheetMemory, number][] = [];
+    const thread = (sheet: TimeSheetMemory, name: string): Source => {
+      sheets.push([sheet, names.length]);
+      return source(sheet.events, [name]);
+    };
     const source = (events: EventMemory, tracks: readonly string[]): Source => {
       const firstTrack = names.length;
       names.push(...tracks);
@@ -34,10 +41,11 @@ export class EventSource {
           deviceTracks.map((track) => `${planned[index]!.name}${track}`),
         ),
       ),
-      ...prep.map(({ events }, thread) => source(events, [`prep ${thread}`])),
-      ...(writer === undefined ? [] : [source(writer.events, ['writer'])]),
+      ...prep.map((sheet, index) => thread(sheet, `prep ${index}`)),
+      ...(writer === undefined ? [] : [thread(writer, 'writer')]),
     ];
     this.trackNames = names;
+    this.#sheets = sheets;
   }
 
   /** Spans that have ended since the last call. */
@@ -45,6 +53,11 @@ export class EventSource {
     return this.#sources.flatMap(({ reader, firstTrack }) =>
       reader.take().map((event) => this.#spanOf(event, firstTrack + event.track)),
     );
+  }
+
+  /** All threads have ended: what they did last, until then. */
+  takeLast(nowMs: number): TrackSpan[] {
+    return [...this.take(), ...this.#sheets.map(([sheet, track]) => this.#spanOf(openStretch(sheet, nowMs), track))];
   }
 
   /** Events that came faster than they were taken. */

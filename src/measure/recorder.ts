@@ -160,6 +160,7 @@ export class Recorder {
   async endTrace(): Promise<void> {
     const trace = this.#trace;
     this.#trace = undefined;
+    trace?.spans(this.#events?.takeLast(threadsNowMs()) ?? [], this.#shardNames);
     await trace?.close(this.#events?.lost ?? 0);
   }
 

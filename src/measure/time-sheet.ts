@@ -273,6 +273,12 @@ export function readTimeSheet({ values }: TimeSheetMemory, atMs: number): SheetR
   };
 }
 
+/** What the thread has been doing since its last event. */
+export function openStretch({ values }: TimeSheetMemory, atMs: number): TraceEvent {
+  const activity = activities[values[at.activity]!]!;
+  return { track: 0, activity, startMs: values[at.sinceMs]!, endMs: atMs, ...noRows };
+}
+
 /** Adds a sheet's milliseconds so far, by the position of the activity; for who looks often. */
 export function addParts({ values }: TimeSheetMemory, atMs: number, totals: Float64Array): void {
   for (let index = 0; index < activities.length; index++) totals[index]! += values[at.parts + index]!;

@@ -74,6 +74,10 @@ test('memory that happened to be free is no change, and a run that scored nothin
     ...before.settings,
     memory: `${bytes} bytes (90 % of the machine's available memory)`,
   });
+  const begun = half({ ended: 'STOPPED' });
+  const verdict = { bottleneck: 'warmUp', sentence: 'starting took 60 % of this run', whatIf: undefined } as const;
+  const early = { ...begun, result: { ...begun.result, ledger: { ...begun.result.ledger!, verdict } } };
+  assert.match(compareRuns(before, early).sentence, /one of the runs had hardly begun; .*the second is a part/);
   const nothing = changed({ ledger: undefined }, { settings: free(2) });
   const { changed: changes, effects } = compareRuns({ ...before, settings: free(1) }, nothing);
   assert.deepEqual(changes, []);
@@ -127,9 +131,13 @@ test('a part of a run is neither better nor worse for having begun alike and end
     compareRuns(before, faster).sentence,
     /^while working the second run is 2\.00 times as fast as the first; the second is a profile/,
   );
+  const begun = half({ ended: 'STOPPED' });
+  const verdict = { bottleneck: 'warmUp', sentence: 'starting took 60 % of this run', whatIf: undefined } as const;
+  const early = { ...begun, result: { ...begun.result, ledger: { ...begun.result.ledger!, verdict } } };
+  assert.match(compareRuns(before, early).sentence, /one of the runs had hardly begun; .*the second is a part/);
   const nothing = changed({ ledger: undefined, rowsOut: 0 }, { ended: 'STOPPED' });
   assert.match(
     compareRuns(nothing, before).sentence,
-    /^the rates cannot be compared: one of the runs has scored nothing; the first is a part, 0 of/,
+    /^the rates cannot be compared: one of the runs had hardly begun; the first is a part, 0 of/,
   );
 });

@@ -59,9 +59,10 @@ function isWhole({ ended, window }: RunRecord): boolean {
 /** Parts of a scorer's time that are no work, and that weigh the more the shorter a run is. */
 const aside: readonly LedgerPartName[] = ['warmUp', 'idleTail'];
 
-/** Rows a second of the time in which the scorers worked, their mean; NaN: none did. */
-export function workingRate({ result: { ledger, rowsOut } }: RunRecord): number {
-  const scorers = ledger?.scorers ?? [];
+/** Rows a second of the time in which the scorers worked, their mean; NaN: none did, or starting took most of the time. */
+function workingRate({ result: { ledger, rowsOut } }: RunRecord): number {
+  if (ledger === undefined || ledger.verdict.bottleneck === 'warmUp') return NaN;
+  const { scorers } = ledger;
   const seconds = scorers.flatMap(({ parts }) =>
     parts.map(({ name, seconds }) => (aside.includes(name) ? 0 : seconds)),
   );
@@ -237,7 +238,7 @@ function sentenceOf(
 
 function rateWords(gain: number, sameWork: boolean): string {
   const when = sameWork ? '' : 'while working ';
-  if (!Number.isFinite(gain) || gain === 0) return 'the rates cannot be compared: one of the runs has scored nothing';
+  if (!Number.isFinite(gain) || gain === 0) return 'the rates cannot be compared: one of the runs had hardly begun';
   return direction(gain) === undefined
     ? `${when}the rate is the same within 3 %`
     : `${when}the second run is ${times(gain)} as fast as the first`;
