@@ -123,7 +123,7 @@ export class TimeSheet {
     else if (activityKinds[activity].way === 'sleeps' || nowMs - this.#knownMs >= threadUsageIntervalMs) {
       this.#settle(nowMs);
     }
-    if (this.#unsettledMs.decode + this.#unsettledMs.write === 0) this.#release(0);
+    if (this.#held.length > 0 && this.#unsettledMs.decode + this.#unsettledMs.write === 0) this.#release(0);
     return before;
   }
 

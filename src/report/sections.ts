@@ -66,7 +66,7 @@ function barsShown(bars: readonly BarPart[]): string {
   return count <= ledgerBarsMax ? '' : ` The first ${ledgerBarsMax} of ${count} are shown; the means are of all.`;
 }
 
-function ledgerSection({ result: { ledger, devices } }: RunRecord, prefix: string): Section {
+function ledgerSection({ result: { ledger, devices }, window }: RunRecord, prefix: string): Section {
   const title = 'Where every second went';
   if (ledger === undefined) {
     return missing(
@@ -78,8 +78,10 @@ function ledgerSection({ result: { ledger, devices } }: RunRecord, prefix: strin
   const threads = threadBars(ledger);
   const who = devices.length > 0 ? 'GPU' : 'thread';
   const charts = [barChart(`${prefix}scorers`, `What each ${who} did with its time`, firstBars(scorers))];
+  const whose = who === 'GPU' ? 'GPU' : 'scoring thread';
+  const when = window === undefined ? 'from start to end' : 'while it was profiled';
   const body = [
-    markup`<p>Wall time of each ${who === 'GPU' ? 'GPU' : 'scoring thread'} from start to end; the parts add up to 100 %.${barsShown(scorers)}</p>`,
+    markup`<p>Wall time of each ${whose} ${when}; the parts add up to 100 %.${barsShown(scorers)}</p>`,
     figure(charts[0]!),
     meaningTable(scorers, ledger.scorers.length > 1 ? 'mean' : 'share'),
   ];
@@ -130,8 +132,8 @@ function timelineSection({ timeline, shards, result, window: profiled }: RunReco
   const lasts = toMs - fromMs < 10 ? (toMs - fromMs).toFixed(1) : formatCount(toMs - fromMs);
   const window = isAll
     ? 'All of the run.'
-    : `A look at ${lasts} ms of the run, from ${(fromMs / 1000).toFixed(1)} s after its start on, as near to its middle as was kept: ` +
-      `${formatCount(spanCount)} stretches of time, of which more could not be told apart.`;
+    : `${lasts} milliseconds of the run, from ${(fromMs / 1000).toFixed(1)} s after its start on, as near to its middle as was kept. ` +
+      `They hold ${formatCount(spanCount)} stretches of time: more could not be told apart.`;
   return section(
     title,
     [markup`<p>${window} Point at a stretch: those about the same rows stay bright.${hidden}</p>`, figure(chart)],
