@@ -27,6 +27,13 @@ export const memoryShare = 0.9;
 
 /** One WebAssembly.Memory holds the slots of all threads. */
 export const wasmPagesMax = 65_536;
+/** Vectors that a thread reads into its kernel memory; columns beyond it (lists of thousands) are read elsewhere. */
+export const kernelVectorBytesMax = 16 * 2 ** 20;
+/** Rows, and columns, that SIMD kernels make before they are put in rows: as much as stays in the fastest cache. */
+export const simdBlockRows = 128;
+export const simdColumnsMax = 32;
+/** SIMD kernels count boundaries one by one; beyond this JavaScript's halving is faster. */
+export const simdBoundariesMax = 64;
 
 /** A planner that was told to stop is interrupted again so often: an interrupt between two queries is forgotten. */
 export const interruptIntervalMs = 50;
