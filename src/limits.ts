@@ -16,6 +16,8 @@ export const ringSpansPerThread = 2;
 
 /** Threads of a process: beyond this, memory for stacks and engines outweighs what more threads read. */
 export const threadsMax = 256;
+/** Threads that start while the planner plans: more would do a small run's work no sooner, and cost it their start. */
+export const threadsAheadMax = 8;
 /** Node, its threads' heaps and the engines' code, before a row is read (measured: 120 MB with two threads). */
 export const processBytesBase = 110 * 2 ** 20;
 /** A worker thread: V8 heap, decoder state, DuckDB's buffers for reading and writing one row group of output (measured). */
