@@ -34,7 +34,12 @@ export const kernelVectorBytesMax = 16 * 2 ** 20;
 /** Rows, and columns, that SIMD kernels make before they are put in rows: as much as stays in the fastest cache. */
 export const simdBlockRows = 128;
 export const simdColumnsMax = 32;
-/** SIMD kernels count boundaries one by one; beyond this JavaScript's halving is faster. */
+/** Neighbours of one form that SIMD kernels put into rows four at a time: that code is four times as long to compile. */
+export const simdQuadFeaturesMin = 8;
+/** How long `--explain` featurizes the first rows of each tensor over and over. */
+export const explainSeconds = 0.2;
+export const explainStretches = 10;
+/** SIMD kernels count boundaries one by one; at twice as many JavaScript's halving is faster (measured: 2.6 and 0.9 times). */
 export const simdBoundariesMax = 64;
 
 /** A planner that was told to stop is interrupted again so often: an interrupt between two queries is forgotten. */

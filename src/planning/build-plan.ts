@@ -17,6 +17,7 @@ import {
   type ThreadSlots,
 } from './allocate.ts';
 import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
+import { explainInputs } from './explanation.ts';
 import { planModel, resolveModel, type PlanningEngines } from './model.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
@@ -89,6 +90,7 @@ export function buildPlan(
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
     warnings: [...(chosen?.notes ?? []), ...warnings, ...lastBatchWarnings(output)],
+    ...(options.explain === true ? { explanation: explainInputs(engines.reader, footers, resolved) } : {}),
   };
 }
 
