@@ -28,6 +28,20 @@ export const memoryShare = 0.9;
 /** One WebAssembly.Memory holds the slots of all threads. */
 export const wasmPagesMax = 65_536;
 
+/** Rows of the shards on which a kernel of ours must agree with ONNX Runtime before it scores in its place. */
+export const kernelSampleRows = 4_096;
+/** Rows of ONNX Runtime's batches meanwhile: it is fastest at 1,024 to 2,048 (measured). */
+export const kernelBatchRows = 2_048;
+/** The comparison ends after so long: a model that takes longer has been compared on one batch at least. */
+export const compareMsMax = 100;
+/** Rows of the runs in which kernel and ONNX Runtime are timed; each counts with the size that it likes. */
+export const raceBatchRows: readonly number[] = [512, 2_048];
+/** Timing them takes so long, but so many rounds at least, the first of which prepares their shapes. */
+export const raceMsMax = 20;
+export const raceRoundsMin = 2;
+/** Nodes of a graph that is looked at for kernels: exporters write a linear model or a forest with a dozen. */
+export const kernelNodesMax = 64;
+
 /** A planner that was told to stop is interrupted again so often: an interrupt between two queries is forgotten. */
 export const interruptIntervalMs = 50;
 /** A GPU's thread looks for finished work so often while it waits for slots too. */

@@ -171,6 +171,7 @@ function summarize(plan: RunPlan, crew: Crew | undefined, begun: Begun, warnings
     batchSize: tally?.batchSize,
     threads: plan.threads,
     device: plan.device,
+    scorer: plan.scorer.words,
     devices: crew?.devices ?? [],
     decisions: crew?.decisions ?? [],
     precision: plan.precision,

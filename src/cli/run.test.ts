@@ -18,6 +18,7 @@ const result: ScoreResult = {
   batchSize: 1024,
   threads: 2,
   device: 'cpu',
+  scorer: 'ONNX Runtime',
   devices: [],
   decisions: [],
   precision: 'float32',

@@ -7,6 +7,7 @@ import type { PlainScoreOptions } from '../messages.ts';
 import type { OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
 import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
+import type { KernelModel } from '../score/kernels/kernel.ts';
 import { inspectOutput, lastBatchWarnings, type RunIdentity } from '../write/output-folder.ts';
 import {
   allocateRun,
@@ -18,8 +19,16 @@ import {
 } from './allocate.ts';
 import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
 import { planModel, resolveModel, type PlanningEngines } from './model.ts';
+import { chooseScorer, scoresOnDevices } from './scorer.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
+
+/** A plan, and what is too large to be printed with it. */
+export interface Planned {
+  readonly plan: RunPlan;
+  /** See `Engines`. */
+  readonly kernel: KernelModel | undefined;
+}
 
 /** @throws every error that can be known before a row is scored */
 export function buildPlan(
@@ -27,21 +36,21 @@ export function buildPlan(
   footers: readonly Footer[],
   options: PlainScoreOptions,
   asked?: ChosenDevices,
-): RunPlan {
+): Planned {
   const resolved = resolveModel(engines, options.model, footers);
   const { contract, requests, schemas } = resolved;
   const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
-  const model = planModel(engines, footers, resolved);
+  const described = planModel(engines, footers, resolved);
   const identity: RunIdentity = {
-    modelSha256: model.sha256,
-    contractSha256: model.contractSha256,
+    modelSha256: described.sha256,
+    contractSha256: described.contractSha256,
     keep: keep ?? 'all',
     precision: options.precision ?? 'float32',
   };
   const planned: PlannedSchema[] = schemas.plan(
     requests,
     keep,
-    model.columns.map((column) => column.name),
+    described.columns.map((column) => column.name),
   );
   const output = resolve(options.output);
   const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
@@ -51,10 +60,15 @@ export function buildPlan(
   const shardSizes = footers.map((footer): ShardSize => ({
     ...footer,
     rowGroupBytesMax: rowGroupBytesMax(footer, reads(footer)),
-    splittable: options.reader !== 'parquetjs' && isSplittable(footer, model.outputs),
+    splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
+  const chosen =
+    asked && fitDevices(asked, described, described.fixedBatchRows ?? options.batchSize, options.gpuMemory);
+  const onDevices = chosen !== undefined && chosen.found.length > 0;
+  const { model, kernel, scorer, ...choice } = onDevices
+    ? scoresOnDevices(described)
+    : chooseScorer(engines, footers, resolved, described, options);
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
-  const chosen = asked === undefined ? undefined : fitDevices(asked, model, givenBatchSize, options.gpuMemory);
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
   const batchSize = givenBatchSize ?? settings.batchSize;
   const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory, profiles.used);
@@ -62,13 +76,14 @@ export function buildPlan(
   const scoring = { model, devices, batchSize, slots: settings.slots, slotsPerThread: options.slotsPerThread };
   const allocation = allocate(shardSizes, whole, scoring, wanted, options.memoryBytes);
   const pending = footers.filter((footer) => !whole.has(footer.name));
-  return {
+  const plan: RunPlan = {
     version: 1,
     device: devices.length === 0 ? 'cpu' : devices.map((device) => device.name).join(', '),
     devices,
     allowCpuNodes: options.allowCpuNodes ?? false,
     onnxRuntimePath: chosen?.onnxRuntimePath,
     precision: options.precision ?? 'float32',
+    scorer,
     profiles,
     model,
     shards: planShards(footers, shardSizes, schemas, allocation.split, whole),
@@ -88,8 +103,9 @@ export function buildPlan(
     memory: [...allocation.memory, ...deviceMemory(devices, model)],
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
-    warnings: [...(chosen?.notes ?? []), ...warnings, ...lastBatchWarnings(output)],
+    warnings: [...(chosen?.notes ?? []), ...choice.warnings, ...warnings, ...lastBatchWarnings(output)],
   };
+  return { plan, kernel };
 }
 
 function planShards(
