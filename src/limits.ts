@@ -27,6 +27,13 @@ export const memoryShare = 0.9;
 
 /** One WebAssembly.Memory holds the slots of all threads. */
 export const wasmPagesMax = 65_536;
+/** Vectors that a thread reads into its kernel memory; columns beyond it (lists of thousands) are read elsewhere. */
+export const kernelVectorBytesMax = 16 * 2 ** 20;
+/** Rows, and columns, that SIMD kernels make before they are put in rows: as much as stays in the fastest cache. */
+export const simdBlockRows = 128;
+export const simdColumnsMax = 32;
+/** SIMD kernels count boundaries one by one; beyond this JavaScript's halving is faster. */
+export const simdBoundariesMax = 64;
 
 /** Rows of the shards on which a kernel of ours must agree with ONNX Runtime before it scores in its place. */
 export const kernelSampleRows = 4_096;

@@ -98,7 +98,7 @@ export interface WorkerStart {
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
   readonly timeSheet: TimeSheetMemory;
-  /** Slots of all threads. */
+  /** Slots of all threads, then the memory of their kernels. */
   readonly slots: SharedMemory;
   /** Number of the thread's first one. */
   readonly firstSlot: number;
@@ -186,7 +186,7 @@ export const control = {
 
 /** The way from the threads of `scoreBatches` to the devices. */
 export interface BatchHandOver {
-  /** Slots of all threads, those of a thread side by side. */
+  /** Slots of all threads, those of a thread side by side, then the memory of their kernels. */
   readonly slots: SharedMemory;
   readonly slotsPerThread: number;
   readonly queues: SlotQueueMemory;

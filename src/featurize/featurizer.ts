@@ -26,9 +26,9 @@ import { featurizeRow } from './reference.ts';
 export interface Featurizer {
   readonly layout: TensorLayout;
   /**
-   * Rows [from, from + rowCount) of the chunk become rows targetRow, targetRow + 1, ... of the tensor, row-major.
-   * `target` is an array of the class that `viewOf` gives for the element type (strings: an ordinary array); only
-   * those rows are written, and neither the chunk nor the target is kept.
+   * Rows [from, from + rowCount) of the chunk become rows targetRow, targetRow + 1, ... of the tensor, in the layout's
+   * order. `target` is an array of the class that `viewOf` gives for the element type (strings: an ordinary array), and
+   * as long as a whole number of rows; only those rows are written, and neither the chunk nor the target is kept.
    * Throws BadRowError for the lowest bad row (of its features, the first); the rows before it are written then.
    */
   fill(chunk: Chunk, from: number, rowCount: number, target: TensorValues, targetRow: number): void;
@@ -84,7 +84,7 @@ class KernelFeaturizer implements Featurizer {
   constructor(layout: TensorLayout, firstVector: number) {
     this.layout = layout;
     this.#firstVector = firstVector;
-    this.#families = layout.features.map((feature) => kernelFamily(kernelShape(feature, layout.elementType)));
+    this.#families = layout.features.map((feature) => kernelFamily(kernelShape(feature, layout)));
     this.#lanes = layout.features.map((feature, i) => laneConstants(feature, layout.featureWidths[i]!));
     const { elementType } = layout;
     this.#arrayClass = elementType === 'string' ? undefined : viewOf(elementType, new ArrayBuffer(0), 0, 0).constructor;
@@ -95,15 +95,16 @@ class KernelFeaturizer implements Featurizer {
   }
 
   fill(chunk: Chunk, from: number, rowCount: number, target: TensorValues, targetRow: number): void {
-    const { name, width } = this.layout;
+    const { name, width, order } = this.layout;
     if (from + rowCount > chunk.rowCount) throw bug(`Input ${name} was to read past a chunk of ${chunk.rowCount} rows`);
     this.#checkTarget(target, (targetRow + rowCount) * width);
     if (this.#copies(chunk, from, rowCount, target, targetRow)) return;
     const parts = this.#partsFor(chunk);
     const end = from + rowCount;
+    const [stride, step] = order === 'columns' ? [1, target.length / width] : [width, 1];
     for (let start = from; start < end; start += this.#blockRows) {
       const blockEnd = Math.min(end, start + this.#blockRows);
-      const at = (targetRow + start - from) * width;
+      const at = (targetRow + start - from) * stride;
       // A bad row ends the block for the features after it, so the lowest bad row is what is left.
       let goodEnd = blockEnd;
       for (const { kernel, featureIndex } of parts) {
@@ -115,8 +116,9 @@ class KernelFeaturizer implements Featurizer {
           start,
           goodEnd,
           target,
-          at + this.#offsets[featureIndex]!,
-          width,
+          at + this.#offsets[featureIndex]! * step,
+          stride,
+          step,
         );
       }
       if (goodEnd < blockEnd) this.#explain(chunk, goodEnd);
@@ -124,12 +126,14 @@ class KernelFeaturizer implements Featurizer {
   }
 
   #checkTarget(target: TensorValues, length: number): void {
-    const { name, elementType } = this.layout;
+    const { name, elementType, width } = this.layout;
     const fits = Array.isArray(target) ? elementType === 'string' : target.constructor === this.#arrayClass;
     if (!fits) throw bug(`Input ${name} is ${elementType} and cannot be written to a ${target.constructor.name}`);
     if (!Array.isArray(target) && target.length < length) {
       throw bug(`Input ${name} needs room for ${length} values, got ${target.length}`);
     }
+    if (target.length % Math.max(1, width) !== 0)
+      throw bug(`Input ${name} of width ${width} got a target of ${target.length} values`);
   }
 
   /** The kernels for the classes of arrays and the nulls that this chunk has. */
@@ -170,8 +174,10 @@ class KernelFeaturizer implements Featurizer {
       features: [feature, second],
       elementType,
       width,
+      order,
     } = this.layout;
     if (feature === undefined || second !== undefined || Array.isArray(target)) return false;
+    if (order === 'columns' && width !== 1) return false;
     if ((feature.kind !== 'number' && feature.kind !== 'list') || feature.steps.length > 0) return false;
     // Their arrays also hold what is neither a half nor a boolean.
     if (elementType === 'float16' || elementType === 'bool') return false;

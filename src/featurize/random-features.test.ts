@@ -144,7 +144,8 @@ function randomLayout(dice: Dice): TensorLayout {
   if (dice.chance(0.3)) features.splice(1);
   const featureWidths = features.map((feature) => featureWidth(feature)!);
   const width = featureWidths.reduce((a, b) => a + b, 0);
-  return { name: 'x', elementType, rowShape: [width], width, features, featureWidths };
+  const layout: TensorLayout = { name: 'x', elementType, rowShape: [width], width, features, featureWidths };
+  return dice.chance(0.3) ? { ...layout, order: 'columns' } : layout;
 }
 
 function randomValidity(dice: Dice, count: number, hasMissing: boolean): Validity {
@@ -234,6 +235,11 @@ function randomVector(
   }
 }
 
+/** Where value j of a row lies in a target of so many rows. */
+function placeOf({ order, width }: TensorLayout, slotRows: number, row: number, j: number): number {
+  return order === 'columns' ? j * slotRows + row : row * width + j;
+}
+
 /** Rows of the range as the reference has them, up to the first bad one. */
 function expectedRows(layout: TensorLayout, vectors: readonly ColumnVector[], from: number, end: number) {
   const rows: StoredValue[][] = [];
@@ -278,7 +284,8 @@ test('kernels give what the reference gives, for random contracts, types, nulls,
       const from = dice.chance(0.5) ? 0 : dice.below(rowCount);
       const end = dice.chance(0.5) ? rowCount : from + dice.below(rowCount - from + 1);
       const targetRow = dice.below(3);
-      const target = emptyTarget(layout.elementType, (targetRow + rowCount + 1) * layout.width);
+      const slotRows = targetRow + rowCount + 1;
+      const target = emptyTarget(layout.elementType, slotRows * layout.width);
       const before = [...target];
       const { rows, bad } = expectedRows(layout, vectors, from, end);
       const fill = (): void => featurizer.fill(chunk, from, end - from, target, targetRow);
@@ -292,12 +299,18 @@ test('kernels give what the reference gives, for random contracts, types, nulls,
           `${place}: ${bad.message}`,
         );
       // Rows after a bad one may or may not be written; everything around the range is as it was.
-      const first = targetRow * layout.width;
-      const last = (targetRow + end - from) * layout.width;
-      const written = [...target].slice(first, first + rows.length * layout.width);
-      assert.deepEqual(written, rows.flat(), place);
-      assert.deepEqual([...target].slice(0, first), before.slice(0, first), `${place}: before the range`);
-      assert.deepEqual([...target].slice(last), before.slice(last), `${place}: after the range`);
+      for (let row = 0; row < slotRows; row++) {
+        const places = Array.from({ length: layout.width }, (_, j) => placeOf(layout, slotRows, row, j));
+        const found = places.map((at) => target[at]);
+        const inRange = row >= targetRow && row < targetRow + end - from;
+        if (!inRange)
+          assert.deepEqual(
+            found,
+            places.map((at) => before[at]),
+            `${place}: row ${row} is outside the range`,
+          );
+        else if (row - targetRow < rows.length) assert.deepEqual(found, rows[row - targetRow], `${place}: row ${row}`);
+      }
       seen[bad === undefined ? 'good' : 'bad']++;
       seen.types.add(layout.elementType);
     }

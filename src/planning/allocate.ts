@@ -18,6 +18,7 @@ import type { Bound } from '../machine.ts';
 import type { MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { deviceSlots, fitDeviceSlots } from './devices.ts';
+import { kernelBytes } from './kernel-bytes.ts';
 
 export interface ShardSize {
   readonly name: string;
@@ -45,6 +46,8 @@ export interface ThreadSlots {
   readonly count: number;
   /** Pinned where a device copies from them. */
   readonly where: 'host' | 'pinned';
+  /** Of the thread's kernels, in the same memory. */
+  readonly kernelBytes: number;
 }
 
 /** What the rows of a run go through. */
@@ -65,18 +68,20 @@ export function planSlots(
   shards: readonly ShardSize[],
   limit: Bound,
 ): ThreadSlots {
+  const ofKernels = kernelBytes(model);
   if (devices.length === 0) {
     const rows = slotRowsFor(slotBytes(model, 64) / 64, batchSize);
-    return { rows, bytes: slotBytes(model, rows), count: 1, where: 'host' };
+    return { rows, bytes: slotBytes(model, rows), count: 1, where: 'host', kernelBytes: ofKernels };
   }
   const [largest = 0] = heldRowGroups(shards, [], 1);
-  const bytesMax = Math.min(wasmPagesMax * pageBytes, limit.value - processBytesBase - threadBytesBase - largest);
+  const others = processBytesBase + threadBytesBase + largest;
+  const bytesMax = Math.min(wasmPagesMax * pageBytes, limit.value - others) - ofKernels;
   const wanted = recalled ?? deviceSlots(devices, slotBytes(model, 64) / 64, threads);
   // This run's device buffers may be smaller than those of the profile's run, and no slot is larger than a batch may be.
   const rowsMax = Math.max(...devices.map(({ bufferRows }) => bufferRows));
   const asked = { slotRows: Math.min(wanted.slotRows, rowsMax), slots: slotsPerThread ?? wanted.slots };
   const { slotRows, slots } = fitDeviceSlots(asked, model, bytesMax);
-  return { rows: slotRows, bytes: slotBytes(model, slotRows), count: slots, where: 'pinned' };
+  return { rows: slotRows, bytes: slotBytes(model, slotRows), count: slots, where: 'pinned', kernelBytes: ofKernels };
 }
 
 /** Threads, the shards that they share, and the memory that both take. */
@@ -100,7 +105,7 @@ export function allocateRun(
   perRow: number,
   limit: Bound,
 ): Allocation {
-  const first = chooseThreads(wanted, shards, slot.count * slot.bytes, limit);
+  const first = chooseThreads(wanted, shards, slot.count * slot.bytes + slot.kernelBytes, limit);
   for (let { threads, setBy } = first; ; threads--) {
     const splits = chooseSplits(shards, threads);
     // Largest first: those gain most from being shared.
@@ -298,7 +303,7 @@ export function cutSpans(
  */
 export function memoryTable(
   threads: number,
-  slot: Pick<ThreadSlots, 'count' | 'bytes' | 'where'>,
+  slot: Pick<ThreadSlots, 'count' | 'bytes' | 'where' | 'kernelBytes'>,
   rowGroupBytes: readonly number[],
   ringBytes: readonly number[],
 ): MemoryLine[] {
@@ -315,6 +320,12 @@ export function memoryTable(
       where: slot.where,
       count: threads * slot.count,
       bytesEach: slot.bytes,
+    },
+    {
+      what: 'kernels: columns that were read, constants',
+      where: 'host',
+      count: threads,
+      bytesEach: slot.kernelBytes,
     },
     {
       what: "the threads' largest row groups, compressed, of the columns read",

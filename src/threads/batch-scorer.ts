@@ -8,6 +8,7 @@ import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import type { Pointer } from '../engines/native.ts';
+import { createSharedMemory } from '../engines/wasm.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { createTimeSheet, TimeSheet } from '../measure/time-sheet.ts';
 import type {
@@ -21,6 +22,7 @@ import type {
 import type { ModelPlan } from '../plan.ts';
 import { chooseDevices, fitDevices, planDevices } from '../planning/devices.ts';
 import { planBatchSlots } from '../planning/batch-slots.ts';
+import { sharedBytes, threadKernels } from '../planning/kernel-bytes.ts';
 import { planModel, resolveModel } from '../planning/model.ts';
 import { DuckDbTables } from '../planning/tables.ts';
 import { slotRowsFor } from '../planning/allocate.ts';
@@ -138,6 +140,7 @@ function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Co
   const { slots, slotsPerThread, queues } = handOver;
   const firstSlot = start.threadIndex * slotsPerThread;
   const bytes = slotBytes(model, slotRows);
+  const kernels = threadKernels(slots, model, slotRows, start.threads * slotsPerThread, start.threadIndex);
   const own = Array.from({ length: slotsPerThread }, (_, index): Slot =>
     layOutSlot(model, slotRows, slots.buffer, (firstSlot + index) * bytes),
   );
@@ -145,7 +148,8 @@ function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Co
   sender.begin();
   const deviceLane = new DeviceLane({
     plan: known,
-    reader: duckDbReader(open, model),
+    reader: duckDbReader(open, model, kernels),
+    kernels,
     slots: own,
     firstSlot,
     sender,
@@ -161,11 +165,14 @@ function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Co
 
 function createLane(known: BatchPlan, open: Connection): Lane {
   runOptions = createRunOptions();
-  const slot = layOutSlot(known.model, known.slotRows, new ArrayBuffer(slotBytes(known.model, known.slotRows)), 0);
+  const memory = createSharedMemory(sharedBytes(known.model, known.slotRows, 1, 1));
+  const kernels = threadKernels(memory, known.model, known.slotRows, 1, 0);
+  const slot = layOutSlot(known.model, known.slotRows, memory.buffer, 0);
   scorer = new SlotScorer(known.model, known.engines.session, runOptions, slot);
   return new InPlaceLane({
     plan: known,
-    reader: duckDbReader(open, known.model),
+    reader: duckDbReader(open, known.model, kernels),
+    kernels,
     slot,
     scorer,
     inFlight: { enter: () => {} },

@@ -25,9 +25,9 @@ import {
   type WorkerStart,
 } from '../messages.ts';
 import { cutSpans, scoreBytesPerRow } from '../planning/allocate.ts';
+import { sharedBytes } from '../planning/kernel-bytes.ts';
 import type { BatchSizeDecision, DeviceReport, ReaderName, ScoreOptions } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
-import { slotBytes } from '../score/scorer.ts';
 import { createRing } from '../transfer/ring.ts';
 import { createSlotQueues, slotsInHands } from '../transfer/slot-queue.ts';
 import { CrewProfiling } from './crew-profiling.ts';
@@ -103,7 +103,7 @@ export class Crew {
     this.#hears = hears;
     useOnnxRuntimeAt(plan.onnxRuntimePath);
     const slotCount = plan.threads * plan.slotsPerThread;
-    const slots = createSharedMemory(slotBytes(plan.model, plan.slotRows) * slotCount);
+    const slots = createSharedMemory(sharedBytes(plan.model, plan.slotRows, slotCount, plan.threads));
     this.#figures = plan.devices.map(createDeviceFigures);
     const queues = (this.#queues =
       plan.devices.length === 0 ? undefined : createSlotQueues(slotCount, plan.threads, plan.devices.length));

@@ -3,6 +3,7 @@
  * leave before the next one is made.
  */
 import type { SpanAddress, TensorValues } from '../batch.ts';
+import type { KernelMemory } from '../engines/wasm.ts';
 import type { Activity } from '../measure/activities.ts';
 import type { Timekeeper } from '../measure/time-sheet.ts';
 import { control } from '../messages.ts';
@@ -30,6 +31,8 @@ export interface Lane {
 export interface LaneParts {
   readonly plan: Pick<RunPlan, 'model' | 'slotRows' | 'batchSize'>;
   readonly reader: LaneReader;
+  /** Undefined: columns never lie in memory that kernels reach. */
+  readonly kernels?: KernelMemory;
   readonly slot: Slot;
   readonly scorer: SlotScorer;
   readonly inFlight: Pick<InFlight, 'enter'>;
@@ -49,7 +52,7 @@ export class InPlaceLane implements Lane {
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
-    this.#filler = new SlotFiller(parts.plan.model, parts.reader, parts.control, parts.sheet);
+    this.#filler = new SlotFiller(parts.plan.model, parts.reader, parts.control, parts.sheet, parts.kernels);
     this.#sweep = startSweep(parts.plan.slotRows);
   }
 

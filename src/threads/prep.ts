@@ -10,6 +10,7 @@ import { asTandemError } from '../errors.ts';
 import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { TimeSheet } from '../measure/time-sheet.ts';
 import type { WorkerMessage, WorkerStart } from '../messages.ts';
+import { threadKernels } from '../planning/kernel-bytes.ts';
 import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
 import { SlotSender } from '../transfer/slot-queue.ts';
 import { InFlight } from '../write/in-flight.ts';
@@ -95,7 +96,10 @@ function openLane(
   claims: Claims,
 ): { readonly lane: Lane; readonly close: () => void } {
   const { queues, control: flags, rowsScored } = start;
-  const shared = { plan, reader: duckDbReader(reading, plan.model), inFlight, control: flags, rowsScored, sheet };
+  const slotCount = plan.threads * plan.slotsPerThread;
+  const kernels = threadKernels(start.slots, plan.model, plan.slotRows, slotCount, start.threadIndex);
+  const reader = duckDbReader(reading, plan.model, kernels);
+  const shared = { plan, reader, kernels, inFlight, control: flags, rowsScored, sheet };
   const bytes = slotBytes(plan.model, plan.slotRows);
   const slots = Array.from({ length: plan.slotsPerThread }, (_, index): Slot =>
     layOutSlot(plan.model, plan.slotRows, start.slots.buffer, (start.firstSlot + index) * bytes),
