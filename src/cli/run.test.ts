@@ -110,6 +110,7 @@ test('score: flags become options, the result goes to stdout, all else to stderr
       options.onWarning?.('early warning');
       options.metrics?.onListening?.('http://[::1]:9464/metrics');
       options.onProgress?.(progress);
+      options.onScorer?.('trees: 7.2 times ONNX Runtime');
       options.onDecision?.({ device: 'cuda:0', rows: 4096, reason: 'best by far', isSearch: false });
       return result;
     },
@@ -117,16 +118,17 @@ test('score: flags become options, the result goes to stdout, all else to stderr
   const line =
     'score a.parquet 007 --model m --output o --threads 2 --batch-size 64 --memory 1GiB --gpu-memory 20% --keep id --keep date ' +
     '--compression zstd --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes ' +
-    '--trace t.json --metrics [::1]:0';
+    '--trace t.json --metrics [::1]:0 --kernels auto --trees onnxruntime';
   const { exitCode, stdout, stderr } = await run(line.split(' '), api);
   assert.equal(exitCode, 0);
-  const { signal, onWarning, onProgress, onDecision, onRun, metrics, command, ...plain } = got!;
+  const { signal, onWarning, onProgress, onScorer, onDecision, onRun, metrics, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', ...line.split(' ')]);
   assert.deepEqual([metrics?.host, metrics?.port], ['::1', 0]);
   assert.ok(
     signal !== undefined &&
       onWarning !== undefined &&
       onProgress !== undefined &&
+      onScorer !== undefined &&
       onDecision !== undefined &&
       onRun !== undefined,
   );
@@ -145,12 +147,14 @@ test('score: flags become options, the result goes to stdout, all else to stderr
     reader: 'parquetjs',
     overwrite: true,
     trace: 't.json',
+    kernels: 'auto',
+    trees: 'onnxruntime',
   });
   assert.match(stdout, /^scored 3,000,000 rows of 1 shard in 1\.3 s: 2\.40 M rows\/s\n/);
   assert.doesNotMatch(stdout, /warning|scoring/);
   assert.match(
     stderr,
-    /^warning: early warning\nmetrics: http:\S+:9464\/metrics\nscoring: 10 of 40 rows .*\ncuda:0: 4,096 rows a batch: best by far\nwarning: late warning\n$/,
+    /^warning: early warning\nmetrics: http:\S+:9464\/metrics\nscoring: 10 of 40 rows .*\nscorer: trees: 7\.2 times ONNX Runtime\ncuda:0: 4,096 rows a batch: best by far\nwarning: late warning\n$/,
   );
 });
 
@@ -167,12 +171,13 @@ test('score --dry-run: the plan on stdout, no output folder needed, nothing scor
 test('score: what is not said stays unsaid', async () => {
   let got: ScoreOptions | undefined;
   await run(['score', 'a', '--model=m', '--output=o'], { score: async (options) => ((got = options), result) });
-  const { signal, onWarning, onProgress, onDecision, onRun, command, ...plain } = got!;
+  const { signal, onWarning, onProgress, onScorer, onDecision, onRun, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', 'score', 'a', '--model=m', '--output=o']);
   assert.ok(
     signal !== undefined &&
       onWarning !== undefined &&
       onProgress !== undefined &&
+      onScorer !== undefined &&
       onDecision !== undefined &&
       onRun !== undefined,
   );

@@ -47,27 +47,24 @@ export function buildPlan(
     keep: keep ?? 'all',
     precision: options.precision ?? 'float32',
   };
-  const planned: PlannedSchema[] = schemas.plan(
-    requests,
-    keep,
-    described.columns.map((column) => column.name),
-  );
+  const scoreNames = described.columns.map((column) => column.name);
+  const planned: PlannedSchema[] = schemas.plan(requests, keep, scoreNames);
   const output = resolve(options.output);
   const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
   const used = usedColumns(requests, footers[0]!.columns);
-  const reads = (footer: Footer): ReadonlySet<string> | 'all' =>
-    keep === undefined ? 'all' : new Set([...used, ...keep]);
+  const reads = keep === undefined ? 'all' : new Set([...used, ...keep]);
   const shardSizes = footers.map((footer): ShardSize => ({
     ...footer,
-    rowGroupBytesMax: rowGroupBytesMax(footer, reads(footer)),
+    rowGroupBytesMax: rowGroupBytesMax(footer, reads),
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
   const chosen =
     asked && fitDevices(asked, described, described.fixedBatchRows ?? options.batchSize, options.gpuMemory);
-  const onDevices = chosen !== undefined && chosen.found.length > 0;
-  const { model, kernel, scorer, ...choice } = onDevices
+  const pending = footers.filter((footer) => !whole.has(footer.name));
+  const isOnDevices = chosen !== undefined && chosen.found.length > 0;
+  const { model, kernel, scorer, ...choice } = isOnDevices
     ? scoresOnDevices(described)
-    : chooseScorer(engines, footers, resolved, described, options);
+    : chooseScorer(engines, pending, resolved, described, options);
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
   const batchSize = givenBatchSize ?? settings.batchSize;
@@ -75,7 +72,6 @@ export function buildPlan(
   const wanted = wantedThreads(options, settings);
   const scoring = { model, devices, batchSize, slots: settings.slots, slotsPerThread: options.slotsPerThread };
   const allocation = allocate(shardSizes, whole, scoring, wanted, options.memoryBytes);
-  const pending = footers.filter((footer) => !whole.has(footer.name));
   const plan: RunPlan = {
     version: 1,
     device: devices.length === 0 ? 'cpu' : devices.map((device) => device.name).join(', '),
