@@ -4,7 +4,7 @@ import type { Connection } from '../engines/duckdb/database.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
+import type { ModelPlan, OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
 import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
@@ -18,8 +18,8 @@ import {
   type ThreadSlots,
 } from './allocate.ts';
 import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
-import { planModel, resolveModel, type PlanningEngines } from './model.ts';
-import { chooseScorer, scoresOnDevices } from './scorer.ts';
+import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
+import { chooseScorer, scoresOnDevices, type ScorerChoice } from './scorer.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
 
@@ -58,13 +58,15 @@ export function buildPlan(
     rowGroupBytesMax: rowGroupBytesMax(footer, reads),
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
-  const chosen =
-    asked && fitDevices(asked, described, described.fixedBatchRows ?? options.batchSize, options.gpuMemory);
   const pending = footers.filter((footer) => !whole.has(footer.name));
-  const isOnDevices = chosen !== undefined && chosen.found.length > 0;
-  const { model, kernel, scorer, ...choice } = isOnDevices
-    ? scoresOnDevices(described)
-    : chooseScorer(engines, pending, resolved, described, options);
+  const { chosen, model, kernel, scorer, ...choice } = chooseScoring(
+    engines,
+    pending,
+    resolved,
+    described,
+    options,
+    asked,
+  );
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
   const batchSize = givenBatchSize ?? settings.batchSize;
@@ -102,6 +104,20 @@ export function buildPlan(
     warnings: [...(chosen?.notes ?? []), ...choice.warnings, ...warnings, ...lastBatchWarnings(output)],
   };
   return { plan, kernel };
+}
+
+/** GPUs that can take the model, and without one what scores on the CPU. */
+function chooseScoring(
+  engines: PlanningEngines,
+  pending: readonly Footer[],
+  resolved: ResolvedModel,
+  model: ModelPlan,
+  options: PlainScoreOptions,
+  asked: ChosenDevices | undefined,
+): ScorerChoice & { readonly chosen: ChosenDevices | undefined } {
+  const chosen = asked && fitDevices(asked, model, model.fixedBatchRows ?? options.batchSize, options.gpuMemory);
+  if (chosen !== undefined && chosen.found.length > 0) return { chosen, ...scoresOnDevices(model) };
+  return { chosen, ...chooseScorer(engines, pending, resolved, model, options) };
 }
 
 function planShards(
