@@ -177,7 +177,7 @@ export interface Progress {
   /** Since scoring began. */
   readonly rowsPerSecondMean: number;
   readonly secondsElapsed: number;
-  /** Undefined while nothing has been measured. */
+  /** Undefined while the rate is not known. */
   readonly secondsLeft: number | undefined;
   /** Undefined while it is being chosen. */
   readonly batchSize: number | undefined;

@@ -159,6 +159,9 @@ test('score --dry-run: the plan on stdout, no output folder needed, nothing scor
   assert.deepEqual([exitCode, stdout, stderr], [75, '', 'STOPPED: Stopped.\n']);
   assert.equal(got?.output, 'tandem-dry-run');
   assert.equal(got?.onProgress, undefined);
+  const more = ['--report', 'r.html', '--metrics', '127.0.0.1:0'];
+  const noted = await run(['score', 'a', '--model', 'm', '--dry-run', ...more], api);
+  assert.match(noted.stderr, /^note: --dry-run only plans; without effect: --report, --metrics\nSTOPPED/);
 });
 
 test('score: what is not said stays unsaid', async () => {
@@ -181,7 +184,7 @@ test('--metrics: what is no address is refused before anything is loaded', async
   for (const text of ['9464', ':9464', 'host:', 'host:65536', '::1:9464', 'http://host:1', 'host:1/metrics']) {
     const { exitCode, stderr, loads } = await run(['score', 'a', '--model', 'm', '--output', 'o', '--metrics', text]);
     assert.deepEqual([exitCode, loads], [64, 0], text);
-    assert.match(stderr, /^USAGE: Expected --metrics to be a host and a port, got `/);
+    assert.match(stderr, /^USAGE: Expected --metrics to be host:port, with a port up to 65535, got `/);
   }
 });
 

@@ -170,6 +170,7 @@ export const scoreCommand: Command = {
     let last: Progress | undefined;
     try {
       const api = await loadApi();
+      if (dryRun) noteUnused(given, (line) => view.say(line));
       const common = { ...options, signal: watch.signal, onWarning: warn };
       if (dryRun) {
         const [plan, { renderPlan }] = await Promise.all([api.planScore(common), import('./render-plan.ts')]);
@@ -214,6 +215,13 @@ export const scoreCommand: Command = {
     }
   },
 };
+
+/** What only a run writes or serves. */
+function noteUnused(given: Arguments, say: (line: string) => void): void {
+  const unused = ['report', 'trace', 'metrics'].filter((name) => given.text(name) !== undefined);
+  if (unused.length > 0)
+    say(`note: --dry-run only plans; without effect: ${unused.map((name) => `--${name}`).join(', ')}`);
+}
 
 function expectTwoFiles(report: string | undefined, trace: string | undefined): void {
   if (report === undefined || trace === undefined || resolve(report) !== resolve(trace)) return;

@@ -37,8 +37,6 @@ import { startWorker } from './start-worker.ts';
 /** What the crew has done so far. */
 export interface Tally {
   readonly rowsScored: number;
-  /** Of all threads together, running the model in place; 0 on a GPU. */
-  readonly modelSeconds: number;
   readonly shardsDone: number;
   readonly bytesWritten: number;
   /** Undefined while it is being chosen. */
@@ -144,7 +142,6 @@ export class Crew {
     const chosen = Atomics.load(this.#control, control.batchSize);
     return {
       rowsScored: Number(Atomics.load(this.#rowsScored, 0)),
-      modelSeconds: this.#modelSeconds(),
       shardsDone: this.#shardsDone,
       bytesWritten: this.#bytesWritten,
       batchSize: this.#plan.batchSize ?? (chosen === 0 ? undefined : chosen),
@@ -190,7 +187,8 @@ export class Crew {
     }));
   }
 
-  #modelSeconds(): number {
+  /** Of all threads together, running the model in place; 0 on a GPU. */
+  get modelSeconds(): number {
     const nowMs = threadsNowMs();
     const parts = this.sheets.prep.map((sheet) => readTimeSheet(sheet, nowMs).parts);
     return parts.reduce((sum, { compute, search, newShapes }) => sum + compute + search + newShapes, 0) / 1000;
