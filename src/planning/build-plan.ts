@@ -87,9 +87,7 @@ export function buildPlan(
     shards: planShards(footers, shardSizes, schemas, allocation.split, whole),
     schemas: planned,
     rowsTotal: sum(pending.map((footer) => footer.rowCount)),
-    keep: keep ?? footers[0]!.columns.map((column) => column.name),
-    keepsAll: keep === undefined,
-    keepBytes: sum(pending.map((footer) => columnBytes(footer, keep === undefined ? 'all' : new Set(keep)))),
+    ...plannedKeep(keep, footers[0]!, pending),
     featureBytes: sum(pending.map((footer) => columnBytes(footer, used))),
     output,
     compression: options.compression ?? 'snappy',
@@ -104,6 +102,19 @@ export function buildPlan(
     warnings: [...(chosen?.notes ?? []), ...choice.warnings, ...warnings, ...lastBatchWarnings(output)],
   };
   return { plan, kernel };
+}
+
+function plannedKeep(
+  keep: readonly string[] | undefined,
+  first: Footer,
+  pending: readonly Footer[],
+): Pick<RunPlan, 'keep' | 'keepsAll' | 'keepBytes'> {
+  const copied = keep === undefined ? 'all' : new Set(keep);
+  return {
+    keep: keep ?? first.columns.map((column) => column.name),
+    keepsAll: keep === undefined,
+    keepBytes: sum(pending.map((footer) => columnBytes(footer, copied))),
+  };
 }
 
 /** GPUs that can take the model, and without one what scores on the CPU. */
