@@ -25,6 +25,9 @@ export const rowGroupFactor = 1.1;
 /** Share of the memory that is left that a run may take when nobody says how much. */
 export const memoryShare = 0.9;
 
+/** Nodes of one tree that a kernel scores: far more than any library grows; a model's loops end here. */
+export const treeNodesMax = 2 ** 20;
+
 /** One WebAssembly.Memory holds the slots of all threads. */
 export const wasmPagesMax = 65_536;
 /** Vectors that a thread reads into its kernel memory; columns beyond it (lists of thousands) are read elsewhere. */
