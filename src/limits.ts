@@ -47,8 +47,11 @@ export const compareMsMax = 100;
 /** Rows of the runs in which kernel and ONNX Runtime are timed; each counts with the size that it likes. */
 export const raceBatchRows: readonly number[] = [512, 2_048];
 /** Timing them takes so long, but so many rounds at least, the first of which prepares their shapes. */
-export const raceMsMax = 20;
+export const raceMs = 20;
 export const raceRoundsMin = 2;
+/** On a machine that does other work too, up to so many rounds are waited for, and so long. */
+export const raceRoundsWanted = 16;
+export const raceMsMax = 200;
 /** Nodes of a graph that is looked at for kernels: exporters write a linear model or a forest with a dozen. */
 export const kernelNodesMax = 64;
 
@@ -78,6 +81,9 @@ export const cpuNodesShownMax = 5;
 export const progressIntervalMs = 200;
 /** Window of the rate "now". */
 export const rateWindowMs = 3_000;
+/** The time left is told once rows have been coming for so long, so often: the first ones say little about hours. */
+export const timeLeftMsMin = 2_000;
+export const timeLeftRisesMin = 4;
 
 if (ringBytesMax < slotBytesMax) throw new RangeError('A ring must hold a slot. This is a bug.');
 
@@ -147,6 +153,9 @@ export const profileSecondsDefault = 10;
 export const profileSecondsMax = 600;
 /** A profile of a run that is still searching for its batch size begins so long after the first rows. */
 export const profileWarmUpMsMax = 2_000;
+/** Functions that take less of a thread's time cannot be seen in its flame graph, and deeper ones not be read. */
+export const flameShareMin = 0.001;
+export const flameDepthMax = 40;
 /** Functions that `tandem profile` names: what is below them is noise. */
 export const hotFunctionsShown = 15;
 /** A thread that is asked for its profile comes by between two batches, or is left out after so long. */
@@ -164,7 +173,7 @@ export const fedRunsMax = 1_000;
 export const threadUsageIntervalMs = 3;
 /** How often a thread notes how many bytes it has read: asking the system takes 10 µs. */
 export const threadBytesIntervalMs = 250;
-/** Events that a thread keeps for a trace until the main thread takes them: a second of the fastest work. */
+/** Events that a thread keeps for a trace until the main thread takes them: half a second of the fastest work. */
 export const traceEventsPerThread = 16_384;
 /** Measures of one GPU's utilization that are further apart need a word: their own errors are some points. */
 export const utilizationApartMax = 0.1;

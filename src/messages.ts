@@ -25,7 +25,7 @@ export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
 /** Options without the functions that cannot cross a thread. */
 export type PlainScoreOptions = Omit<
   ScoreOptions,
-  'signal' | 'onProgress' | 'onWarning' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
+  'signal' | 'onProgress' | 'onWarning' | 'onScorer' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
 >;
 
 /** Engines that the planner opened: addresses that are good in every thread of the process. */

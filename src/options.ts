@@ -77,6 +77,8 @@ export interface ScoreOptions extends InputOptions, RunOptions {
   readonly overwrite?: boolean;
   /** Called a few times a second, and once at the end. */
   readonly onProgress?: (progress: Progress) => void;
+  /** Told what runs the model and why, in one line, before the first row is scored. */
+  readonly onScorer?: (words: string) => void;
   /** Told each decision about a GPU's batch size. */
   readonly onDecision?: (decision: BatchSizeDecision) => void;
   /** Told everything that is known of the run when it ends, in whatever way, if it had been planned by then. */
@@ -175,7 +177,7 @@ export interface Progress {
   /** Since scoring began. */
   readonly rowsPerSecondMean: number;
   readonly secondsElapsed: number;
-  /** Undefined while nothing has been measured. */
+  /** Undefined while the rate is not known. */
   readonly secondsLeft: number | undefined;
   /** Undefined while it is being chosen. */
   readonly batchSize: number | undefined;

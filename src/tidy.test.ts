@@ -53,6 +53,7 @@ const shared = [
   'src/options.ts',
   'src/run-record.ts',
   'src/float16.ts',
+  'src/json.ts',
   'src/contract/',
   'src/engines/',
 ];

@@ -4,7 +4,7 @@ import { parseDevice } from '../engines/cuda/device-names.ts';
 import { threadsMax } from '../limits.ts';
 import type { LoadApi } from './api.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
-import { toJson } from './format.ts';
+import { toJson } from '../json.ts';
 import type { Io } from './io.ts';
 import { parseSize } from './size.ts';
 

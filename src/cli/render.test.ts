@@ -20,7 +20,7 @@ const scored: ScoreResult = {
   batchSize: undefined,
   threads: 1,
   device: 'cpu',
-  scorer: 'linear: 2 columns to 1 target, 16 rows at once, 3.4 times ONNX Runtime',
+  scorer: 'ONNX Runtime: Conv has no kernel',
   devices: [],
   decisions: [],
   precision: 'float32',
@@ -184,6 +184,12 @@ const plan: RunPlan = {
   warnings: [],
 };
 
+test('score: a kernel is named, ONNX Runtime goes without saying', () => {
+  const words = 'linear: 2 columns to 1 target, 16 rows at once, 3.4 times ONNX Runtime';
+  assert.ok(renderScore({ ...scored, scorer: words }).includes(`\n  ${words}\n`));
+  assert.doesNotMatch(renderScore(scored), /Conv/);
+});
+
 test('plan', () => {
   const text = renderPlan(plan);
   const expected = [
@@ -202,6 +208,7 @@ test('plan', () => {
     '  3.0 MiB compressed to copy; the features read 1.0 MiB',
     "  threads      2: the machine's 2 cores",
     '  device       cpu',
+    '  scorer       ONNX Runtime: Conv has no kernel',
     '  batch size   measured at the start',
     '  slots  host      2  1.0 MiB  2.0 MiB',
     '  sum                  2.0 MiB',

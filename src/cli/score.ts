@@ -25,7 +25,7 @@ import {
   type Command,
 } from './command.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
-import { counted } from './format.ts';
+import { counted, printable } from './format.ts';
 import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
 import { watchProfileSignal } from './profile-signal.ts';
 import { checkSideFile } from '../write/side-file.ts';
@@ -170,6 +170,7 @@ export const scoreCommand: Command = {
     let last: Progress | undefined;
     try {
       const api = await loadApi();
+      if (dryRun) noteUnused(given, (line) => view.say(line));
       const common = { ...options, signal: watch.signal, onWarning: warn };
       if (dryRun) {
         const [plan, { renderPlan }] = await Promise.all([api.planScore(common), import('./render-plan.ts')]);
@@ -183,6 +184,8 @@ export const scoreCommand: Command = {
       };
       const onDecision = ({ device, rows, reason, isSearch }: BatchSizeDecision) =>
         view.log(`${device}: ${counted(rows, 'row')} a batch: ${reason}`, isSearch);
+      // Of a model without a kernel there is little to know.
+      const onScorer = (words: string) => view.log(`scorer: ${printable(words)}`, words.startsWith('ONNX Runtime'));
       const onListening = (url: string) => view.say(`metrics: ${url}`);
       const watched = {
         command: given.commandLine,
@@ -190,7 +193,7 @@ export const scoreCommand: Command = {
         ...(reporter && { onRecord: reporter.keep }),
       };
       const [result, { renderScore }] = await Promise.all([
-        api.score({ ...common, ...watched, onProgress, onDecision, onRun: profiles.begin }),
+        api.score({ ...common, ...watched, onProgress, onScorer, onDecision, onRun: profiles.begin }),
         import('./render-score.ts'),
       ]);
       await profiles.end();
@@ -212,6 +215,13 @@ export const scoreCommand: Command = {
     }
   },
 };
+
+/** What only a run writes or serves. */
+function noteUnused(given: Arguments, say: (line: string) => void): void {
+  const unused = ['report', 'trace', 'metrics'].filter((name) => given.text(name) !== undefined);
+  if (unused.length > 0)
+    say(`note: --dry-run only plans; without effect: ${unused.map((name) => `--${name}`).join(', ')}`);
+}
 
 function expectTwoFiles(report: string | undefined, trace: string | undefined): void {
   if (report === undefined || trace === undefined || resolve(report) !== resolve(trace)) return;

@@ -17,10 +17,12 @@ import {
 
 export type ValueType = 'i32' | 'i64' | 'f32' | 'f64' | 'v128';
 
-/** Bytes of instructions in order: operands come before what uses them. */
-export type Code = readonly number[];
+/** Bytes of instructions in order, operands before what uses them; nested, so that none is copied until the end. */
+export type Code = readonly (number | Code)[];
 
 const valueTypes: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b };
+type Bytes = readonly number[];
+
 /** Of a block that leaves no value. */
 const noValue = 0x40;
 
@@ -30,7 +32,7 @@ export class WasmFunction {
   readonly params: readonly ValueType[];
   readonly results: readonly ValueType[];
   readonly #locals: ValueType[] = [];
-  #code: Code = [];
+  #code: readonly number[] = [];
 
   constructor(name: string, params: readonly ValueType[], results: readonly ValueType[] = []) {
     this.name = name;
@@ -45,14 +47,23 @@ export class WasmFunction {
 
   /** Replaces what was its body; results are what it leaves. */
   body(...code: readonly Code[]): this {
-    this.#code = code.flat();
+    const bytes: number[] = [];
+    appendBytes(bytes, code);
+    this.#code = bytes;
     return this;
   }
 
   /** As the code section has it. */
-  encode(): Code {
+  encode(): readonly number[] {
     const locals = this.#locals.flatMap((type) => [1, valueTypes[type]]);
     return sized([...unsigned(this.#locals.length), ...locals, ...this.#code, control.end]);
+  }
+}
+
+function appendBytes(bytes: number[], code: Code): void {
+  for (const part of code) {
+    if (typeof part === 'number') bytes.push(part);
+    else appendBytes(bytes, part);
   }
 }
 
@@ -63,12 +74,12 @@ export function get(local: number): Code {
 }
 
 export function set(local: number, value: Code): Code {
-  return [...value, 0x21, ...unsigned(local)];
+  return [value, 0x21, unsigned(local)];
 }
 
 /** Sets the local and leaves its value. */
 export function tee(local: number, value: Code): Code {
-  return [...value, 0x22, ...unsigned(local)];
+  return [value, 0x22, unsigned(local)];
 }
 
 export function i32(value: number): Code {
@@ -95,54 +106,54 @@ export function v128(bytes: ArrayLike<number>): Code {
 
 /** Every operator that takes nothing but operands: arithmetic, comparisons, conversions, `select`, `drop`, `return`. */
 export function op(name: PlainOperator, ...operands: readonly Code[]): Code {
-  return [...operands.flat(), ...opcodes[name]];
+  return [operands, opcodes[name]];
 }
 
 /** @param offset bytes, added to the address */
 export function load(name: LoadOperator, address: Code, offset = 0): Code {
-  return [...address, ...opcodes[name], ...memoryArgument(offset)];
+  return [address, opcodes[name], memoryArgument(offset)];
 }
 
 export function store(name: StoreOperator, address: Code, value: Code, offset = 0): Code {
-  return [...address, ...value, ...opcodes[name], ...memoryArgument(offset)];
+  return [address, value, opcodes[name], memoryArgument(offset)];
 }
 
 /** Replaces one lane of the vector by what memory holds. */
 export function loadLane(name: LaneLoadOperator, lane: number, address: Code, vector: Code, offset = 0): Code {
-  return [...address, ...vector, ...opcodes[name], ...memoryArgument(offset), lane];
+  return [address, vector, opcodes[name], memoryArgument(offset), lane];
 }
 
 export function storeLane(name: LaneStoreOperator, lane: number, address: Code, vector: Code, offset = 0): Code {
-  return [...address, ...vector, ...opcodes[name], ...memoryArgument(offset), lane];
+  return [address, vector, opcodes[name], memoryArgument(offset), lane];
 }
 
 export function extractLane(name: ExtractOperator, lane: number, vector: Code): Code {
-  return [...vector, ...opcodes[name], lane];
+  return [vector, opcodes[name], lane];
 }
 
 export function replaceLane(name: ReplaceOperator, lane: number, vector: Code, value: Code): Code {
-  return [...vector, ...value, ...opcodes[name], lane];
+  return [vector, value, opcodes[name], lane];
 }
 
 /** @param lanes 16 byte positions: 0 to 15 of the first vector, 16 to 31 of the second */
 export function shuffle(lanes: readonly number[], first: Code, second: Code): Code {
   if (lanes.length !== 16) throw bug(`A shuffle has 16 lanes, not ${lanes.length}`);
-  return [...first, ...second, 0xfd, 0x0d, ...lanes];
+  return [first, second, 0xfd, 0x0d, lanes];
 }
 
 /** A branch to it goes behind it. */
 export function block(...body: readonly Code[]): Code {
-  return [control.block, noValue, ...body.flat(), control.end];
+  return [control.block, noValue, body, control.end];
 }
 
 /** A branch to it goes to its start; without one it ends. */
 export function loop(...body: readonly Code[]): Code {
-  return [control.loop, noValue, ...body.flat(), control.end];
+  return [control.loop, noValue, body, control.end];
 }
 
 export function ifElse(condition: Code, then: Code, otherwise: Code = []): Code {
-  const rest = otherwise.length === 0 ? [] : [control.else, ...otherwise];
-  return [...condition, control.if, noValue, ...then, ...rest, control.end];
+  const rest = otherwise.length === 0 ? [] : [control.else, otherwise];
+  return [condition, control.if, noValue, then, rest, control.end];
 }
 
 /** @param depth 0: the innermost block or loop around it, `ifElse` counted */
@@ -151,22 +162,22 @@ export function br(depth: number): Code {
 }
 
 export function brIf(depth: number, condition: Code): Code {
-  return [...condition, control.brIf, ...unsigned(depth)];
+  return [condition, control.brIf, unsigned(depth)];
 }
 
 /** @param functionIndex imports first, then the module's own functions in order */
 export function call(functionIndex: number, ...operands: readonly Code[]): Code {
-  return [...operands.flat(), control.call, ...unsigned(functionIndex)];
+  return [operands, control.call, unsigned(functionIndex)];
 }
 
 /** `bytes` bytes from one address to another; they may overlap. */
 export function memoryCopy(target: Code, from: Code, bytes: Code): Code {
-  return [...target, ...from, ...bytes, 0xfc, 10, 0, 0];
+  return [target, from, bytes, 0xfc, 10, 0, 0];
 }
 
 /** `bytes` bytes become the lowest byte of `value`. */
 export function memoryFill(target: Code, value: Code, bytes: Code): Code {
-  return [...target, ...value, ...bytes, 0xfc, 11, 0];
+  return [target, value, bytes, 0xfc, 11, 0];
 }
 
 /** A function that the module imports from `env`. */
@@ -210,35 +221,35 @@ export function assemble({ memoryPages, imports = [], functions }: WasmModule): 
 }
 
 /** The alignment is a hint that no engine needs: none is promised. */
-function memoryArgument(offset: number): Code {
+function memoryArgument(offset: number): Bytes {
   return [0, ...unsigned(offset)];
 }
 
-function typeList(types: readonly ValueType[]): Code {
+function typeList(types: readonly ValueType[]): Bytes {
   return list(types.map((type) => [valueTypes[type]]));
 }
 
-function list(items: readonly Code[]): Code {
+function list(items: readonly Bytes[]): Bytes {
   return [...unsigned(items.length), ...items.flat()];
 }
 
-function sized(content: Code): Code {
+function sized(content: Bytes): Bytes {
   return [...unsigned(content.length), ...content];
 }
 
-function text(value: string): Code {
+function text(value: string): Bytes {
   return sized([...Buffer.from(value)]);
 }
 
 /** LEB128: seven bits a byte, the lowest first; the highest bit says that more follow. */
-function unsigned(value: number): Code {
+function unsigned(value: number): Bytes {
   const bytes: number[] = [];
   let left = value;
   for (; left > 0x7f; left = Math.floor(left / 0x80)) bytes.push((left & 0x7f) | 0x80);
   return [...bytes, left];
 }
 
-function signed(value: bigint): Code {
+function signed(value: bigint): Bytes {
   const bytes: number[] = [];
   let left = value;
   // The last byte's second highest bit is the sign.

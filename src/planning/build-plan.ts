@@ -4,7 +4,7 @@ import type { Connection } from '../engines/duckdb/database.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
+import type { ModelPlan, OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
 import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
@@ -18,8 +18,8 @@ import {
   type ThreadSlots,
 } from './allocate.ts';
 import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
-import { planModel, resolveModel, type PlanningEngines } from './model.ts';
-import { chooseScorer, scoresOnDevices } from './scorer.ts';
+import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
+import { chooseScorer, scoresOnDevices, type ScorerChoice } from './scorer.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
 
@@ -47,27 +47,26 @@ export function buildPlan(
     keep: keep ?? 'all',
     precision: options.precision ?? 'float32',
   };
-  const planned: PlannedSchema[] = schemas.plan(
-    requests,
-    keep,
-    described.columns.map((column) => column.name),
-  );
+  const scoreNames = described.columns.map((column) => column.name);
+  const planned: PlannedSchema[] = schemas.plan(requests, keep, scoreNames);
   const output = resolve(options.output);
   const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
   const used = usedColumns(requests, footers[0]!.columns);
-  const reads = (footer: Footer): ReadonlySet<string> | 'all' =>
-    keep === undefined ? 'all' : new Set([...used, ...keep]);
+  const reads = keep === undefined ? 'all' : new Set([...used, ...keep]);
   const shardSizes = footers.map((footer): ShardSize => ({
     ...footer,
-    rowGroupBytesMax: rowGroupBytesMax(footer, reads(footer)),
+    rowGroupBytesMax: rowGroupBytesMax(footer, reads),
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
-  const chosen =
-    asked && fitDevices(asked, described, described.fixedBatchRows ?? options.batchSize, options.gpuMemory);
-  const onDevices = chosen !== undefined && chosen.found.length > 0;
-  const { model, kernel, scorer, ...choice } = onDevices
-    ? scoresOnDevices(described)
-    : chooseScorer(engines, footers, resolved, described, options);
+  const pending = footers.filter((footer) => !whole.has(footer.name));
+  const { chosen, model, kernel, scorer, ...choice } = chooseScoring(
+    engines,
+    pending,
+    resolved,
+    described,
+    options,
+    asked,
+  );
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
   const batchSize = givenBatchSize ?? settings.batchSize;
@@ -75,7 +74,6 @@ export function buildPlan(
   const wanted = wantedThreads(options, settings);
   const scoring = { model, devices, batchSize, slots: settings.slots, slotsPerThread: options.slotsPerThread };
   const allocation = allocate(shardSizes, whole, scoring, wanted, options.memoryBytes);
-  const pending = footers.filter((footer) => !whole.has(footer.name));
   const plan: RunPlan = {
     version: 1,
     device: devices.length === 0 ? 'cpu' : devices.map((device) => device.name).join(', '),
@@ -89,9 +87,7 @@ export function buildPlan(
     shards: planShards(footers, shardSizes, schemas, allocation.split, whole),
     schemas: planned,
     rowsTotal: sum(pending.map((footer) => footer.rowCount)),
-    keep: keep ?? footers[0]!.columns.map((column) => column.name),
-    keepsAll: keep === undefined,
-    keepBytes: sum(pending.map((footer) => columnBytes(footer, keep === undefined ? 'all' : new Set(keep)))),
+    ...plannedKeep(keep, footers[0]!, pending),
     featureBytes: sum(pending.map((footer) => columnBytes(footer, used))),
     output,
     compression: options.compression ?? 'snappy',
@@ -106,6 +102,33 @@ export function buildPlan(
     warnings: [...(chosen?.notes ?? []), ...choice.warnings, ...warnings, ...lastBatchWarnings(output)],
   };
   return { plan, kernel };
+}
+
+function plannedKeep(
+  keep: readonly string[] | undefined,
+  first: Footer,
+  pending: readonly Footer[],
+): Pick<RunPlan, 'keep' | 'keepsAll' | 'keepBytes'> {
+  const copied = keep === undefined ? 'all' : new Set(keep);
+  return {
+    keep: keep ?? first.columns.map((column) => column.name),
+    keepsAll: keep === undefined,
+    keepBytes: sum(pending.map((footer) => columnBytes(footer, copied))),
+  };
+}
+
+/** GPUs that can take the model, and without one what scores on the CPU. */
+function chooseScoring(
+  engines: PlanningEngines,
+  pending: readonly Footer[],
+  resolved: ResolvedModel,
+  model: ModelPlan,
+  options: PlainScoreOptions,
+  asked: ChosenDevices | undefined,
+): ScorerChoice & { readonly chosen: ChosenDevices | undefined } {
+  const chosen = asked && fitDevices(asked, model, model.fixedBatchRows ?? options.batchSize, options.gpuMemory);
+  if (chosen !== undefined && chosen.found.length > 0) return { chosen, ...scoresOnDevices(model) };
+  return { chosen, ...chooseScorer(engines, pending, resolved, model, options) };
 }
 
 function planShards(

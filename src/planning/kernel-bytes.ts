@@ -1,13 +1,14 @@
 /** Memory of each thread for kernels, a stretch behind the slots of all threads. */
 import { kernelMemory, type KernelMemory, type SharedMemory } from '../engines/wasm.ts';
-import { requestsOf } from '../featurize/featurizer.ts';
+import { featurizerBytes, requestsOf } from '../featurize/featurizer.ts';
 import type { ModelPlan } from '../plan.ts';
 import { vectorPlaceBytes } from '../read/vector-places.ts';
 import { slotBytes } from '../score/scorer.ts';
 
 /** Bytes of one thread: what it reads into them, and what its kernels keep there. */
 export function kernelBytes({ inputs }: Pick<ModelPlan, 'inputs'>): number {
-  return vectorPlaceBytes(inputs.flatMap(requestsOf));
+  const ofTensors = inputs.map(featurizerBytes);
+  return ofTensors.reduce((sum, bytes) => sum + bytes, vectorPlaceBytes(inputs.flatMap(requestsOf)));
 }
 
 /** Bytes of the memory that holds so many slots, and kernels for so many threads. */

@@ -37,7 +37,10 @@ export interface ScorerChoice {
   readonly warnings: readonly string[];
 }
 
-/** @param now seconds, from a monotonic clock */
+/**
+ * @param tables those whose rows are to be scored
+ * @param now seconds, from a monotonic clock
+ */
 export function chooseScorer(
   engines: PlanningEngines,
   tables: readonly SourceTable[],
@@ -46,17 +49,18 @@ export function chooseScorer(
   options: KernelOptions,
   now: () => number = () => performance.now() / 1000,
 ): ScorerChoice {
+  const table = tables.find((candidate) => candidate.rowCount > 0);
+  if (table === undefined) return byOnnxRuntime(model, 'there are no rows');
   const kernel = findKernel(model, options);
   if (typeof kernel === 'string') return byOnnxRuntime(model, kernel);
-  const table = tables.find((candidate) => candidate.rowCount > 0);
-  const sample = table && readSample(engines.reader, table, resolved, Math.min(kernelSampleRows, table.rowCount));
-  if (sample === undefined || sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
+  const sample = readSample(engines.reader, table, resolved, Math.min(kernelSampleRows, table.rowCount));
+  if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
   const runOptions = createRunOptions();
   const trial = new Trial(model, kernel, sample, engines.session, runOptions);
   try {
     const agreement = trial.compare(now);
     const { tolerance } = resolved.contract.kernels;
-    if (agreement.differenceMax > tolerance) return disagreeing(model, kernel, agreement, tolerance, table!.name);
+    if (agreement.differenceMax > tolerance) return disagreeing(model, kernel, agreement, tolerance, table.name);
     const [ours = 0, theirs = 0] = race(trial.contenders, now);
     return fasterOf(model, kernel, agreement, theirs / ours);
   } finally {

@@ -71,7 +71,8 @@ export class BatchThreads {
   }
 
   #start(): void {
-    const { model, threads, batchSize, device, precision, ortDir, gpuMemory, allowCpuNodes, kernels, trees } = this.#options;
+    const { model, threads, batchSize, device, precision, ortDir, gpuMemory, allowCpuNodes, kernels, trees } =
+      this.#options;
     const workerData: BatchWorkerStart = {
       threadIndex: this.#workers.length,
       threads,

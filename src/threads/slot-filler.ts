@@ -58,7 +58,7 @@ export class SlotFiller {
     this.#sheet = sheet;
     let firstVector = 0;
     this.#featurizers = model.inputs.map((tensor) => {
-      const featurizer = createFeaturizer(tensor, firstVector);
+      const featurizer = createFeaturizer(tensor, firstVector, kernels);
       firstVector += tensor.features.length;
       return featurizer;
     });

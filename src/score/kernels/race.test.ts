@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { raceMsMax } from '../../limits.ts';
+import { raceMs, raceMsMax, raceRoundsWanted } from '../../limits.ts';
 import { race } from './race.ts';
 
 /** A contender on a clock of its own. */
@@ -36,8 +36,11 @@ test('it ends in time, and runs a slow one twice', () => {
   const clock = { now: 0 };
   const quick = runner(clock, () => 1e-4);
   race([{ sizes: [1], run: quick.run }], () => clock.now);
-  assert.ok(clock.now >= raceMsMax / 1000 && clock.now < raceMsMax / 1000 + 1e-3, `${clock.now}`);
-  const slow = runner(clock, () => 3);
+  assert.ok(clock.now >= raceMs / 1000 && clock.now < raceMs / 1000 + 1e-3, `${clock.now}`);
+  const disturbed = runner(clock, () => 2 * raceMs * 1e-4);
+  race([{ sizes: [1], run: disturbed.run }], () => clock.now);
+  assert.equal(disturbed.ran.length, raceRoundsWanted);
+  const slow = runner(clock, () => raceMsMax);
   race([{ sizes: [1], run: slow.run }], () => clock.now);
   assert.equal(slow.ran.length, 2);
 });

@@ -1,5 +1,5 @@
 /** Which of two ways to score is faster, by running both for a moment on the same rows. */
-import { raceMsMax, raceRoundsMin } from '../../limits.ts';
+import { raceMs, raceMsMax, raceRoundsMin, raceRoundsWanted } from '../../limits.ts';
 
 /** A way to score, at the sizes of batch that it may like. */
 export interface Contender {
@@ -15,8 +15,12 @@ export interface Contender {
  */
 export function race(contenders: readonly Contender[], now: () => number): number[] {
   const best = contenders.map(() => Infinity);
-  const end = now() + raceMsMax / 1000;
-  for (let round = 0; round < raceRoundsMin || now() < end; round++) {
+  const start = now();
+  const goesOn = (round: number): boolean => {
+    const ms = (now() - start) * 1000;
+    return round < raceRoundsMin || ms < raceMs || (round < raceRoundsWanted && ms < raceMsMax);
+  };
+  for (let round = 0; goesOn(round); round++) {
     contenders.forEach(({ sizes, run }, index) => {
       for (const rowCount of sizes) {
         const started = now();
