@@ -3,15 +3,7 @@ import { viewOf, type NumberArray } from '../batch.ts';
 import { readWeightedGraph } from '../engines/onnxruntime/model-weights.ts';
 import { createKernelMemory } from '../engines/wasm.ts';
 import type { ModelInput } from '../score/trees/read-columns.ts';
-import {
-  ForestKernel,
-  readTrees,
-  scratchBytes,
-  tableBytes,
-  writeTables,
-  type KernelForm,
-  type TreesModel,
-} from '../score/trees/trees.ts';
+import { compileForest, ForestKernel, readTrees, type KernelForm, type TreesModel } from '../score/trees/trees.ts';
 import { writeModel, type ModelSpec } from './onnx.ts';
 
 /** Reads a model's trees, with all its outputs that are numbers; fails where there are none. */
@@ -38,15 +30,16 @@ export function scoreByKernel(
   rowCount: number,
   valueAt: (input: string, element: number, row: number) => number,
 ): NumberArray[] {
-  const { columnType } = model.forest;
+  const forest = compileForest(model, form);
+  const { columnType, scratchBytes, tables } = forest;
   const bytesOf = 8 * rowCount;
   const widths = model.outputs.map(({ rowShape }) => rowShape.reduce((product, size) => product * size, 1));
   const outputBytes = widths.map((width) => bytesOf * Math.max(1, width));
-  const all = [tableBytes(model, form), scratchBytes(model, form), ...model.columns.map(() => bytesOf), ...outputBytes];
+  const all = [tables.length, scratchBytes, ...model.columns.map(() => bytesOf), ...outputBytes];
   const memory = createKernelMemory(all.reduce((sum, bytes) => sum + bytes + 64, 0));
   const { buffer } = memory.memory;
-  const tables = memory.allocate(tableBytes(model, form));
-  writeTables(model, form, buffer, tables);
+  const tablesAt = memory.allocate(tables.length);
+  new Uint8Array(buffer).set(tables, tablesAt);
   const columns = model.columns.map(({ input, element }) => {
     const at = memory.allocate(bytesOf);
     const values =
@@ -55,7 +48,7 @@ export function scoreByKernel(
     return at;
   });
   const outputs = outputBytes.map((bytes) => memory.allocate(bytes));
-  new ForestKernel(model, form, memory, tables).score(columns, outputs, rowCount);
+  new ForestKernel(forest, memory, tablesAt).score(columns, outputs, rowCount);
   return model.outputs.map(
     ({ elementType }, index) => viewOf(elementType, buffer, outputs[index]!, rowCount * widths[index]!) as NumberArray,
   );

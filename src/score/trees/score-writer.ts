@@ -1,5 +1,5 @@
 /** From a block's sums to the model's outputs. */
-import type { TreesModel } from './read-trees.ts';
+import type { CompiledForest } from './trees.ts';
 import { createRowBlock, widthOf, type RowBlock, type RowType } from './row-program.ts';
 import { finishRow, type Finish } from './scores.ts';
 
@@ -12,8 +12,7 @@ export interface SumLayout {
 }
 
 export class ScoreWriter {
-  readonly #model: TreesModel;
-  readonly #layout: SumLayout;
+  readonly #model: Pick<CompiledForest, 'program' | 'rule' | 'outputs' | 'sums'>;
   readonly #sums: Float32Array | Float64Array;
   readonly #block: RowBlock;
   readonly #finish: Finish;
@@ -24,11 +23,14 @@ export class ScoreWriter {
   readonly #labelsAt: readonly { readonly at: number; readonly labels: readonly number[] }[];
 
   /** @param sums byte offset of the sums */
-  constructor(model: TreesModel, layout: SumLayout, buffer: SharedArrayBuffer, sums: number) {
-    const { program, rule } = model;
+  constructor(
+    model: Pick<CompiledForest, 'program' | 'rule' | 'outputs' | 'sums'>,
+    buffer: SharedArrayBuffer,
+    sums: number,
+  ) {
+    const { program, rule, sums: layout } = model;
     const sumCount = layout.blockRows * (layout.hasOneTarget ? rule.targetCount : layout.sumWidth);
     this.#model = model;
-    this.#layout = layout;
     this.#buffer = buffer;
     this.#sums =
       rule.type === 'float32' ? new Float32Array(buffer, sums, sumCount) : new Float64Array(buffer, sums, sumCount);
@@ -53,7 +55,7 @@ export class ScoreWriter {
 
   #finishRows(rowCount: number): void {
     const { targetCount } = this.#model.rule;
-    const { hasOneTarget, sumWidth, blockRows } = this.#layout;
+    const { hasOneTarget, sumWidth, blockRows } = this.#model.sums;
     const [rowStep, targetStep] = hasOneTarget ? [1, blockRows] : [sumWidth, 1];
     const round = this.#model.rule.type === 'float64' ? this.#roundScores() : undefined;
     const values = this.#values;

@@ -23,14 +23,11 @@ import { searches } from './search-code.ts';
 import { setBytes, splitBytes, treeBytes, type SlicedColumn, type SlicedLayout } from './sliced-layout.ts';
 import { sumVotes } from './sliced-votes.ts';
 
-/** Byte offsets in the shared memory. */
-export interface Places {
-  readonly scratch: number;
-  readonly tables: number;
-}
-
-/** A module with `score(firstRow, rowCount)`: sums of one block of rows into the scratch. */
-export function slicedCode(forest: Forest, layout: SlicedLayout, places: Places): Uint8Array<ArrayBuffer> {
+/**
+ * A module with `score(scratch, tables, firstRow, rowCount)`: sums of one block of rows into the scratch. Where scratch
+ * and tables lie comes with each call, so that all threads run the same code.
+ */
+export function slicedCode(forest: Forest, layout: SlicedLayout): Uint8Array<ArrayBuffer> {
   const functions: WasmFunction[] = [];
   const add = (fn: WasmFunction): number => functions.push(fn) - 1;
   const levels = [...new Set(layout.columns.map((column) => column.levels))];
@@ -39,73 +36,72 @@ export function slicedCode(forest: Forest, layout: SlicedLayout, places: Places)
   );
   const clear = add(clearEntries(layout));
   const rise = add(riseEntries(layout));
-  const unite = add(uniteEntries(layout, places));
-  const split = add(splitRows(layout, places));
-  const numbersOf = new Map(
-    [...new Set(layout.trees.map(({ leafCount }) => leafCount))].map((count) => [
-      count,
-      add(leafNumbers(layout, count)),
-    ]),
-  );
-  const trees = add(walkTrees(layout, places, split, numbersOf));
-  const votes = add(sumVotes(forest, layout, places));
-  const score = new WasmFunction('score', ['i32', 'i32']);
+  const unite = add(uniteEntries(layout));
+  const split = add(splitRows(layout));
+  const leafCounts = [...new Set(layout.trees.map(({ leafCount }) => leafCount))];
+  const numbersOf = new Map(leafCounts.map((count) => [count, add(leafNumbers(layout, count))]));
+  const trees = add(walkTrees(layout, split, numbersOf));
+  const votes = add(sumVotes(forest, layout));
+  const score = new WasmFunction('score', ['i32', 'i32', 'i32', 'i32']);
   add(
     score.body(
-      ...layout.columns.map((column) =>
-        rankColumn(forest, layout, places, column, searchOf.get(column.levels)!, clear),
-      ),
-      ...(layout.sets.length === 0 ? [] : [call(unite)]),
-      ...layout.columns.flatMap((column) => riseColumn(layout, places, column, rise)),
+      ...layout.columns.map((column) => rankColumn(forest, layout, column, searchOf.get(column.levels)!, clear)),
+      ...(layout.sets.length === 0 ? [] : [call(unite, get(scratch), get(tables))]),
+      ...layout.columns.flatMap((column) => riseColumn(layout, column, rise)),
       ...layout.runs.flatMap((run, index) => {
-        const first = i32(places.tables + layout.tables.trees + run.first * treeBytes);
-        const end = i32(places.tables + layout.tables.trees + run.end * treeBytes);
+        const places = [
+          get(scratch),
+          get(tables),
+          plus(tables, layout.tables.trees + run.first * treeBytes),
+          plus(tables, layout.tables.trees + run.end * treeBytes),
+        ];
         const starts = index === 0 || layout.runs[index - 1]!.target !== run.target ? 1 : 0;
-        const sums = i32(places.scratch + layout.scratch.sums + run.target * layout.blockRows * layout.voteBytes);
-        return [call(trees, first, end), call(votes, first, end, sums, get(1), i32(starts))];
+        const sums = plus(scratch, layout.scratch.sums + run.target * layout.blockRows * layout.voteBytes);
+        return [call(trees, ...places), call(votes, ...places, sums, get(rowCount), i32(starts))];
       }),
     ),
   );
   return assemble({ memoryPages: 1, functions });
 }
 
-function rankColumn(
-  forest: Forest,
-  layout: SlicedLayout,
-  places: Places,
-  column: SlicedColumn,
-  search: number,
-  clear: number,
-): Code {
-  const hits = places.scratch + column.hitsAt;
-  const cuts = places.tables + column.cutsAt;
+/** Parameters of `score`; the first two are those of most of its functions, too. */
+const [scratch, tables, firstRow, rowCount] = [0, 1, 2, 3] as const;
+
+function plus(local: number, value: number): Code {
+  return op('i32.add', get(local), i32(value));
+}
+
+function rankColumn(forest: Forest, layout: SlicedLayout, column: SlicedColumn, search: number, clear: number): Code {
+  const { entryBytes } = layout;
   const numberShift = forest.columnType === 'float32' ? 2 : 3;
   const values = op(
     'i32.add',
-    load('i32.load', i32(places.scratch + layout.scratch.columns + 4 * column.column)),
-    op('i32.shl', get(0), i32(numberShift)),
+    load('i32.load', get(scratch), layout.scratch.columns + 4 * column.column),
+    op('i32.shl', get(firstRow), i32(numberShift)),
   );
-  const nan = hits + nanRank(column) * layout.entryBytes;
+  const hits = plus(scratch, column.hitsAt);
+  const cuts = plus(tables, column.cutsAt);
+  const nan = column.hitsAt + nanRank(column) * entryBytes;
   // The search works with addresses of cuts: so much more, shifted, is the address of the entry of a rank.
-  const bias = hits - cuts * 2 ** (Math.log2(layout.entryBytes) - numberShift);
+  const bias = op('i32.sub', hits, op('i32.shl', cuts, i32(Math.log2(entryBytes) - numberShift)));
   return [
-    ...call(clear, i32(hits), i32(hits + (column.cuts.length + 1) * layout.entryBytes)),
-    ...call(clear, i32(nan), i32(nan + layout.entryBytes)),
-    ...call(search, values, get(1), i32(Number(BigInt.asIntN(32, BigInt(bias)))), i32(cuts)),
+    ...call(clear, hits, plus(scratch, column.hitsAt + (column.cuts.length + 1) * entryBytes)),
+    ...call(clear, plus(scratch, nan), plus(scratch, nan + entryBytes)),
+    ...call(search, values, get(rowCount), bias, cuts),
   ];
 }
 
 /** From hits to the rows above, with NaN first where both are needed: the other takes the place of the hits. */
-function riseColumn(layout: SlicedLayout, places: Places, column: SlicedColumn, rise: number): Code[] {
+function riseColumn(layout: SlicedLayout, column: SlicedColumn, rise: number): Code[] {
   const { entryBytes } = layout;
   const last = column.cuts.length * entryBytes;
-  const hits = i32(places.scratch + column.hitsAt + last);
-  const nan = i32(places.scratch + column.hitsAt + nanRank(column) * entryBytes);
-  const nothing = i32(places.scratch + layout.scratch.zero);
+  const hits = plus(scratch, column.hitsAt + last);
+  const nan = plus(scratch, column.hitsAt + nanRank(column) * entryBytes);
+  const nothing = plus(scratch, layout.scratch.zero);
   const count = i32(column.cuts.length);
   return [
-    ...(column.sendsNanRight ? [call(rise, hits, i32(places.scratch + column.aboveWithNanAt + last), count, nan)] : []),
-    ...(column.sendsNanLeft ? [call(rise, hits, i32(places.scratch + column.aboveAt + last), count, nothing)] : []),
+    ...(column.sendsNanRight ? [call(rise, hits, plus(scratch, column.aboveWithNanAt + last), count, nan)] : []),
+    ...(column.sendsNanLeft ? [call(rise, hits, plus(scratch, column.aboveAt + last), count, nothing)] : []),
   ];
 }
 
@@ -146,76 +142,72 @@ function riseEntries(layout: SlicedLayout): WasmFunction {
   );
 }
 
-/** unite(): the rows of every set. */
-function uniteEntries(layout: SlicedLayout, { scratch, tables }: Places): WasmFunction {
-  const fn = new WasmFunction('unite', []);
+/** unite(scratch, tables): the rows of every set. */
+function uniteEntries(layout: SlicedLayout): WasmFunction {
+  const fn = new WasmFunction('unite', ['i32', 'i32']);
   const [at, end, hit, place] = [fn.local('i32'), fn.local('i32'), fn.local('i32'), fn.local('i32')];
   const rows = Array.from({ length: layout.vectorCount }, () => fn.local('v128'));
-  const start = tables + layout.tables.sets;
   const bytes = layout.sets.reduce((sum, { hits }) => sum + setBytes(hits.length), 0);
+  const placeAt = (local: number): Code => set(place, op('i32.add', get(scratch), load('i32.load', get(local))));
   return fn.body(
-    set(at, i32(start)),
+    set(at, plus(tables, layout.tables.sets)),
     loop(
       eachVector(layout, (_offset, vector) => set(rows[vector]!, none)),
-      set(hit, op('i32.add', get(at), i32(8))),
+      set(hit, plus(at, 8)),
       set(end, op('i32.add', get(hit), op('i32.shl', load('i32.load', get(at), 4), i32(2)))),
       // A set may be empty: then nothing goes right.
       ifElse(
         op('i32.lt_u', get(hit), get(end)),
         loop(
-          set(place, load('i32.load', get(hit))),
-          eachVector(layout, (offset, vector) => {
-            const more = load('v128.load', get(place), scratch + offset);
-            return set(rows[vector]!, op('v128.or', get(rows[vector]!), more));
-          }),
-          set(hit, op('i32.add', get(hit), i32(4))),
+          placeAt(hit),
+          eachVector(layout, (offset, vector) =>
+            set(rows[vector]!, op('v128.or', get(rows[vector]!), load('v128.load', get(place), offset))),
+          ),
+          set(hit, plus(hit, 4)),
           brIf(0, op('i32.lt_u', get(hit), get(end))),
         ),
       ),
-      set(place, load('i32.load', get(at))),
-      eachVector(layout, (offset, vector) => store('v128.store', get(place), get(rows[vector]!), scratch + offset)),
-      brIf(0, op('i32.lt_u', tee(at, get(end)), i32(start + bytes))),
+      placeAt(at),
+      eachVector(layout, (offset, vector) => store('v128.store', get(place), get(rows[vector]!), offset)),
+      brIf(0, op('i32.lt_u', tee(at, get(end)), plus(tables, layout.tables.sets + bytes))),
     ),
   );
 }
 
-/** split(from, end): the slots of one tree, by its splits. */
-function splitRows(layout: SlicedLayout, { scratch }: Places): WasmFunction {
-  const fn = new WasmFunction('split', ['i32', 'i32']);
-  const [above, slot, rightSlot] = [fn.local('i32'), fn.local('i32'), fn.local('i32')];
+/** split(scratch, from, end): the slots of one tree, by its splits. */
+function splitRows(layout: SlicedLayout): WasmFunction {
+  const fn = new WasmFunction('split', ['i32', 'i32', 'i32']);
+  const [from, end] = [1, 2];
+  const [slots, above, slot, rightSlot] = [fn.local('i32'), fn.local('i32'), fn.local('i32'), fn.local('i32')];
   const [reached, right] = [fn.local('v128'), fn.local('v128')];
-  const slots = scratch + layout.scratch.slots;
+  const read = (base: number, offset: Code): Code => op('i32.add', get(base), offset);
   return fn.body(
-    eachVector(layout, (offset) => store('v128.store', i32(slots + offset), op('v128.not', none))),
+    set(slots, plus(scratch, layout.scratch.slots)),
+    eachVector(layout, (offset) => store('v128.store', get(slots), op('v128.not', none), offset)),
     loop(
-      set(above, load('i32.load', get(0))),
-      set(slot, load('i32.load16_u', get(0), 4)),
-      set(rightSlot, load('i32.load16_u', get(0), 6)),
+      set(above, read(scratch, load('i32.load', get(from)))),
+      set(slot, read(slots, load('i32.load16_u', get(from), 4))),
+      set(rightSlot, read(slots, load('i32.load16_u', get(from), 6))),
       eachVector(layout, (offset) => [
-        ...set(right, load('v128.load', get(above), scratch + offset)),
-        ...set(reached, load('v128.load', get(slot), slots + offset)),
-        ...store('v128.store', get(slot), op('v128.andnot', get(reached), get(right)), slots + offset),
-        ...store('v128.store', get(rightSlot), op('v128.and', get(reached), get(right)), slots + offset),
+        ...set(right, load('v128.load', get(above), offset)),
+        ...set(reached, load('v128.load', get(slot), offset)),
+        ...store('v128.store', get(slot), op('v128.andnot', get(reached), get(right)), offset),
+        ...store('v128.store', get(rightSlot), op('v128.and', get(reached), get(right)), offset),
       ]),
-      brIf(0, op('i32.lt_u', tee(0, op('i32.add', get(0), i32(splitBytes))), get(1))),
+      brIf(0, op('i32.lt_u', tee(from, plus(from, splitBytes)), get(end))),
     ),
   );
 }
 
-/** trees(from, end): leaf numbers of a run of trees. */
-function walkTrees(
-  layout: SlicedLayout,
-  { scratch }: Places,
-  split: number,
-  numbersOf: ReadonlyMap<number, number>,
-): WasmFunction {
-  const fn = new WasmFunction('trees', ['i32', 'i32']);
-  const numbers = fn.local('i32');
-  const leafCount = fn.local('i32');
-  const slots = scratch + layout.scratch.slots;
+/** trees(scratch, tables, from, end): leaf numbers of a run of trees. */
+function walkTrees(layout: SlicedLayout, split: number, numbersOf: ReadonlyMap<number, number>): WasmFunction {
+  const fn = new WasmFunction('trees', ['i32', 'i32', 'i32', 'i32']);
+  const [from, end] = [2, 3];
+  const [numbers, leafCount] = [fn.local('i32'), fn.local('i32')];
+  const splitAt = (offset: number): Code => op('i32.add', get(tables), load('i32.load', get(from), offset));
   const found = (index: number): Code =>
     eachVector(layout, (offset, vector) =>
-      call(index, i32(slots + offset), op('i32.add', get(numbers), i32(128 * vector))),
+      call(index, plus(scratch, layout.scratch.slots + offset), plus(numbers, 128 * vector)),
     );
   const [[, only] = [], ...others] = [...numbersOf];
   const choice = others.reduce(
@@ -223,13 +215,13 @@ function walkTrees(
     found(only!),
   );
   return fn.body(
-    set(numbers, i32(scratch + layout.scratch.indices)),
+    set(numbers, plus(scratch, layout.scratch.indices)),
     loop(
-      call(split, load('i32.load', get(0)), load('i32.load', get(0), 4)),
-      set(leafCount, load('i32.load', get(0), 8)),
+      call(split, get(scratch), splitAt(0), splitAt(4)),
+      set(leafCount, load('i32.load', get(from), 8)),
       choice,
-      set(numbers, op('i32.add', get(numbers), i32(layout.blockRows))),
-      brIf(0, op('i32.lt_u', tee(0, op('i32.add', get(0), i32(treeBytes))), get(1))),
+      set(numbers, plus(numbers, layout.blockRows)),
+      brIf(0, op('i32.lt_u', tee(from, plus(from, treeBytes)), get(end))),
     ),
   );
 }

@@ -3,9 +3,9 @@ import type { Forest } from './forest.ts';
 import { setBytes, splitBytes, treeBytes, type SlicedLayout, type SlicedTree } from './sliced-layout.ts';
 import { nanRank } from './cuts.ts';
 
-/** @param at where the tables start in `buffer`; `layout.tables.bytes` from there on are theirs */
-export function writeSlicedTables(forest: Forest, layout: SlicedLayout, buffer: SharedArrayBuffer, at: number): void {
-  const view = new DataView(buffer, at, layout.tables.bytes);
+export function slicedTables(forest: Forest, layout: SlicedLayout): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(layout.tables.bytes);
+  const view = new DataView(bytes.buffer);
   writeCuts(forest, layout, view);
   writeSets(layout, view);
   let split = layout.tables.splits;
@@ -13,13 +13,14 @@ export function writeSlicedTables(forest: Forest, layout: SlicedLayout, buffer: 
   layout.trees.forEach((tree, index) => {
     const splitEnd = writeSplits(forest, layout, tree, view, split);
     const place = layout.tables.trees + index * treeBytes;
-    view.setUint32(place, at + split, true);
-    view.setUint32(place + 4, at + splitEnd, true);
+    view.setUint32(place, split, true);
+    view.setUint32(place + 4, splitEnd, true);
     view.setUint32(place + 8, tree.leafCount, true);
-    view.setUint32(place + 12, at + leaf, true);
+    view.setUint32(place + 12, leaf, true);
     split = splitEnd;
     leaf = writeVotes(forest, layout, tree, view, leaf);
   });
+  return bytes;
 }
 
 function writeCuts(forest: Forest, { columns }: SlicedLayout, view: DataView): void {

@@ -18,17 +18,16 @@ import {
 } from '../../engines/wasm-code.ts';
 import type { Aggregate, Forest, NumberType } from './forest.ts';
 import { treeBytes, type SlicedLayout } from './sliced-layout.ts';
-import type { Places } from './sliced-code.ts';
 
 /**
- * `votes(firstTree, endTree, sums, rowCount, starts)`: adds the votes of a run of trees to the sums of a block; `starts`
+ * `votes(scratch, tables, firstTree, endTree, sums, rowCount, starts)`: adds the votes of a run of trees to the sums of a block; `starts`
  * is 1 where these are the first. Sums of one target lie row after row; of several, the sums of a row lie together.
  */
-export function sumVotes(forest: Forest, layout: SlicedLayout, places: Places): WasmFunction {
-  return new VotesWriter(forest, layout, places).write();
+export function sumVotes(forest: Forest, layout: SlicedLayout): WasmFunction {
+  return new VotesWriter(forest, layout).write();
 }
 
-const [firstTree, endTree, sums, rowCount, starts] = [0, 1, 2, 3, 4] as const;
+const [scratch, tables, firstTree, endTree, sums, rowCount, starts] = [0, 1, 2, 3, 4, 5, 6] as const;
 
 class VotesWriter {
   readonly #layout: SlicedLayout;
@@ -40,18 +39,16 @@ class VotesWriter {
   /** Leaf numbers of the rows in turn. */
   readonly #numbers: number;
   readonly #start: number;
-  readonly #indices: number;
 
-  constructor(forest: Forest, layout: SlicedLayout, { scratch }: Places) {
+  constructor(forest: Forest, layout: SlicedLayout) {
     this.#layout = layout;
     this.#aggregate = forest.aggregate;
     this.#type = forest.sumType;
-    this.#fn = new WasmFunction('votes', ['i32', 'i32', 'i32', 'i32', 'i32']);
+    this.#fn = new WasmFunction('votes', Array<'i32'>(7).fill('i32'));
     this.#tree = this.#fn.local('i32');
     this.#leaves = this.#fn.local('i32');
     this.#numbers = this.#fn.local('i32');
     this.#start = this.#fn.local('i32');
-    this.#indices = scratch + layout.scratch.indices;
   }
 
   write(): WasmFunction {
@@ -66,8 +63,8 @@ class VotesWriter {
     const { voteBytes, sumWidth } = this.#layout;
     const end = this.#fn.local('i32');
     return [
-      ...set(this.#start, i32(this.#indices)),
-      ...set(end, op('i32.add', i32(this.#indices), get(rowCount))),
+      ...set(this.#start, op('i32.add', get(scratch), i32(this.#layout.scratch.indices))),
+      ...set(end, op('i32.add', get(this.#start), get(rowCount))),
       ...loop(
         code(rows),
         set(sums, op('i32.add', get(sums), i32(rows * sumWidth * voteBytes))),
@@ -113,7 +110,7 @@ class VotesWriter {
       ...set(this.#tree, get(firstTree)),
       ...set(this.#numbers, get(this.#start)),
       ...loop(
-        set(this.#leaves, load('i32.load', get(this.#tree), 12)),
+        set(this.#leaves, op('i32.add', get(tables), load('i32.load', get(this.#tree), 12))),
         totals.flatMap((total, index) => set(total, this.#combine(get(total), vote(index)))),
         set(this.#numbers, op('i32.add', get(this.#numbers), i32(this.#layout.blockRows))),
         brIf(0, op('i32.lt_u', tee(this.#tree, op('i32.add', get(this.#tree), i32(treeBytes))), get(endTree))),
