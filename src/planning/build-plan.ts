@@ -47,8 +47,7 @@ export function buildPlan(
     keep: keep ?? 'all',
     precision: options.precision ?? 'float32',
   };
-  const scoreNames = described.columns.map((column) => column.name);
-  const planned: PlannedSchema[] = schemas.plan(requests, keep, scoreNames);
+  const planned = schemas.plan(requests, keep, namesOf(described.columns));
   const output = resolve(options.output);
   const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
   const used = usedColumns(requests, footers[0]!.columns);
@@ -104,6 +103,10 @@ export function buildPlan(
   return { plan, kernel };
 }
 
+function namesOf(columns: readonly { readonly name: string }[]): string[] {
+  return columns.map(({ name }) => name);
+}
+
 function plannedKeep(
   keep: readonly string[] | undefined,
   first: Footer,
@@ -111,7 +114,7 @@ function plannedKeep(
 ): Pick<RunPlan, 'keep' | 'keepsAll' | 'keepBytes'> {
   const copied = keep === undefined ? 'all' : new Set(keep);
   return {
-    keep: keep ?? first.columns.map((column) => column.name),
+    keep: keep ?? namesOf(first.columns),
     keepsAll: keep === undefined,
     keepBytes: sum(pending.map((footer) => columnBytes(footer, copied))),
   };
