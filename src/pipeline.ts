@@ -41,6 +41,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     const planned = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
     plan = planned.plan;
     plan.warnings.forEach(warn);
+    options.onScorer?.(plan.scorer.words);
     recorder.begin(plan);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
       const { hears, keepsEvents } = recorder;
@@ -187,6 +188,7 @@ function summarize(plan: RunPlan, crew: Crew | undefined, begun: Begun, warnings
     batchSize: tally?.batchSize,
     threads: plan.threads,
     device: plan.device,
+    scorer: plan.scorer.words,
     devices: crew?.devices ?? [],
     decisions: crew?.decisions ?? [],
     precision: plan.precision,
@@ -203,6 +205,7 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     signal: _signal,
     onProgress: _onProgress,
     onWarning: _onWarning,
+    onScorer: _onScorer,
     onDecision: _onDecision,
     onRun: _onRun,
     onRecord: _onRecord,

@@ -31,6 +31,7 @@ import type { RunPlan } from '../plan.ts';
 import { createRing } from '../transfer/ring.ts';
 import { createSlotQueues, slotsInHands } from '../transfer/slot-queue.ts';
 import { CrewProfiling } from './crew-profiling.ts';
+import { modelKernelBytes, writeModelTables } from './in-place-scorer.ts';
 import { startWorker } from './start-worker.ts';
 
 /** What the crew has done so far. */
@@ -101,7 +102,9 @@ export class Crew {
     this.#hears = hears;
     useOnnxRuntimeAt(plan.onnxRuntimePath);
     const slotCount = plan.threads * plan.slotsPerThread;
-    const slots = createSharedMemory(sharedBytes(plan.model, plan.slotRows, slotCount, plan.threads));
+    const behind = sharedBytes(plan.model, plan.slotRows, slotCount, plan.threads);
+    const slots = createSharedMemory(behind + modelKernelBytes(plan.model, plan.threads));
+    writeModelTables(engines, slots, behind);
     this.#figures = plan.devices.map(createDeviceFigures);
     const queues = (this.#queues =
       plan.devices.length === 0 ? undefined : createSlotQueues(slotCount, plan.threads, plan.devices.length));
