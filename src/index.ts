@@ -10,6 +10,7 @@ export type {
   InputOptions,
   InspectedColumn,
   InspectReport,
+  KernelChoice,
   MetricsOptions,
   Precision,
   ProfileOptions,

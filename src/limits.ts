@@ -16,6 +16,8 @@ export const ringSpansPerThread = 2;
 
 /** Threads of a process: beyond this, memory for stacks and engines outweighs what more threads read. */
 export const threadsMax = 256;
+/** Threads that start while the planner plans: more would do a small run's work no sooner, and cost it their start. */
+export const threadsAheadMax = 8;
 /** Node, its threads' heaps and the engines' code, before a row is read (measured: 120 MB with two threads). */
 export const processBytesBase = 110 * 2 ** 20;
 /** A worker thread: V8 heap, decoder state, DuckDB's buffers for reading and writing one row group of output (measured). */
@@ -24,6 +26,9 @@ export const threadBytesBase = 45 * 2 ** 20;
 export const rowGroupFactor = 1.1;
 /** Share of the memory that is left that a run may take when nobody says how much. */
 export const memoryShare = 0.9;
+
+/** Nodes of one tree that a kernel scores: far more than any library grows; a model's loops end here. */
+export const treeNodesMax = 2 ** 20;
 
 /** One WebAssembly.Memory holds the slots of all threads. */
 export const wasmPagesMax = 65_536;
@@ -39,6 +44,23 @@ export const explainSeconds = 0.2;
 export const explainStretches = 10;
 /** SIMD kernels count boundaries one by one; at twice as many JavaScript's halving is faster (measured: 2.6 and 0.9 times). */
 export const simdBoundariesMax = 64;
+
+/** Rows of the shards on which a kernel of ours must agree with ONNX Runtime before it scores in its place. */
+export const kernelSampleRows = 4_096;
+/** Rows of ONNX Runtime's batches meanwhile: it is fastest at 1,024 to 2,048 (measured). */
+export const kernelBatchRows = 2_048;
+/** The comparison ends after so long: a model that takes longer has been compared on one batch at least. */
+export const compareMsMax = 100;
+/** Rows of the runs in which kernel and ONNX Runtime are timed; each counts with the size that it likes. */
+export const raceBatchRows: readonly number[] = [512, 2_048];
+/** Timing them takes so long, but so many rounds at least, the first of which prepares their shapes. */
+export const raceMs = 20;
+export const raceRoundsMin = 2;
+/** On a machine that does other work too, up to so many rounds are waited for, and so long. */
+export const raceRoundsWanted = 16;
+export const raceMsMax = 200;
+/** Nodes of a graph that is looked at for kernels: exporters write a linear model or a forest with a dozen. */
+export const kernelNodesMax = 64;
 
 /** A planner that was told to stop is interrupted again so often: an interrupt between two queries is forgotten. */
 export const interruptIntervalMs = 50;

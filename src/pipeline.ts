@@ -5,7 +5,7 @@ import { ledgerOf } from './measure/ledger.ts';
 import { planning, ProgressMeter } from './measure/progress.ts';
 import { Recorder } from './measure/recorder.ts';
 import { announceRun } from './measure/run-profile.ts';
-import { progressIntervalMs } from './limits.ts';
+import { progressIntervalMs, threadsAheadMax } from './limits.ts';
 import { asTandemError, TandemError } from './errors.ts';
 import type { PlainScoreOptions } from './messages.ts';
 import type { Progress, ScoreOptions, ScoreResult } from './options.ts';
@@ -14,6 +14,7 @@ import { rememberFindings } from './planning/profile.ts';
 import type { Ledger, RunRecord } from './run-record.ts';
 import { Crew } from './threads/crew.ts';
 import { PlannerClient } from './threads/planner-client.ts';
+import { endIdleWorkers, startWorkersAhead } from './threads/start-worker.ts';
 import { cleanOutput, finishOutput, forgetInFlight, writeReport } from './write/output-folder.ts';
 
 /**
@@ -30,6 +31,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
   };
   const recorder = await Recorder.open(options, startMs, warn);
   const planner = new PlannerClient(options.signal, warn);
+  startThreadsAhead(options);
   let plan: RunPlan | undefined;
   let crew: Crew | undefined;
   const summary = (of: RunPlan): ScoreResult => summarize(of, crew, begun, warnings);
@@ -39,6 +41,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     const planned = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
     plan = planned.plan;
     plan.warnings.forEach(warn);
+    options.onScorer?.(plan.scorer.words);
     recorder.begin(plan);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
       const { hears, keepsEvents } = recorder;
@@ -52,6 +55,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     if (plan !== undefined) leaveRecord(plan, recorder, error, summary, options.onRecord);
     throw error;
   } finally {
+    endIdleWorkers();
     await planner.close(crew?.connections ?? []);
     await recorder.close();
   }
@@ -67,6 +71,11 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
 interface Begun {
   readonly atMs: number;
   readonly usage: NodeJS.CpuUsage;
+}
+
+/** Threads get ready while the planner plans. One whose rows a GPU scores has minutes of work before it. */
+function startThreadsAhead({ device = 'cpu', reader = 'duckdb', threads = coreBound().value }: ScoreOptions): void {
+  if (device === 'cpu' && reader === 'duckdb') startWorkersAhead('./prep.js', Math.min(threads, threadsAheadMax));
 }
 
 /** What was known of a run that failed, for whoever looks into its output folder later. */
@@ -179,6 +188,7 @@ function summarize(plan: RunPlan, crew: Crew | undefined, begun: Begun, warnings
     batchSize: tally?.batchSize,
     threads: plan.threads,
     device: plan.device,
+    scorer: plan.scorer.words,
     devices: crew?.devices ?? [],
     decisions: crew?.decisions ?? [],
     precision: plan.precision,
@@ -195,6 +205,7 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     signal: _signal,
     onProgress: _onProgress,
     onWarning: _onWarning,
+    onScorer: _onScorer,
     onDecision: _onDecision,
     onRun: _onRun,
     onRecord: _onRecord,

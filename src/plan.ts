@@ -2,6 +2,8 @@
 import type { TensorLayout } from './batch.ts';
 import type { Compression, Precision } from './options.ts';
 import type { ProfileKey, UsedProfile } from './planning/profile.ts';
+import type { Agreement } from './score/kernels/agreement.ts';
+import type { KernelModel } from './score/kernels/kernel.ts';
 
 export interface PlannedShard {
   readonly index: number;
@@ -72,6 +74,19 @@ export interface ModelPlan {
   readonly columns: readonly ScoreColumn[];
   /** Rows of every run where the model fixes them; the last batch is padded. */
   readonly fixedBatchRows: number | undefined;
+  /** Where a kernel of ours scores it: bytes of its tables, once, and of what each thread's kernel keeps. */
+  readonly kernel?: { readonly tableBytes: number; readonly scratchBytes: number };
+}
+
+/** What runs the model, and why. */
+export interface ChosenScorer {
+  readonly kind: 'onnxruntime' | KernelModel['kind'];
+  /** One line: `linear: 32 columns to 1 target, 16 rows at once, 3.4 times ONNX Runtime`, `ONNX Runtime: Conv has no kernel`. */
+  readonly words: string;
+  /** Of rates on one thread, over the same rows; undefined: not measured. */
+  readonly timesOnnxRuntime?: number;
+  /** Of the kernel's scores with ONNX Runtime's on rows of the shards; undefined: no kernel knows the model. */
+  readonly agreement?: Agreement;
 }
 
 export interface MemoryLine {
@@ -144,6 +159,7 @@ export interface RunPlan extends DevicePlan {
   /** Words: `cpu`, `cuda:0`, `cuda:0, cuda:1`. */
   readonly device: string;
   readonly precision: Precision;
+  readonly scorer: ChosenScorer;
   /** What earlier runs left for this one; keys and used ones in the order of the devices, or of the CPU alone. */
   readonly profiles: {
     /** Undefined: none is wanted, and none is left. */

@@ -11,6 +11,7 @@ import {
   gpuMemoryFlag,
   jsonFlag,
   keepFlag,
+  kernelsFlag,
   memoryFlag,
   noProfileFlag,
   ortDirFlag,
@@ -19,11 +20,12 @@ import {
   readerFlag,
   runOptions,
   threadsFlag,
+  treesFlag,
   warner,
   type Command,
 } from './command.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
-import { counted } from './format.ts';
+import { counted, printable } from './format.ts';
 import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
 import { watchProfileSignal } from './profile-signal.ts';
 import { checkSideFile } from '../write/side-file.ts';
@@ -56,6 +58,8 @@ export const scoreFlags: readonly Flag[] = [
   gpuMemoryFlag,
   allowCpuNodesFlag,
   threadsFlag,
+  kernelsFlag,
+  treesFlag,
   batchSizeFlag,
   noProfileFlag,
   memoryFlag,
@@ -190,6 +194,8 @@ export const scoreCommand: Command = {
       };
       const onDecision = ({ device, rows, reason, isSearch }: BatchSizeDecision) =>
         view.log(`${device}: ${counted(rows, 'row')} a batch: ${reason}`, isSearch);
+      // Of a model without a kernel there is little to know.
+      const onScorer = (words: string) => view.log(`scorer: ${printable(words)}`, words.startsWith('ONNX Runtime'));
       const onListening = (url: string) => view.say(`metrics: ${url}`);
       const watched = {
         command: given.commandLine,
@@ -197,7 +203,7 @@ export const scoreCommand: Command = {
         ...(reporter && { onRecord: reporter.keep }),
       };
       const [result, { renderScore }] = await Promise.all([
-        api.score({ ...common, ...watched, onProgress, onDecision, onRun: profiles.begin }),
+        api.score({ ...common, ...watched, onProgress, onScorer, onDecision, onRun: profiles.begin }),
         import('./render-score.ts'),
       ]);
       await profiles.end();

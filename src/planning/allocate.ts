@@ -16,6 +16,7 @@ import {
 } from '../limits.ts';
 import type { Bound } from '../machine.ts';
 import type { MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
+import { kernelRows } from '../score/kernels/kernel.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { deviceSlots, fitDeviceSlots } from './devices.ts';
 import { kernelBytes } from './kernel-bytes.ts';
@@ -37,6 +38,15 @@ export function slotRowsFor(bytesPerRow: number, batchSize: number | undefined):
   return Math.max(1, Math.min(batchRowsMax, Math.floor(slotBytesMax / Math.max(1, bytesPerRow))));
 }
 
+/** The same for a thread that scores in place; a kernel's slot holds whole blocks of rows. */
+export function inPlaceSlotRows(
+  model: Pick<ModelPlan, 'inputs' | 'outputs' | 'kernel'>,
+  batchSize: number | undefined,
+): number {
+  const rows = slotRowsFor(slotBytes(model, 64) / 64, batchSize);
+  return model.kernel === undefined ? rows : Math.ceil(rows / kernelRows) * kernelRows;
+}
+
 /** Slots of each thread. */
 export interface ThreadSlots {
   /** Of one. */
@@ -48,6 +58,8 @@ export interface ThreadSlots {
   readonly where: 'host' | 'pinned';
   /** Of the thread's kernels, in the same memory. */
   readonly kernelBytes: number;
+  /** Of all threads together, there too: tables of the kernel that scores. 0: ONNX Runtime does. */
+  readonly tableBytes: number;
 }
 
 /** What the rows of a run go through. */
@@ -70,8 +82,12 @@ export function planSlots(
 ): ThreadSlots {
   const ofKernels = kernelBytes(model);
   if (devices.length === 0) {
-    const rows = slotRowsFor(slotBytes(model, 64) / 64, batchSize);
-    return { rows, bytes: slotBytes(model, rows), count: 1, where: 'host', kernelBytes: ofKernels };
+    const rows = inPlaceSlotRows(model, batchSize);
+    const own = {
+      kernelBytes: ofKernels + (model.kernel?.scratchBytes ?? 0),
+      tableBytes: model.kernel?.tableBytes ?? 0,
+    };
+    return { rows, bytes: slotBytes(model, rows), count: 1, where: 'host', ...own };
   }
   const [largest = 0] = heldRowGroups(shards, [], 1);
   const others = processBytesBase + threadBytesBase + largest;
@@ -81,7 +97,14 @@ export function planSlots(
   const rowsMax = Math.max(...devices.map(({ bufferRows }) => bufferRows));
   const asked = { slotRows: Math.min(wanted.slotRows, rowsMax), slots: slotsPerThread ?? wanted.slots };
   const { slotRows, slots } = fitDeviceSlots(asked, model, bytesMax);
-  return { rows: slotRows, bytes: slotBytes(model, slotRows), count: slots, where: 'pinned', kernelBytes: ofKernels };
+  return {
+    rows: slotRows,
+    bytes: slotBytes(model, slotRows),
+    count: slots,
+    where: 'pinned',
+    kernelBytes: ofKernels,
+    tableBytes: 0,
+  };
 }
 
 /** Threads, the shards that they share, and the memory that both take. */
@@ -303,7 +326,7 @@ export function cutSpans(
  */
 export function memoryTable(
   threads: number,
-  slot: Pick<ThreadSlots, 'count' | 'bytes' | 'where' | 'kernelBytes'>,
+  slot: Pick<ThreadSlots, 'count' | 'bytes' | 'where' | 'kernelBytes' | 'tableBytes'>,
   rowGroupBytes: readonly number[],
   ringBytes: readonly number[],
 ): MemoryLine[] {
@@ -334,6 +357,9 @@ export function memoryTable(
       bytesEach: total(rowGroupBytes),
     },
   ];
+  if (slot.tableBytes > 0) {
+    lines.push({ what: "the model's kernel: tables", where: 'host', count: 1, bytesEach: slot.tableBytes });
+  }
   if (ringBytes.length > 0) {
     lines.push({ what: 'writer thread', where: 'host', count: 1, bytesEach: threadBytesBase });
     const what = 'scores of split shards waiting to be written';

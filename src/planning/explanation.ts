@@ -1,5 +1,5 @@
 /** How the input tensors are made: what SQL selects, which kernel computes, and at what rate on this machine. */
-import { type Chunk, type ColumnVector, elementBytes, type NumberArray, viewOf } from '../batch.ts';
+import { type Chunk, type ColumnVector, elementBytes, type NumberArray, type TensorLayout, viewOf } from '../batch.ts';
 import { vectorRows } from '../engines/duckdb/types.ts';
 import { alignedBytes, createKernelMemory, type KernelMemory } from '../engines/wasm.ts';
 import { createFeaturizer, type Featurizer } from '../featurize/featurizer.ts';
@@ -9,22 +9,24 @@ import type { SourceTable } from '../read/footers.ts';
 import { createVectorPlaces } from '../read/vector-places.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { kernelBytes } from './kernel-bytes.ts';
-import { firstRowsError, type ResolvedModel } from './model.ts';
+import type { ResolvedModel } from './model.ts';
+import { firstRowsError } from './sample.ts';
 import type { TableReader } from './tables.ts';
 
 /**
  * Featurizes the first rows of the first table that has any, as a run would; none: no table has rows.
+ * @param inputs as the run lays them out
  * @throws BAD_ROW, BAD_COLUMN, BAD_SHARD
  */
 export function explainInputs(
   reader: TableReader,
   tables: readonly SourceTable[],
   resolved: ResolvedModel,
+  inputs: readonly TensorLayout[],
 ): TensorExplanation[] {
   const table = tables.find((candidate) => candidate.rowCount > 0);
   if (table === undefined) return [];
-  const { layouts, requests, schemas } = resolved;
-  const { inputs } = layouts;
+  const { requests, schemas } = resolved;
   const targets = slotBytes({ inputs, outputs: [] }, vectorRows);
   const kernels = createKernelMemory(kernelBytes({ inputs }) + alignedBytes(targets));
   const places = createVectorPlaces(requests, kernels);

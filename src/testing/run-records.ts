@@ -288,6 +288,7 @@ function resultOf(rows: number, wallSeconds: number, shards: number, ledger: Led
     batchSize: 2048,
     threads: 4,
     device: 'cpu',
+    scorer: 'ONNX Runtime',
     devices: [],
     decisions: [],
     precision: 'float32',

@@ -24,16 +24,18 @@ import { chooseDevices, fitDevices, planDevices } from '../planning/devices.ts';
 import { planBatchSlots } from '../planning/batch-slots.ts';
 import { sharedBytes, threadKernels } from '../planning/kernel-bytes.ts';
 import { planModel, resolveModel } from '../planning/model.ts';
+import { chooseScorer, scoresOnDevices } from '../planning/scorer.ts';
 import { DuckDbTables } from '../planning/tables.ts';
-import { slotRowsFor } from '../planning/allocate.ts';
+import { inPlaceSlotRows } from '../planning/allocate.ts';
 import { describe } from '../read/footers.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
-import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
+import { layOutSlot, slotBytes, type Slot } from '../score/scorer.ts';
 import { SlotSender } from '../transfer/slot-queue.ts';
 import { putScores, roomForScores } from '../write/score-arrow.ts';
 import { DeviceBatches } from './device-batches.ts';
 import { DeviceLane } from './device-lane.ts';
 import { duckDbReader } from './duckdb-reader.ts';
+import { modelKernelBytes, openInPlaceScorer, writeModelTables, type InPlaceScorer } from './in-place-scorer.ts';
 import { InPlaceLane, type Lane } from './lane.ts';
 import type { LaneRows } from './slot-filler.ts';
 
@@ -49,7 +51,7 @@ let lane: Lane | undefined;
 let deviceBatches: DeviceBatches | undefined;
 /** Says when this thread has work: devices do not wait for one that has none. */
 let sender: SlotSender | undefined;
-let scorer: SlotScorer | undefined;
+let scorer: InPlaceScorer | undefined;
 let runOptions: Pointer | undefined;
 let plan = start.plan;
 /** Only the first thread, which starts without a plan, opens these. */
@@ -97,18 +99,22 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   const source = { name: 'the first batch', from, rowCount: batch.numRows, columns: describe(connection, '*', from) };
   const engines = { reader: new DuckDbTables(connection), session };
   const resolved = resolveModel(engines, start.model, [source]);
-  const model = planModel(engines, [source], resolved);
-  requireOwnNames(batch, model);
-  const batchSize = model.fixedBatchRows ?? start.batchSize;
+  const described = planModel(engines, [source], resolved);
+  requireOwnNames(batch, described);
   const { gpuMemory } = start.deviceOptions;
-  chosen = fitDevices(chosen, model, batchSize, gpuMemory);
+  chosen = fitDevices(chosen, described, described.fixedBatchRows ?? start.batchSize, gpuMemory);
+  const { model, kernel, warnings } =
+    chosen.found.length > 0
+      ? scoresOnDevices(described)
+      : chooseScorer(engines, [source], resolved, described, start.kernelOptions);
+  const batchSize = model.fixedBatchRows ?? start.batchSize;
   const devices = planDevices(chosen, model, batchSize, gpuMemory);
   const { slotRows, handOver } =
     devices.length === 0
-      ? { slotRows: slotRowsFor(slotBytes(model, 64) / 64, batchSize), handOver: undefined }
+      ? { slotRows: inPlaceSlotRows(model, batchSize), handOver: undefined }
       : planBatchSlots(devices, model, start.threads);
   return {
-    engines: { database, session },
+    engines: { database, session, kernel },
     model,
     devices,
     allowCpuNodes: start.deviceOptions.allowCpuNodes ?? false,
@@ -117,7 +123,7 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
     slotRows,
     projection: resolved.schemas.projection(source, resolved.requests),
     handOver,
-    warnings: chosen.notes,
+    warnings: [...chosen.notes, ...warnings],
   };
 }
 
@@ -165,10 +171,12 @@ function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Co
 
 function createLane(known: BatchPlan, open: Connection): Lane {
   runOptions = createRunOptions();
-  const memory = createSharedMemory(sharedBytes(known.model, known.slotRows, 1, 1));
+  const behind = sharedBytes(known.model, known.slotRows, 1, 1);
+  const memory = createSharedMemory(behind + modelKernelBytes(known.model, 1));
+  writeModelTables(known.engines, memory, behind);
   const kernels = threadKernels(memory, known.model, known.slotRows, 1, 0);
   const slot = layOutSlot(known.model, known.slotRows, memory.buffer, 0);
-  scorer = new SlotScorer(known.model, known.engines.session, runOptions, slot);
+  scorer = openInPlaceScorer(known.model, known.engines, runOptions, slot, { memory, start: behind, threadIndex: 0 });
   return new InPlaceLane({
     plan: known,
     reader: duckDbReader(open, known.model, kernels),

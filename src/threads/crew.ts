@@ -31,6 +31,7 @@ import type { RunPlan } from '../plan.ts';
 import { createRing } from '../transfer/ring.ts';
 import { createSlotQueues, slotsInHands } from '../transfer/slot-queue.ts';
 import { CrewProfiling } from './crew-profiling.ts';
+import { modelKernelBytes, writeModelTables } from './in-place-scorer.ts';
 import { startWorker } from './start-worker.ts';
 
 /** What the crew has done so far. */
@@ -101,7 +102,9 @@ export class Crew {
     this.#hears = hears;
     useOnnxRuntimeAt(plan.onnxRuntimePath);
     const slotCount = plan.threads * plan.slotsPerThread;
-    const slots = createSharedMemory(sharedBytes(plan.model, plan.slotRows, slotCount, plan.threads));
+    const behind = sharedBytes(plan.model, plan.slotRows, slotCount, plan.threads);
+    const slots = createSharedMemory(behind + modelKernelBytes(plan.model, plan.threads));
+    writeModelTables(engines, slots, behind);
     this.#figures = plan.devices.map(createDeviceFigures);
     const queues = (this.#queues =
       plan.devices.length === 0 ? undefined : createSlotQueues(slotCount, plan.threads, plan.devices.length));
@@ -153,7 +156,7 @@ export class Crew {
     for (const runOptions of this.#runOptions) terminateRuns(runOptions);
   }
 
-  /** Settles when every thread has ended. */
+  /** Settles when every thread is through. */
   async finished(): Promise<void> {
     await Promise.all(this.#ended);
     if (this.#failure !== undefined) throw this.#failure;
@@ -194,24 +197,29 @@ export class Crew {
   #start(thread: string, entry: string, workerData: WorkerStart | DeviceStart): void {
     const worker = startWorker(entry, workerData);
     this.profiling.join(thread);
-    let finished = false;
-    worker.on('message', (message: WorkerMessage) => {
-      if (message.kind === 'failed' || message.kind === 'finished') finished = true;
-      if (message.kind === 'profiled') this.profiling.hear(thread, message);
-      else this.#hear(message);
-    });
-    worker.on('error', (error) => this.stop(asTandemError(error)));
+    let told = false;
     this.#ended.push(
       new Promise((resolve) => {
+        const end = (): void => {
+          this.profiling.leave(thread);
+          resolve();
+        };
+        worker.on('message', (message: WorkerMessage) => {
+          if (message.kind === 'failed' || message.kind === 'finished') told = true;
+          if (message.kind === 'profiled') this.profiling.hear(thread, message);
+          else this.#hear(message);
+          // It has given back all it held, and nobody has to wait until V8 has taken down its heap.
+          if (message.kind === 'finished') end();
+        });
+        worker.on('error', (error) => this.stop(asTandemError(error)));
         worker.on('exit', (exitCode) => {
-          if (!finished)
+          if (!told)
             this.stop(
               new TandemError('TRANSIENT', `Expected a thread to finish, got its end (exit code ${exitCode}).`, {
                 remedy: 'Run the same command again.',
               }),
             );
-          this.profiling.leave(thread);
-          resolve();
+          end();
         });
       }),
     );

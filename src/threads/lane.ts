@@ -9,8 +9,9 @@ import type { Timekeeper } from '../measure/time-sheet.ts';
 import { control } from '../messages.ts';
 import type { RunPlan } from '../plan.ts';
 import { addSample, chosenBatchSize, nextBatchSize, startSweep, type BatchSizeState } from '../score/batch-size.ts';
-import type { Slot, SlotScorer } from '../score/scorer.ts';
+import type { Slot } from '../score/scorer.ts';
 import type { InFlight } from '../write/in-flight.ts';
+import type { InPlaceScorer } from './in-place-scorer.ts';
 import { SlotFiller, type LaneReader, type LaneRows } from './slot-filler.ts';
 
 /** Scores of a batch: rows [0, rowCount) of each output tensor of the slot, until the next batch. */
@@ -34,7 +35,7 @@ export interface LaneParts {
   /** Undefined: columns never lie in memory that kernels reach. */
   readonly kernels?: KernelMemory;
   readonly slot: Slot;
-  readonly scorer: SlotScorer;
+  readonly scorer: Pick<InPlaceScorer, 'score'>;
   readonly inFlight: Pick<InFlight, 'enter'>;
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;

@@ -1,17 +1,18 @@
 /** Entry of a prep thread: takes shards, or spans of split shards, until there are none. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
+import { loadDuckDb } from '../engines/duckdb/bindings.ts';
 import { vectorRows } from '../engines/duckdb/types.ts';
 import { Connection } from '../engines/duckdb/database.ts';
 import type { TableRows } from '../engines/duckdb/table-function.ts';
 import type { Pointer } from '../engines/native.ts';
-import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
+import { loadOnnxRuntime, useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { asTandemError } from '../errors.ts';
 import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { TimeSheet } from '../measure/time-sheet.ts';
 import type { WorkerMessage, WorkerStart } from '../messages.ts';
-import { threadKernels } from '../planning/kernel-bytes.ts';
-import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
+import { sharedBytes, threadKernels } from '../planning/kernel-bytes.ts';
+import { layOutSlot, slotBytes, type Slot } from '../score/scorer.ts';
 import { SlotSender } from '../transfer/slot-queue.ts';
 import { InFlight } from '../write/in-flight.ts';
 import { inFlightPath } from '../write/output-folder.ts';
@@ -20,16 +21,29 @@ import { ShardWriter } from '../write/shard-writer.ts';
 import { Claims, type Claim } from './claims.ts';
 import { DeviceLane } from './device-lane.ts';
 import { duckDbReader } from './duckdb-reader.ts';
+import { openInPlaceScorer } from './in-place-scorer.ts';
 import { InPlaceLane, type Lane, type ScoredBatch } from './lane.ts';
 import type { LaneRows } from './slot-filler.ts';
+import { isAhead, workOfThread } from './start-worker.ts';
 
-const start = workerData as WorkerStart;
+if (isAhead()) loadLibraries();
+const start = await workOfThread<WorkerStart>();
 const { plan, engines } = start;
 const sheet = new TimeSheet(start.timeSheet);
 const profiler = new ThreadProfiler(start.control, post);
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
+}
+
+/** A thread that scores in place will need both. */
+function loadLibraries(): void {
+  try {
+    loadOnnxRuntime();
+    loadDuckDb();
+  } catch {
+    // The planner's thread fails for the same reason, and says so.
+  }
 }
 
 /** This thread reads, scores and writes the shard: DuckDB's COPY asks for scores, and they are made there and then. */
@@ -111,7 +125,9 @@ function openLane(
     return { lane, close: () => sender.end() };
   }
   const slot = slots[0]!;
-  const scorer = new SlotScorer(plan.model, engines.session, runOptions, slot);
+  const behind = sharedBytes(plan.model, plan.slotRows, slotCount, plan.threads);
+  const place = { memory: start.slots, start: behind, threadIndex: start.threadIndex };
+  const scorer = openInPlaceScorer(plan.model, engines, runOptions, slot, place);
   const now = (): number => performance.now() / 1000;
   return { lane: new InPlaceLane({ ...shared, slot, scorer, now }), close: () => scorer.close() };
 }
