@@ -149,7 +149,7 @@ function readFunction(read: Read, { start, end }: Field): { readonly key: string
   return { key: `${operatorName(names.name, names.domain)}:${names.overload}`, body };
 }
 
-export function readNode(read: Read, place: Field): GraphNode {
+function readNode(read: Read, place: Field): GraphNode {
   const node = { inputs: [] as string[], outputs: [] as string[], bodies: [] as Graph[] };
   const names = { name: '', operator: '', domain: '', overload: '' };
   for (const field of fields(read, place.start, place.end)) {
