@@ -18,6 +18,7 @@ import {
   type ThreadSlots,
 } from './allocate.ts';
 import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
+import { explainInputs } from './explanation.ts';
 import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
 import { chooseScorer, scoresOnDevices, type ScorerChoice } from './scorer.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
@@ -58,14 +59,8 @@ export function buildPlan(
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
   const pending = footers.filter((footer) => !whole.has(footer.name));
-  const { chosen, model, kernel, scorer, ...choice } = chooseScoring(
-    engines,
-    pending,
-    resolved,
-    described,
-    options,
-    asked,
-  );
+  const choice = chooseScoring(engines, pending, resolved, described, options, asked);
+  const { chosen, model, kernel, scorer } = choice;
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
   const batchSize = givenBatchSize ?? settings.batchSize;
@@ -98,6 +93,9 @@ export function buildPlan(
     memory: [...allocation.memory, ...deviceMemory(devices, model)],
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
+    ...(options.explain === true
+      ? { explanation: explainInputs(engines.reader, footers, resolved, model.inputs) }
+      : {}),
     warnings: [...(chosen?.notes ?? []), ...choice.warnings, ...warnings, ...lastBatchWarnings(output)],
   };
   return { plan, kernel };
