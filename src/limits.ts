@@ -16,6 +16,8 @@ export const ringSpansPerThread = 2;
 
 /** Threads of a process: beyond this, memory for stacks and engines outweighs what more threads read. */
 export const threadsMax = 256;
+/** Threads that start while the planner plans: more would do a small run's work no sooner, and cost it their start. */
+export const threadsAheadMax = 8;
 /** Node, its threads' heaps and the engines' code, before a row is read (measured: 120 MB with two threads). */
 export const processBytesBase = 110 * 2 ** 20;
 /** A worker thread: V8 heap, decoder state, DuckDB's buffers for reading and writing one row group of output (measured). */
@@ -35,7 +37,12 @@ export const kernelVectorBytesMax = 16 * 2 ** 20;
 /** Rows, and columns, that SIMD kernels make before they are put in rows: as much as stays in the fastest cache. */
 export const simdBlockRows = 128;
 export const simdColumnsMax = 32;
-/** SIMD kernels count boundaries one by one; beyond this JavaScript's halving is faster. */
+/** Neighbours of one form that SIMD kernels put into rows four at a time: that code is four times as long to compile. */
+export const simdQuadFeaturesMin = 8;
+/** How long `--explain` featurizes the first rows of each tensor over and over. */
+export const explainSeconds = 0.2;
+export const explainStretches = 10;
+/** SIMD kernels count boundaries one by one; at twice as many JavaScript's halving is faster (measured: 2.6 and 0.9 times). */
 export const simdBoundariesMax = 64;
 
 /** Rows of the shards on which a kernel of ours must agree with ONNX Runtime before it scores in its place. */

@@ -2,11 +2,14 @@
 import type { LoadApi } from './cli/api.ts';
 import { processIo } from './cli/io.ts';
 import { withFirstSignals } from './cli/report-error.ts';
+import { startWorkersAhead } from './threads/start-worker.ts';
 
 const args = process.argv.slice(2);
 // Before anything that takes time to load. What asks for a profile must not end the process while nothing listens.
 if (process.platform !== 'win32') process.on('SIGUSR2', () => {});
 const io = withFirstSignals(processIo(), args.includes('--json'));
+// The planner gets ready while the command line is read.
+if (args[0] === 'score') startWorkersAhead('./planner.js', 1);
 const { runCommandLine } = await import('./cli/run.ts');
 
 // Not by way of index.ts, which also loads apache-arrow: a quarter of a second that no command needs.

@@ -75,6 +75,8 @@ export interface ScoreOptions extends InputOptions, RunOptions {
   readonly compression?: Compression;
   /** Removes what Tandem wrote under the output folder before it starts. */
   readonly overwrite?: boolean;
+  /** A plan says how each tensor is made, and measures how fast. Default: false. */
+  readonly explain?: boolean;
   /** Called a few times a second, and once at the end. */
   readonly onProgress?: (progress: Progress) => void;
   /** Told what runs the model and why, in one line, before the first row is scored. */

@@ -5,7 +5,7 @@ import { ledgerOf } from './measure/ledger.ts';
 import { planning, ProgressMeter } from './measure/progress.ts';
 import { Recorder } from './measure/recorder.ts';
 import { announceRun } from './measure/run-profile.ts';
-import { progressIntervalMs } from './limits.ts';
+import { progressIntervalMs, threadsAheadMax } from './limits.ts';
 import { asTandemError, TandemError } from './errors.ts';
 import type { PlainScoreOptions } from './messages.ts';
 import type { Progress, ScoreOptions, ScoreResult } from './options.ts';
@@ -14,6 +14,7 @@ import { rememberFindings } from './planning/profile.ts';
 import type { Ledger, RunRecord } from './run-record.ts';
 import { Crew } from './threads/crew.ts';
 import { PlannerClient } from './threads/planner-client.ts';
+import { endIdleWorkers, startWorkersAhead } from './threads/start-worker.ts';
 import { cleanOutput, finishOutput, forgetInFlight, writeReport } from './write/output-folder.ts';
 
 /**
@@ -30,6 +31,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
   };
   const recorder = await Recorder.open(options, startMs, warn);
   const planner = new PlannerClient(options.signal, warn);
+  startThreadsAhead(options);
   let plan: RunPlan | undefined;
   let crew: Crew | undefined;
   const summary = (of: RunPlan): ScoreResult => summarize(of, crew, begun, warnings);
@@ -53,6 +55,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     if (plan !== undefined) leaveRecord(plan, recorder, error, summary, options.onRecord);
     throw error;
   } finally {
+    endIdleWorkers();
     await planner.close(crew?.connections ?? []);
     await recorder.close();
   }
@@ -68,6 +71,11 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
 interface Begun {
   readonly atMs: number;
   readonly usage: NodeJS.CpuUsage;
+}
+
+/** Threads get ready while the planner plans. One whose rows a GPU scores has minutes of work before it. */
+function startThreadsAhead({ device = 'cpu', reader = 'duckdb', threads = coreBound().value }: ScoreOptions): void {
+  if (device === 'cpu' && reader === 'duckdb') startWorkersAhead('./prep.js', Math.min(threads, threadsAheadMax));
 }
 
 /** What was known of a run that failed, for whoever looks into its output folder later. */

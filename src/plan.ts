@@ -137,6 +137,23 @@ export interface DevicePlan {
   readonly slotRows: number;
 }
 
+/** How a tensor is made, as the first rows of the first shard show. */
+export interface TensorExplanation {
+  readonly name: string;
+  /** Of one core, measured on these rows: columns to tensor, without reading them. */
+  readonly rowsPerSecond: number;
+  readonly rowCount: number;
+  /** In the order of the tensor's features. */
+  readonly features: readonly {
+    /** What is selected of the shard. */
+    readonly sql: string;
+    /** What comes of it: `float32`, `float64 with nulls`, `codes`. */
+    readonly vector: string;
+    /** Why a JavaScript loop makes it and no SIMD kernel; undefined: a kernel does. */
+    readonly loopBecause: string | undefined;
+  }[];
+}
+
 export interface RunPlan extends DevicePlan {
   readonly version: 1;
   /** Words: `cpu`, `cuda:0`, `cuda:0, cuda:1`. */
@@ -173,4 +190,6 @@ export interface RunPlan extends DevicePlan {
   /** What set the memory limit, in words. */
   readonly memoryBound: string;
   readonly warnings: readonly string[];
+  /** For each of the model's inputs, where it was asked for and there are rows. */
+  readonly explanation?: readonly TensorExplanation[];
 }

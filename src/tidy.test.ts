@@ -117,6 +117,7 @@ test('every file is imported, started or run', () => {
     'bench/peers/spark-study.ts',
     'bench/simulate.ts',
     'bench/demo.ts',
+    'bench/kernels.ts',
     'bench/data.ts',
     'bench/report-screenshots.ts',
   ];

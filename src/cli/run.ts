@@ -37,12 +37,12 @@ export async function runCommandLine(args: readonly string[], io: Io, loadApi: L
 async function dispatch(args: readonly string[], io: Io, loadApi: LoadApi): Promise<number> {
   const [first, ...rest] = args;
   if (first === '--version') return printVersion(io);
-  const parse = () => import('./parse.ts');
+  const help = () => import('./help.ts');
   const specs = commands.map((command) => command.spec);
   const width = Math.min(widthOf(io.stdout), helpWidthMax);
   const isHelp = first === '--help' || first === '-h' || first === 'help';
   if (isHelp && (rest[0] === undefined || rest[0].startsWith('-'))) {
-    io.stdout.write(`${await (await parse()).topHelp(specs, width)}\n`);
+    io.stdout.write(`${await (await help()).topHelp(specs, width)}\n`);
     return 0;
   }
   if (first === undefined || (first.startsWith('-') && !isHelp)) {
@@ -52,14 +52,14 @@ async function dispatch(args: readonly string[], io: Io, loadApi: LoadApi): Prom
   }
   const name = isHelp ? rest[0]! : first;
   const command = commands.find((each) => each.spec.name === name) ?? unknownCommand(name, specs);
-  const { parseArguments, commandHelp } = await parse();
   if (isHelp) {
-    io.stdout.write(`${await commandHelp(command.spec, width)}\n`);
+    io.stdout.write(`${await (await help()).commandHelp(command.spec, width)}\n`);
     return 0;
   }
+  const { parseArguments } = await import('./parse.ts');
   const given = parseArguments(command.spec, rest);
   if (given.isOn('help')) {
-    io.stdout.write(`${await commandHelp(command.spec, width)}\n`);
+    io.stdout.write(`${await (await help()).commandHelp(command.spec, width)}\n`);
     return 0;
   }
   if (given.isOn('version')) return printVersion(io);

@@ -47,6 +47,10 @@ export const scoreFlags: readonly Flag[] = [
   },
   keepFlag,
   { name: 'dry-run', describe: 'Print the plan with its memory table, write nothing' },
+  {
+    name: 'explain',
+    describe: 'With --dry-run: how each feature is read and computed, and how fast, measured on the first rows',
+  },
   { name: 'overwrite', describe: 'Remove what Tandem wrote under the output folder, then start' },
   deviceFlag,
   precisionFlag,
@@ -104,6 +108,7 @@ const spec: CommandSpec = {
       'Score; the same command again goes on where it stopped',
     ],
     ['tandem score data --model m.onnx --output scores --dry-run', 'Show the plan, write nothing'],
+    ['tandem score data --model m --dry-run --explain', 'Show how each feature is computed, and how fast'],
     ['tandem score data --model m --output scores --keep id,date', 'Copy two columns beside the scores'],
     ['tandem score data --model m --output scores --overwrite --json', 'Start afresh; one JSON object for a script'],
     ['tandem score data --model m --output scores --threads 4 --memory 2GiB', 'Leave room for others'],
@@ -127,6 +132,7 @@ export function scoreOptions(given: Arguments): ScoreOptions {
     compression: (given.text('compression') ?? 'snappy') as Compression,
     reader: (given.text('reader') ?? 'duckdb') as ReaderName,
     overwrite: given.isOn('overwrite'),
+    ...(given.isOn('explain') ? { explain: true } : {}),
     ...(given.isOn('no-profile') ? { useProfile: false } : {}),
     ...(trace === undefined ? {} : { trace }),
   };
@@ -160,6 +166,10 @@ export const scoreCommand: Command = {
     const metrics = given.text('metrics');
     const address = metrics === undefined ? undefined : parseAddress('--metrics', metrics);
     const dryRun = given.isOn('dry-run');
+    if (given.isOn('explain') && !dryRun) {
+      const remedy = 'Add --dry-run: nothing is scored then.';
+      throw new TandemError('USAGE', 'Expected --explain to come with --dry-run, got it alone.', { remedy });
+    }
     expectTwoFiles(given.text('report'), given.text('trace'));
     const reporter = dryRun ? undefined : await openReporter(given.text('report'), options.output);
     const mode: ProgressMode = dryRun ? 'none' : ((given.text('progress') ?? 'auto') as ProgressMode);

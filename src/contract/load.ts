@@ -1,12 +1,14 @@
 /** From a model folder, or a model file alone, to its {@link Contract}. */
 import { readdirSync, readFileSync, statSync, type Dirent, type Stats } from 'node:fs';
+import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { TandemError } from '../errors.ts';
 import { fromIssues } from './complain.ts';
 import type { Contract, ElementType, Feature, InputContract } from './contract.ts';
 import { findJsonFault } from './json.ts';
 import { emptyContract, resolveContract } from './resolve.ts';
-import { checkForm } from './schema.ts';
+import type { ContractFile } from './schema.ts';
+import { hasPublishedForm } from './published-form.ts';
 
 /** A contract as it was found. */
 export interface LoadedContract {
@@ -66,14 +68,21 @@ export function parseContract(text: string, contractPath: string): Contract {
   try {
     const root = parseJson(text.replace(/^\uFEFF/, ''));
     refuseNewerVersion(root);
-    const checked = checkForm(root);
-    if ('issues' in checked) throw fromIssues(checked.issues, root);
-    return resolveContract(checked.data, dirname(contractPath));
+    return resolveContract(hasPublishedForm(root) ? root : checkedForm(root), dirname(contractPath));
   } catch (thrown) {
     if (!(thrown instanceof TandemError)) throw thrown;
     const remedy = `${thrown.remedy ?? 'Correct the file.'} The file: ${contractPath}`;
     throw new TandemError(thrown.code, thrown.message, { place: thrown.place, remedy, cause: thrown });
   }
+}
+
+/** What is not of the published form, by zod. @throws TandemError BAD_CONTRACT */
+function checkedForm(root: unknown): ContractFile {
+  // Not imported above: most contracts are right, and loading zod takes longer than all else that is done with one.
+  const { checkForm } = createRequire(import.meta.url)('./schema.js') as typeof import('./schema.ts');
+  const checked = checkForm(root);
+  if ('issues' in checked) throw fromIssues(checked.issues, root);
+  return checked.data;
 }
 
 /** The contract of a model without tandem.json: each input is fed by the column of its name. */

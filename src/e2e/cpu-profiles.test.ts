@@ -156,7 +156,8 @@ test(
     assert.equal(ofRun!.window, undefined);
     const { window, result, profiles } = inReport!;
     assert.ok(window!.fromSeconds + window!.seconds <= ofRun!.result.wallSeconds && profiles.length > 1);
-    assert.ok(result.rowsOut > 0 && result.rowsOut < ofRun!.result.rowsOut);
+    // The signal may come before the first row.
+    assert.ok(result.rowsOut > 0 && result.rowsOut <= ofRun!.result.rowsOut, `${result.rowsOut}`);
     assert.ok(
       left.some((name) => /^prep-\d\.cpuprofile$/.test(name)),
       left.join(),

@@ -42,11 +42,11 @@ export interface Featurizer {
 
 /** What a reader has to deliver for the features of a tensor, in their order. */
 export function requestsOf(layout: TensorLayout): ColumnRequest[] {
-  const isWide = layout.elementType === 'int64' || layout.elementType === 'uint64';
+  // Kernels round an integer of 64 bits themselves, faster than a cast in SQL.
   return layout.features.map((feature) => ({
     feature,
     as: vectorKindOf(feature),
-    exactIntegers: isWide && (feature.kind === 'number' || feature.kind === 'list') && feature.steps.length === 0,
+    exactIntegers: feature.kind === 'number' || feature.kind === 'list',
   }));
 }
 
@@ -101,6 +101,7 @@ class KernelFeaturizer implements Featurizer {
   readonly #all: Loops;
   #rest: Loops;
   #againCount = 0;
+  #isCopied = false;
 
   constructor(layout: TensorLayout, firstVector: number, kernels: KernelMemory | undefined) {
     this.layout = layout;
@@ -125,6 +126,7 @@ class KernelFeaturizer implements Featurizer {
   }
 
   get reasons(): readonly (string | undefined)[] {
+    if (this.#isCopied) return ['its values are copied as they are'];
     return this.#simd?.reasons ?? this.layout.features.map(() => 'no memory for kernels');
   }
 
@@ -132,7 +134,8 @@ class KernelFeaturizer implements Featurizer {
     const { name, width } = this.layout;
     if (from + rowCount > chunk.rowCount) throw bug(`Input ${name} was to read past a chunk of ${chunk.rowCount} rows`);
     this.#checkTarget(target, (targetRow + rowCount) * width);
-    if (this.#copies(chunk, from, rowCount, target, targetRow)) return;
+    this.#isCopied = this.#copies(chunk, from, rowCount, target, targetRow);
+    if (this.#isCopied) return;
     const end = from + rowCount;
     if (this.#simd === undefined) return this.#loop(this.#all, chunk, from, end, target, targetRow);
     if (this.#simd.prepare(chunk.vectors, this.#firstVector)) this.#rest = this.#loopsBesideKernels(this.#simd);

@@ -21,6 +21,11 @@ const at = { begunMs: 0, sinceMs: 1, activity: 2, rows: 3, shapes: 4, fetched: 5
 
 const indexOf = byActivity((_, index) => index);
 
+const tracedIndexOf = Object.fromEntries(tracedActivities.map((activity, index) => [activity, index])) as Record<
+  TracedActivity,
+  number
+>;
+
 /** Float64 of an event: see {@link TraceEvent}. */
 const eventLength = 7;
 
@@ -79,7 +84,14 @@ export class EventWriter {
     if (events === undefined) return;
     const place = 1 + (events[0]! % traceEventsPerThread) * eventLength;
     const { track, activity, startMs, endMs, shardIndex, firstRow, rowCount } = event;
-    events.set([track, tracedActivities.indexOf(activity), startMs, endMs, shardIndex, firstRow, rowCount], place);
+    // One by one: setting them from a list takes microseconds.
+    events[place] = track;
+    events[place + 1] = tracedIndexOf[activity];
+    events[place + 2] = startMs;
+    events[place + 3] = endMs;
+    events[place + 4] = shardIndex;
+    events[place + 5] = firstRow;
+    events[place + 6] = rowCount;
     events[0]! += 1;
   }
 }
@@ -96,8 +108,9 @@ export class TimeSheet {
   readonly #unsettledMs = { decode: 0, write: 0 };
   #bytesMs = 0;
   #rows: SpanAddress = noRows;
-  /** Events that wait until it is known how much of them was sleep. */
-  #held: Omit<TraceEvent, 'track'>[] = [];
+  /** Events that wait until it is known how much of them was sleep; each is written into an object of an earlier one. */
+  readonly #held: { -readonly [Field in keyof TraceEvent]: TraceEvent[Field] }[] = [];
+  #heldCount = 0;
 
   constructor({ values, events }: TimeSheetMemory) {
     this.#values = values;
@@ -123,7 +136,7 @@ export class TimeSheet {
     else if (activityKinds[activity].way === 'sleeps' || nowMs - this.#knownMs >= threadUsageIntervalMs) {
       this.#settle(nowMs);
     }
-    if (this.#held.length > 0 && this.#unsettledMs.decode + this.#unsettledMs.write === 0) this.#release(0);
+    if (this.#heldCount > 0 && this.#unsettledMs.decode + this.#unsettledMs.write === 0) this.#release(0);
     return before;
   }
 
@@ -202,7 +215,23 @@ export class TimeSheet {
   }
 
   #keep(activity: Activity, startMs: number, endMs: number): void {
-    if (this.#events !== undefined) this.#held.push({ activity, startMs, endMs, ...this.#rows });
+    if (this.#events === undefined) return;
+    const { shardIndex, firstRow, rowCount } = this.#rows;
+    const event = (this.#held[this.#heldCount++] ??= {
+      track: 0,
+      activity,
+      startMs,
+      endMs,
+      shardIndex,
+      firstRow,
+      rowCount,
+    });
+    event.activity = activity;
+    event.startMs = startMs;
+    event.endMs = endMs;
+    event.shardIndex = shardIndex;
+    event.firstRow = firstRow;
+    event.rowCount = rowCount;
   }
 
   /**
@@ -210,14 +239,16 @@ export class TimeSheet {
    * @param sleptShare of each of them that may have slept; when it slept within one is not known, and told as its start
    */
   #release(sleptShare: number): void {
-    for (const event of this.#held) {
+    for (let index = 0; index < this.#heldCount; index++) {
+      const event = this.#held[index]!;
       const { startMs, endMs, activity } = event;
       const slept = activity === 'decode' ? 'storage' : activity === 'write' ? 'writeStorage' : undefined;
       const wokeMs = slept === undefined ? startMs : startMs + sleptShare * (endMs - startMs);
-      if (wokeMs > startMs) this.#events!.note({ ...event, track: 0, activity: slept!, endMs: wokeMs });
-      if (endMs > wokeMs) this.#events!.note({ ...event, track: 0, startMs: wokeMs });
+      if (wokeMs > startMs) this.#events!.note({ ...event, activity: slept!, endMs: wokeMs });
+      event.startMs = wokeMs;
+      if (endMs > wokeMs) this.#events!.note(event);
     }
-    this.#held.length = 0;
+    this.#heldCount = 0;
   }
 }
 

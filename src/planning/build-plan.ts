@@ -18,6 +18,7 @@ import {
   type ThreadSlots,
 } from './allocate.ts';
 import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
+import { explainInputs } from './explanation.ts';
 import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
 import { chooseScorer, scoresOnDevices, type ScorerChoice } from './scorer.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
@@ -47,8 +48,7 @@ export function buildPlan(
     keep: keep ?? 'all',
     precision: options.precision ?? 'float32',
   };
-  const scoreNames = described.columns.map((column) => column.name);
-  const planned: PlannedSchema[] = schemas.plan(requests, keep, scoreNames);
+  const planned = schemas.plan(requests, keep, namesOf(described.columns));
   const output = resolve(options.output);
   const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
   const used = usedColumns(requests, footers[0]!.columns);
@@ -59,14 +59,8 @@ export function buildPlan(
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
   const pending = footers.filter((footer) => !whole.has(footer.name));
-  const { chosen, model, kernel, scorer, ...choice } = chooseScoring(
-    engines,
-    pending,
-    resolved,
-    described,
-    options,
-    asked,
-  );
+  const choice = chooseScoring(engines, pending, resolved, described, options, asked);
+  const { chosen, model, kernel, scorer } = choice;
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
   const batchSize = givenBatchSize ?? settings.batchSize;
@@ -99,9 +93,16 @@ export function buildPlan(
     memory: [...allocation.memory, ...deviceMemory(devices, model)],
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
+    ...(options.explain === true
+      ? { explanation: explainInputs(engines.reader, footers, resolved, model.inputs) }
+      : {}),
     warnings: [...(chosen?.notes ?? []), ...choice.warnings, ...warnings, ...lastBatchWarnings(output)],
   };
   return { plan, kernel };
+}
+
+function namesOf(columns: readonly { readonly name: string }[]): string[] {
+  return columns.map(({ name }) => name);
 }
 
 function plannedKeep(
@@ -111,7 +112,7 @@ function plannedKeep(
 ): Pick<RunPlan, 'keep' | 'keepsAll' | 'keepBytes'> {
   const copied = keep === undefined ? 'all' : new Set(keep);
   return {
-    keep: keep ?? first.columns.map((column) => column.name),
+    keep: keep ?? namesOf(first.columns),
     keepsAll: keep === undefined,
     keepBytes: sum(pending.map((footer) => columnBytes(footer, copied))),
   };

@@ -29,16 +29,24 @@ export function featurizeFirstRows(
       source.close();
     }
   } catch (error) {
-    if (error instanceof BadRowError) {
-      throw new TandemError('BAD_ROW', error.message, {
-        place: { shard: table.name, rowGroup: 0, row: error.rowInChunk, column: error.featureLabel },
-        remedy: error.remedy,
-        cause: error,
-      });
-    }
-    throw reader.explain(error, table, resolved.requests) ?? error;
+    throw firstRowsError(error, reader, table, resolved);
   }
   return values;
+}
+
+/** What goes wrong with a table's first rows, by its place. */
+export function firstRowsError(
+  error: unknown,
+  reader: TableReader,
+  table: SourceTable,
+  { requests }: Pick<ResolvedModel, 'requests'>,
+): unknown {
+  if (!(error instanceof BadRowError)) return reader.explain(error, table, requests) ?? error;
+  return new TandemError('BAD_ROW', error.message, {
+    place: { shard: table.name, rowGroup: 0, row: error.rowInChunk, column: error.featureLabel },
+    remedy: error.remedy,
+    cause: error,
+  });
 }
 
 /** Rows to try two ways of scoring on. */

@@ -1,42 +1,13 @@
 /** Reads profiles back, and says what they decide in a run. */
 import { readFileSync } from 'node:fs';
-import { z } from 'zod';
+import { createRequire } from 'node:module';
 import type { UsableDevice } from '../engines/cuda/driver.ts';
 import { profileFolder } from '../engines/cuda/libraries.ts';
 import { onnxRuntimeVersion } from '../engines/onnxruntime/bindings.ts';
-import { deviceBatchRowsMax, slotsPerThreadMax, threadsMax } from '../limits.ts';
 import { coreBound, cpuLabel } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
 import type { ModelPlan, RunPlan } from '../plan.ts';
 import { profilePath, type Profile, type ProfileKey, type UsedProfile } from './profile.ts';
-
-const rows = z.int().min(1).max(deviceBatchRowsMax);
-const rate = z.number().positive();
-const profileForm = z.strictObject({
-  version: z.literal(1),
-  key: z.strictObject({
-    modelSha256: z.string(),
-    contractSha256: z.string(),
-    device: z.string(),
-    driverVersion: z.string().optional(),
-    onnxRuntimeVersion: z.string(),
-    precision: z.enum(['float32', 'tf32']),
-  }),
-  batchSize: rows,
-  rowsPerSecond: rate,
-  memory: z.strictObject({ fixedBytes: z.number().nonnegative(), perRowBytes: z.number().nonnegative() }).optional(),
-  job: z
-    .strictObject({
-      threads: z.int().min(1).max(threadsMax),
-      devices: z.int().min(0),
-      slotRows: rows,
-      slotsPerThread: z.int().min(1).max(slotsPerThreadMax),
-      rowsPerSecond: rate,
-    })
-    .optional(),
-  writtenBy: z.enum(['run', 'tune']),
-  writtenAt: z.iso.datetime(),
-});
 
 /** The profile of a key; undefined: there is none. What is there and is none goes to `warn`. */
 export function readProfile(folder: string, key: ProfileKey, warn: (text: string) => void): Profile | undefined {
@@ -48,6 +19,8 @@ export function readProfile(folder: string, key: ProfileKey, warn: (text: string
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') warn(ignored(path, (error as Error).message));
     return undefined;
   }
+  // Not imported above: few runs find one, and the form comes with zod, which takes long to load.
+  const { parseProfile } = createRequire(import.meta.url)('./profile-form.js') as typeof import('./profile-form.ts');
   const read = parseProfile(text);
   if ('problem' in read) {
     warn(ignored(path, read.problem));
@@ -56,19 +29,6 @@ export function readProfile(folder: string, key: ProfileKey, warn: (text: string
   if (profilePath(folder, read.profile.key) === path) return read.profile;
   warn(ignored(path, `one of ${read.profile.key.device} under another key`));
   return undefined;
-}
-
-function parseProfile(text: string): { readonly profile: Profile } | { readonly problem: string } {
-  let content: unknown;
-  try {
-    content = JSON.parse(text);
-  } catch {
-    return { problem: 'no JSON' };
-  }
-  const { success, data, error } = profileForm.safeParse(content);
-  if (success) return { profile: data };
-  const issue = error.issues[0]!;
-  return { problem: `${issue.path.length === 0 ? 'the file' : issue.path.join('.')}: ${issue.message}` };
 }
 
 function ignored(path: string, got: string): string {

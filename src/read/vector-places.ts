@@ -3,7 +3,7 @@
  * in memory of their own after that. A place belongs to a request, whatever stream it is read from.
  */
 import type { ColumnRequest, NumberArray } from '../batch.ts';
-import { arrayFor, vectorRows } from '../engines/duckdb/types.ts';
+import { arrayFor, typeBytes, vectorRows } from '../engines/duckdb/types.ts';
 import { alignedBytes, kernelAlignment, type KernelMemory } from '../engines/wasm.ts';
 import { bug } from '../errors.ts';
 import { kernelVectorBytesMax } from '../limits.ts';
@@ -109,7 +109,7 @@ function place(request: ColumnRequest, memory?: Stretch): VectorPlace {
     lengths: new Int32Array(lengths.buffer, lengths.byteOffset, planned.lengths / Int32Array.BYTES_PER_ELEMENT),
     values(type, count) {
       if (array !== undefined && arrayType === type && array.length >= count) return array;
-      array = arrayFor(type, count, count * valueBytes <= planned.values ? values : undefined);
+      array = arrayFor(type, count, count * typeBytes(type) <= planned.values ? values : undefined);
       arrayType = type;
       if (array === undefined) throw bug(`There are no numbers of type ${type}`);
       return array;

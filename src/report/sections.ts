@@ -78,8 +78,10 @@ function ledgerSection({ result: { ledger, devices }, window }: RunRecord, prefi
   const threads = threadBars(ledger);
   const who = devices.length > 0 ? 'GPU' : 'thread';
   const charts = [barChart(`${prefix}scorers`, `What each ${who} did with its time`, firstBars(scorers))];
+  const whose = who === 'GPU' ? 'GPU' : 'scoring thread';
+  const when = window === undefined ? 'from start to end' : 'while it was profiled';
   const body = [
-    markup`<p>Wall time of each ${who === 'GPU' ? 'GPU' : 'scoring thread'} ${window === undefined ? 'from start to end' : 'while it was profiled'}; the parts add up to 100 %.${barsShown(scorers)}</p>`,
+    markup`<p>Wall time of each ${whose} ${when}; the parts add up to 100 %.${barsShown(scorers)}</p>`,
     figure(charts[0]!),
     meaningTable(scorers, ledger.scorers.length > 1 ? 'mean' : 'share'),
   ];

@@ -156,7 +156,7 @@ export class Crew {
     for (const runOptions of this.#runOptions) terminateRuns(runOptions);
   }
 
-  /** Settles when every thread has ended. */
+  /** Settles when every thread is through. */
   async finished(): Promise<void> {
     await Promise.all(this.#ended);
     if (this.#failure !== undefined) throw this.#failure;
@@ -197,24 +197,29 @@ export class Crew {
   #start(thread: string, entry: string, workerData: WorkerStart | DeviceStart): void {
     const worker = startWorker(entry, workerData);
     this.profiling.join(thread);
-    let finished = false;
-    worker.on('message', (message: WorkerMessage) => {
-      if (message.kind === 'failed' || message.kind === 'finished') finished = true;
-      if (message.kind === 'profiled') this.profiling.hear(thread, message);
-      else this.#hear(message);
-    });
-    worker.on('error', (error) => this.stop(asTandemError(error)));
+    let told = false;
     this.#ended.push(
       new Promise((resolve) => {
+        const end = (): void => {
+          this.profiling.leave(thread);
+          resolve();
+        };
+        worker.on('message', (message: WorkerMessage) => {
+          if (message.kind === 'failed' || message.kind === 'finished') told = true;
+          if (message.kind === 'profiled') this.profiling.hear(thread, message);
+          else this.#hear(message);
+          // It has given back all it held, and nobody has to wait until V8 has taken down its heap.
+          if (message.kind === 'finished') end();
+        });
+        worker.on('error', (error) => this.stop(asTandemError(error)));
         worker.on('exit', (exitCode) => {
-          if (!finished)
+          if (!told)
             this.stop(
               new TandemError('TRANSIENT', `Expected a thread to finish, got its end (exit code ${exitCode}).`, {
                 remedy: 'Run the same command again.',
               }),
             );
-          this.profiling.leave(thread);
-          resolve();
+          end();
         });
       }),
     );

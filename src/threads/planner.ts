@@ -119,6 +119,13 @@ async function answer(request: PlannerRequest): Promise<void> {
   }
 }
 
+try {
+  // Before the request is there: it takes a while.
+  loadDuckDb();
+} catch {
+  // Whoever needs it hears why.
+}
+
 parentPort!.on('message', (request: PlannerRequest) => {
   answer(request).catch((error: unknown) => post({ kind: 'failed', error: asTandemError(error).toRecord() }));
 });

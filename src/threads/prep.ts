@@ -1,10 +1,11 @@
 /** Entry of a prep thread: takes shards, or spans of split shards, until there are none. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
+import { loadDuckDb } from '../engines/duckdb/bindings.ts';
 import { vectorRows } from '../engines/duckdb/types.ts';
 import { Connection } from '../engines/duckdb/database.ts';
 import type { TableRows } from '../engines/duckdb/table-function.ts';
 import type { Pointer } from '../engines/native.ts';
-import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
+import { loadOnnxRuntime, useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { asTandemError } from '../errors.ts';
 import { ThreadProfiler } from '../measure/thread-profiler.ts';
@@ -23,14 +24,26 @@ import { duckDbReader } from './duckdb-reader.ts';
 import { openInPlaceScorer } from './in-place-scorer.ts';
 import { InPlaceLane, type Lane, type ScoredBatch } from './lane.ts';
 import type { LaneRows } from './slot-filler.ts';
+import { isAhead, workOfThread } from './start-worker.ts';
 
-const start = workerData as WorkerStart;
+if (isAhead()) loadLibraries();
+const start = await workOfThread<WorkerStart>();
 const { plan, engines } = start;
 const sheet = new TimeSheet(start.timeSheet);
 const profiler = new ThreadProfiler(start.control, post);
 
 function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
+}
+
+/** A thread that scores in place will need both. */
+function loadLibraries(): void {
+  try {
+    loadOnnxRuntime();
+    loadDuckDb();
+  } catch {
+    // The planner's thread fails for the same reason, and says so.
+  }
 }
 
 /** This thread reads, scores and writes the shard: DuckDB's COPY asks for scores, and they are made there and then. */

@@ -1,10 +1,58 @@
-/** Starts a worker's entry file. */
-import { Worker } from 'node:worker_threads';
+/** Starts a worker's entry file: when there is work for it, or ahead of that, while others find out what the work is. */
+import { parentPort, Worker, workerData } from 'node:worker_threads';
+
+/** Threads that were started ahead and wait for their work, by entry. */
+const ahead = new Map<string, Set<Worker>>();
 
 /**
  * @param entry compiled file beside this one, for example `./prep.js`
- * Flags of the process do not pass on: with `node --input-type=module --eval ...` no file could be started.
+ * @param work what {@link workOfThread} gives the thread, unless it takes none
  */
-export function startWorker(entry: string, workerData?: unknown): Worker {
-  return new Worker(new URL(entry, import.meta.url), { workerData, execArgv: [] });
+export function startWorker(entry: string, work?: unknown): Worker {
+  const [worker] = ahead.get(entry) ?? [];
+  if (worker === undefined) return newWorker(entry, work);
+  ahead.get(entry)!.delete(worker);
+  worker.removeAllListeners();
+  worker.ref();
+  if (work !== undefined) worker.postMessage(work);
+  return worker;
+}
+
+/**
+ * Starts threads whose work {@link startWorker} will bring: a thread takes some 50 ms until its modules are there. They do
+ * not keep the process alive; who has them started calls {@link endIdleWorkers} when no more work comes.
+ */
+export function startWorkersAhead(entry: string, count: number): void {
+  const waiting = ahead.get(entry) ?? new Set();
+  ahead.set(entry, waiting);
+  while (waiting.size < count) {
+    const worker = newWorker(entry, undefined);
+    waiting.add(worker);
+    // Why it ended is told by the one that is started in its place.
+    worker.on('error', () => {}).on('exit', () => waiting.delete(worker));
+    worker.unref();
+  }
+}
+
+/** Ends the threads that nobody took. */
+export function endIdleWorkers(): void {
+  for (const waiting of ahead.values()) {
+    for (const worker of waiting) void worker.terminate();
+    waiting.clear();
+  }
+}
+
+/** Flags of the process do not pass on: with `node --input-type=module --eval ...` no file could be started. */
+function newWorker(entry: string, work: unknown): Worker {
+  return new Worker(new URL(entry, import.meta.url), { workerData: work, execArgv: [] });
+}
+
+/** On the thread: whether its work is still to come. */
+export function isAhead(): boolean {
+  return workerData === undefined || workerData === null;
+}
+
+/** On the thread: what it was started with, or for one that was started ahead the first message that it gets. */
+export async function workOfThread<Work>(): Promise<Work> {
+  return isAhead() ? new Promise((resolve) => parentPort!.once('message', resolve)) : (workerData as Work);
 }

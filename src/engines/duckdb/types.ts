@@ -39,6 +39,12 @@ export function arrayFor(
   return viewOf(elementType, buffer, byteOffset, length);
 }
 
+/** Bytes of a value of a type of fixed width; 0: the type is none. */
+export function typeBytes(type: number): number {
+  const elementType = elementTypes[type];
+  return elementType === undefined ? 0 : elementBytes[elementType];
+}
+
 /** Booleans are bytes of 0 and 1. */
 const elementTypes: Readonly<Partial<Record<number, ElementType>>> = {
   [duckDbType.BOOLEAN]: 'uint8',

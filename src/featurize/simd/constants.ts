@@ -5,7 +5,7 @@ import { bug } from '../../errors.ts';
 import type { LaneConstants } from '../kernels.ts';
 import { storedValue } from '../reference.ts';
 import { entry } from './column-code.ts';
-import { isExact, type KernelForm } from './form.ts';
+import { isExact, type FeatureForm } from './form.ts';
 import { cellBytes } from './value-code.ts';
 
 /** One for the missing value, two for each step. */
@@ -57,7 +57,7 @@ export class SimdConstants {
   }
 
   /** Notes what the form takes for a null: its representation depends on the column's type. */
-  writeMissing(featureIndex: number, form: KernelForm): void {
+  writeMissing(featureIndex: number, form: FeatureForm): void {
     const { buffer } = this.#memory.memory;
     const at = this.#cells[featureIndex]!;
     const { numbers, ofNull, ofUnknown } = this.#lanes[featureIndex]!;

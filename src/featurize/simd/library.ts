@@ -7,7 +7,7 @@ import {
   type SharedMemory,
   type WasmExports,
 } from '../../engines/wasm.ts';
-import { columnFunction, listFunction } from './column-code.ts';
+import { columnFunction, listFunction, quadFunction } from './column-code.ts';
 import { formKey, type KernelForm } from './form.ts';
 import { oneHotFunction, scatterFunction, transposeFunction, zeroFunction } from './row-code.ts';
 
@@ -24,21 +24,21 @@ function kernel(memory: SharedMemory, key: string, make: () => WasmFunction): Ke
   if (run === undefined) {
     let module = modules.get(key);
     // It takes any memory, so one page is all that it asks for.
-    module ??= compileModule(assemble({ memoryPages: 1, imports: [log1p], functions: [make()] }));
+    module ??= compileModule(assemble({ memoryPages: 1, functions: [make()] }));
     modules.set(key, module);
-    run = instantiate(module, memory, { log1p: Math.log1p })['run']!;
+    run = instantiate(module, memory)['run']!;
     known.set(key, run);
   }
   return run;
 }
-
-const log1p = { name: 'log1p', params: ['f64'], results: ['f64'] } as const;
 
 export function formKernel(memory: SharedMemory, form: KernelForm): KernelFunction {
   return kernel(memory, formKey(form), () => {
     switch (form.kind) {
       case 'column':
         return columnFunction(form);
+      case 'quad':
+        return quadFunction(form);
       case 'list':
         return listFunction(form);
       case 'oneHot':

@@ -56,17 +56,20 @@ export function transposeFunction(bytes: Size): WasmFunction {
   );
 }
 
+interface Tile {
+  /** Locals of the columns; those of 8 bytes take a second one each, four further on. */
+  readonly columns: readonly number[];
+  readonly loads: readonly Code[];
+  readonly stores: readonly Code[];
+}
+
 /** Four columns of four elements: how each is loaded, and how each row is stored. */
-function tile(
-  code: WasmFunction,
-  bytes: Size,
-  from: Code,
-  to: Code,
-): { readonly loads: Code[]; readonly stores: Code[] } {
+export function tile(code: WasmFunction, bytes: Size, from: Code, to: Code): Tile {
   const locals = Array.from({ length: 8 }, () => code.local('v128'));
   const [a, b, c, d] = locals as [number, number, number, number];
   if (bytes === 8) {
     return {
+      columns: locals,
       loads: [0, 1, 2, 3].map((column) => [
         set(locals[column]!, load('v128.load', from)),
         set(locals[column + 4]!, load('v128.load', from, 16)),
@@ -103,7 +106,7 @@ function tile(
     if (bytes === 4) return [zip, store('v128.store', to, joined)];
     return [zip, storeLane(bytes === 2 ? 'v128.store64_lane' : 'v128.store32_lane', 0, to, joined)];
   });
-  return { loads, stores };
+  return { columns: locals, loads, stores };
 }
 
 /** `run(column, rows, target, rowBytes)`: one column into rows. */

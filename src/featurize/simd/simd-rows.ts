@@ -11,10 +11,10 @@ import {
   type TensorValues,
 } from '../../batch.ts';
 import { alignedBytes, type KernelMemory, type SharedMemory } from '../../engines/wasm.ts';
-import { simdBlockRows, simdColumnsMax } from '../../limits.ts';
+import { simdBlockRows, simdColumnsMax, simdQuadFeaturesMin } from '../../limits.ts';
 import type { LaneConstants } from '../kernels.ts';
 import { constantBytes, SimdConstants } from './constants.ts';
-import { formKey, formOf, laneRows, type KernelForm } from './form.ts';
+import { formKey, formOf, laneRows, quadOf, type ColumnForm, type FeatureForm } from './form.ts';
 import {
   formKernel,
   scatterKernel,
@@ -46,7 +46,14 @@ interface ColumnsPart {
   readonly first: number;
   count: number;
   /** Neighbours of one form. */
-  readonly groups: { readonly run: KernelFunction; readonly first: number; count: number }[];
+  readonly groups: { readonly run: KernelFunction; readonly first: number; readonly count: number }[];
+}
+
+interface QuadsPart {
+  readonly kind: 'quads';
+  readonly first: number;
+  readonly count: number;
+  readonly run: KernelFunction;
 }
 
 interface OnePart {
@@ -54,6 +61,8 @@ interface OnePart {
   readonly first: number;
   readonly run: KernelFunction;
 }
+
+type Part = ColumnsPart | QuadsPart | OnePart;
 
 /** Where rows go: addresses in bytes. */
 interface Place {
@@ -74,10 +83,10 @@ export class SimdRows {
   readonly #size: ElementSize;
   readonly #zero: KernelFunction;
   /** Of the last chunk, by feature: the form, or why there is none. */
-  readonly #forms: (KernelForm | string)[];
+  readonly #forms: (FeatureForm | string)[];
   readonly #keys: string[];
   readonly #seen: (ColumnVector | undefined)[];
-  #parts: readonly (ColumnsPart | OnePart)[] = [];
+  #parts: readonly Part[] = [];
   #zeroesRows = false;
 
   /** @param offsets where each feature begins within a row */
@@ -134,31 +143,42 @@ export class SimdRows {
     return true;
   }
 
-  /** Neighbours that become columns go together, as far as the scratch takes them. */
+  /** Many columns of one form go into rows four at a time; other neighbours go together, as far as the scratch takes them. */
   #plan(): void {
-    const parts: (ColumnsPart | OnePart)[] = [];
+    const parts: Part[] = [];
     let onesWidth = 0;
-    this.#forms.forEach((form, index) => {
-      if (typeof form === 'string') return;
-      const run = formKernel(this.#memory, form);
-      if (form.kind !== 'column') {
-        parts.push({ kind: form.kind, first: index, run });
-        if (form.kind === 'oneHot') onesWidth += this.#layout.featureWidths[index]!;
-        return;
-      }
-      const last = parts.at(-1);
-      const continues = last?.kind === 'columns' && last.first + last.count === index && last.count < simdColumnsMax;
-      if (!continues)
-        parts.push({ kind: 'columns', first: index, count: 1, groups: [{ run, first: index, count: 1 }] });
-      else {
-        last.count++;
-        const group = last.groups.at(-1)!;
-        if (this.#keys[index] === this.#keys[index - 1]) group.count++;
-        else last.groups.push({ run, first: index, count: 1 });
-      }
-    });
+    for (let first = 0, next = 0; first < this.#forms.length; first = next) {
+      const form = this.#forms[first]!;
+      next = first + 1;
+      if (typeof form === 'string') continue;
+      if (form.kind === 'column') {
+        while (this.#keys[next] === this.#keys[first]) next++;
+        this.#planColumns(parts, form, first, next - first);
+      } else parts.push({ kind: form.kind, first, run: formKernel(this.#memory, form) });
+      if (form.kind === 'oneHot') onesWidth += this.#layout.featureWidths[first]!;
+    }
     this.#parts = parts;
     this.#zeroesRows = this.#layout.order !== 'columns' && onesWidth >= this.#layout.width * zeroedRowsShare;
+  }
+
+  #planColumns(parts: Part[], form: ColumnForm, first: number, count: number): void {
+    const quad = this.#layout.order === 'columns' || count < simdQuadFeaturesMin ? undefined : quadOf(form);
+    if (quad !== undefined) {
+      parts.push({ kind: 'quads', first, count, run: formKernel(this.#memory, quad) });
+      return;
+    }
+    const run = formKernel(this.#memory, form);
+    for (let at = first, left = count; left > 0;) {
+      let part = parts.at(-1);
+      if (part?.kind !== 'columns' || part.first + part.count !== at || part.count === simdColumnsMax) {
+        parts.push((part = { kind: 'columns', first: at, count: 0, groups: [] }));
+      }
+      const taken = Math.min(left, simdColumnsMax - part.count);
+      part.groups.push({ run, first: at, count: taken });
+      part.count += taken;
+      at += taken;
+      left -= taken;
+    }
   }
 
   hasKernel(featureIndex: number): boolean {
@@ -195,7 +215,8 @@ export class SimdRows {
     if (this.#zeroesRows) this.#zero(place.target, (end - from) * place.rowBytes, 1, 0);
     for (const part of this.#parts) {
       const target = place.target + this.#offsets[part.first]! * place.stepBytes;
-      if (part.kind === 'columns') refused |= this.#makeColumns(part, from, end, { ...place, target });
+      if (part.kind === 'quads') refused |= this.#makeQuads(part, from, end, { ...place, target });
+      else if (part.kind === 'columns') refused |= this.#makeColumns(part, from, end, { ...place, target });
       else if (part.kind === 'oneHot') refused |= this.#makeOnes(part, from, end, { ...place, target });
       else {
         const width = this.#layout.featureWidths[part.first]!;
@@ -225,6 +246,19 @@ export class SimdRows {
       scatter(columns + i * columnBytes, rows, place.target + i * place.stepBytes, place.rowBytes);
     }
     return refused;
+  }
+
+  #makeQuads(
+    { first, count, run }: QuadsPart,
+    from: number,
+    end: number,
+    { target, rowBytes, stepBytes }: Place,
+  ): number {
+    const refused = run(this.#constants.entryAt(first), count >> 2, from, end, target, rowBytes);
+    if (count % laneRows === 0) return refused;
+    // What is left over goes with some that are done a second time.
+    const last = count - laneRows;
+    return refused | run(this.#constants.entryAt(first + last), 1, from, end, target + last * stepBytes, rowBytes);
   }
 
   #makeOnes({ first, run }: OnePart, from: number, end: number, { target, rowBytes, stepBytes }: Place): number {

@@ -10,30 +10,38 @@ export function storeValues(code: WasmFunction, form: ColumnForm | ListForm, val
   const { elementType } = form;
   const { low, high } = values;
   switch (elementType) {
-    case 'float32':
-      return store(
-        'v128.store',
-        address,
-        joinLow(op('f32x4.demote_f64x2_zero', low), op('f32x4.demote_f64x2_zero', high)),
-      );
     case 'float64':
       return [store('v128.store', address, low), store('v128.store', address, high, 16)];
     case 'float16':
-      return storePacked(2, address, joinWords(halfBits(code, low), halfBits(code, high)));
+      return storePacked(2, address, wordsOf(code, elementType, values));
     case 'int64':
     case 'uint64':
       return isExact(form) ? storeExact(form, values, address) : storeLongs(code, elementType, values, address);
-    case 'int8':
-    case 'int16':
+    case 'float32':
     case 'int32':
-    case 'uint8':
-    case 'uint16':
     case 'uint32':
+      return storePacked(4, address, wordsOf(code, elementType, values));
+    case 'int16':
+    case 'uint16':
+      return storePacked(2, address, wordsOf(code, elementType, values));
+    case 'int8':
+    case 'uint8':
     case 'bool':
-      return storeIntegers(code, elementType, values, address);
+      return storePacked(1, address, wordsOf(code, elementType, values));
     case 'string':
       return [];
   }
+}
+
+/** Element types of up to four bytes, whose four values fit into one vector. */
+export type WordType = Exclude<ElementType, 'float64' | 'int64' | 'uint64' | 'string'>;
+
+/** Leaves the four values as words, of which smaller types take the lowest bytes. */
+export function wordsOf(code: WasmFunction, type: WordType, values: ValueCode): Code {
+  const { low, high } = values;
+  if (type === 'float16') return joinWords(halfBits(code, low), halfBits(code, high));
+  if (type !== 'float32') return integers(code, type, values);
+  return joinLow(op('f32x4.demote_f64x2_zero', low), op('f32x4.demote_f64x2_zero', high));
 }
 
 /** The lower words of four lanes of 64 bits. */
@@ -56,19 +64,9 @@ function storePacked(bytes: 1 | 2 | 4, address: Code, fourWords: Code): Code {
   );
 }
 
-type SmallInteger = Exclude<ElementType, 'float16' | 'float32' | 'float64' | 'int64' | 'uint64' | 'string'>;
+type SmallInteger = Exclude<WordType, 'float16' | 'float32'>;
 
-const integerBytes: Readonly<Record<SmallInteger, 1 | 2 | 4>> = {
-  int8: 1,
-  uint8: 1,
-  bool: 1,
-  int16: 2,
-  uint16: 2,
-  int32: 4,
-  uint32: 4,
-};
-
-function storeIntegers(code: WasmFunction, type: SmallInteger, values: ValueCode, address: Code): Code {
+function integers(code: WasmFunction, type: SmallInteger, values: ValueCode): Code {
   const found = code.local('v128');
   const sign = type === 'uint32' ? 'u' : 's';
   const whole = (value: Code): Code => op(`i32x4.trunc_sat_f64x2_${sign}_zero`, value);
@@ -79,7 +77,7 @@ function storeIntegers(code: WasmFunction, type: SmallInteger, values: ValueCode
     values.refuse(isOther(values.low, get(found))),
     values.refuse(isOther(values.high, shuffleLanes(8, [1, 0], get(found)))),
     outOfRange(type, get(found)).map((where) => values.refuse(where)),
-    storePacked(integerBytes[type], address, get(found)),
+    get(found),
   ];
 }
 

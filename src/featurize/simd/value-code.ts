@@ -3,27 +3,13 @@
  * they are stored. What a kernel cannot settle (a value that does not fit, a null without "missing", an integer beyond
  * 2^51) it marks as refused; the JavaScript loop then does those rows again and has the last word.
  */
-import type { NumericStep } from '../../contract/contract.ts';
-import {
-  call,
-  extractLane,
-  get,
-  i32,
-  load,
-  op,
-  replaceLane,
-  set,
-  type Code,
-  type WasmFunction,
-} from '../../engines/wasm-code.ts';
+import { get, i32, load, op, set, type Code, type WasmFunction } from '../../engines/wasm-code.ts';
 import { codeNull, codeUnknown } from '../../batch.ts';
-import { isExact, type ColumnForm, type FormSource, type ListForm } from './form.ts';
+import { isExact, type ColumnForm, type FormSource, type FormStep, type ListForm } from './form.ts';
 import { doubles, longs, shuffleLanes, whileTrue, words } from './vector-code.ts';
 
 /** Bytes of a constant's place; the first is the missing value. */
 export const cellBytes = 8;
-/** Of a module's imports, Math.log1p is the first. */
-const log1pImport = 0;
 
 /** Two vectors of two float64, or of two int64 where integers are passed on as they are. */
 interface Pair {
@@ -76,9 +62,8 @@ export class ValueCode {
   /** Constants from memory into locals. */
   loadConstants(constants: Code): Code {
     let cell = 1;
-    const ofSteps = this.#form.steps.flatMap((step, index) => {
+    const ofSteps = this.#form.steps.map((step, index) => {
       const [first, second] = this.#steps[index]!;
-      if (step === 'log1p') return [];
       if (step === 'bucketize') {
         const at = cell++ * cellBytes;
         return [set(first, load('i32.load', constants, at)), set(second, load('i32.load', constants, at + 4))];
@@ -197,14 +182,9 @@ export class ValueCode {
     return this.#form.steps.map((step, index) => this.#step(step, ...this.#steps[index]!));
   }
 
-  #step(step: NumericStep['kind'], first: number, second: number): Code {
+  #step(step: FormStep, first: number, second: number): Code {
     const [a, b] = [get(first), get(second)];
     switch (step) {
-      case 'log1p': {
-        const lane = (value: Code, index: 0 | 1): Code =>
-          call(log1pImport, extractLane('f64x2.extract_lane', index, value));
-        return this.#each((x) => replaceLane('f64x2.replace_lane', 1, op('f64x2.splat', lane(x, 0)), lane(x, 1)));
-      }
       case 'standardize':
       case 'minMax':
         return this.#each((x) => op('f64x2.div', op('f64x2.sub', x, a), b));

@@ -15,8 +15,9 @@ export class KernelScorer {
   constructor(model: KernelModel, memory: KernelMemory, tables: number, slot: Slot) {
     if (slot.rowCount % kernelRows !== 0) throw bug(`A kernel was given a slot of ${slot.rowCount} rows`);
     const columns = slot.inputs.map((values) => {
-      const { byteOffset, length } = values as NumberArray;
-      return Array.from({ length: length / slot.rowCount }, (_, column) => byteOffset + 4 * column * slot.rowCount);
+      const { byteOffset, length, BYTES_PER_ELEMENT } = values as NumberArray;
+      const columnBytes = slot.rowCount * BYTES_PER_ELEMENT;
+      return Array.from({ length: length / slot.rowCount }, (_, column) => byteOffset + column * columnBytes);
     });
     const outputs = slot.outputs.map((values) => (values as NumberArray).byteOffset);
     this.#kernel = createKernel(model, { memory, tables, columns, outputs });

@@ -15,7 +15,7 @@ import { compareScores } from '../kernels/agreement.ts';
 import { KernelScorer } from '../kernels/kernel-scorer.ts';
 import { kernelRows, kernelSizes, writeKernelTables } from '../kernels/kernel.ts';
 import { layOutSlot, slotBytes } from '../scorer.ts';
-import { linearCode } from './linear-code.ts';
+import { compileLinear } from './linear-kernel.ts';
 import { readLinear, type LinearModel } from './linear-model.ts';
 
 type Remover = { after(remove: () => void): void };
@@ -47,7 +47,7 @@ function scoreByKernel(
   const width = rows.length / rowCount;
   const slotRows = Math.ceil(rowCount / kernelRows) * kernelRows;
   const layouts = { inputs: [inputOf('x', width)], outputs };
-  const kernel = { kind: 'linear', model, code: linearCode(model) } as const;
+  const kernel = { kind: 'linear', compiled: compileLinear(model) } as const;
   const { tableBytes, scratchBytes } = kernelSizes(kernel);
   const bytes = slotBytes(layouts, slotRows);
   const memory = createSharedMemory(bytes + tableBytes + scratchBytes);

@@ -53,11 +53,12 @@ export function layOutLinear({ columns, front, targetCount, outputs }: LinearMod
   };
 }
 
-/** @param buffer of the shared memory; the tables take `tableBytes` from `start` on, a multiple of 64 */
-export function writeLinearTables(model: LinearModel, buffer: SharedArrayBuffer, start: number): void {
+/** The bytes of the tables. */
+export function linearTables(model: LinearModel): Uint8Array<ArrayBuffer> {
   const layout = layOutLinear(model);
   const { columns, front, targetCount, weights, intercepts, outputs } = model;
-  const floats = (place: number, count: number): Float32Array => new Float32Array(buffer, start + place, count);
+  const buffer = new ArrayBuffer(layout.tableBytes);
+  const floats = (place: number, count: number): Float32Array => new Float32Array(buffer, place, count);
   const grouped = floats(layout.weights, weights.length);
   let at = 0;
   for (let first = 0; first < targetCount; first += targetsAtOnce) {
@@ -77,8 +78,9 @@ export function writeLinearTables(model: LinearModel, buffer: SharedArrayBuffer,
       writePairs(floats(places.steps[position]!, 2 * step.scales.length), step.scales, step.offsets);
     });
     if (output.kind !== 'label') return;
-    new BigInt64Array(buffer, start + places.labels, output.labels.length).set(output.labels.map(BigInt));
+    new BigInt64Array(buffer, places.labels, output.labels.length).set(output.labels.map(BigInt));
   });
+  return new Uint8Array(buffer);
 }
 
 function writePairs(into: Float32Array, first: Float32Array, second: Float32Array): void {
