@@ -11,7 +11,7 @@ import {
   modelFields,
   nodeFields,
   openWindow,
-  operatorName,
+  readNode,
   readValueName,
   wire,
   type Field,
@@ -36,7 +36,7 @@ export interface Attribute {
   readonly tensor: Weight | undefined;
 }
 
-export interface WeightedNode extends Pick<GraphNode, 'name' | 'operator' | 'inputs' | 'outputs'> {
+export interface WeightedNode extends GraphNode {
   readonly attributes: ReadonlyMap<string, Attribute>;
 }
 
@@ -66,7 +66,7 @@ export function readWeightedGraph(path: string): WeightedGraph {
       for (const field of fields(read, outer.start, outer.end)) {
         if (field.number === graphFields.input) graph.inputs.push(readValueName(read, field));
         if (field.number === graphFields.output) graph.outputs.push(readValueName(read, field));
-        if (field.number === graphFields.node) graph.nodes.push(readNode(bytesOf(read, field), folder));
+        if (field.number === graphFields.node) graph.nodes.push(readWeightedNode(read, field, folder));
         if (field.number !== graphFields.initializer) continue;
         const { name, weight } = readTensor(bytesOf(read, field), folder);
         if (weight !== undefined) graph.weights.set(name, weight);
@@ -83,21 +83,14 @@ function bytesOf(read: Read, { start, end }: Field): Buffer {
   return Buffer.from(read(start, end));
 }
 
-/** In memory: a forest is a node with hundreds of thousands of fields. */
-function readNode(bytes: Buffer, folder: string): WeightedNode {
-  const node = { inputs: [] as string[], outputs: [] as string[], attributes: new Map<string, Attribute>() };
-  const names = { name: '', operator: '', domain: '' };
-  scan(bytes, (field, _kind, _value, start, end) => {
-    if (field === nodeFields.input) node.inputs.push(bytes.toString('utf8', start, end));
-    if (field === nodeFields.output) node.outputs.push(bytes.toString('utf8', start, end));
-    if (field === nodeFields.name) names.name = bytes.toString('utf8', start, end);
-    if (field === nodeFields.operator) names.operator = bytes.toString('utf8', start, end);
-    if (field === nodeFields.domain) names.domain = bytes.toString('utf8', start, end);
-    if (field !== nodeFields.attribute) return;
-    const { name, attribute } = readAttribute(bytes.subarray(start, end), folder);
-    node.attributes.set(name, attribute);
-  });
-  return { ...node, name: names.name, operator: operatorName(names.operator, names.domain) };
+function readWeightedNode(read: Read, place: Field, folder: string): WeightedNode {
+  const attributes = new Map<string, Attribute>();
+  for (const field of fields(read, place.start, place.end)) {
+    if (field.number !== nodeFields.attribute) continue;
+    const { name, attribute } = readAttribute(bytesOf(read, field), folder);
+    attributes.set(name, attribute);
+  }
+  return { ...readNode(read, place, false), attributes };
 }
 
 /** Numbers of the fields, as onnx.proto gives them. */
@@ -122,7 +115,7 @@ function readAttribute(bytes: Buffer, folder: string): { readonly name: string; 
   const floats: number[] = [];
   const ints: number[] = [];
   const texts: string[] = [];
-  const textAt = rememberedTexts(bytes);
+  const textAt = interned(bytes);
   scan(bytes, (field, kind, value, start, end) => {
     switch (field) {
       case attributeFields.name:
@@ -145,21 +138,23 @@ function readAttribute(bytes: Buffer, folder: string): { readonly name: string; 
   return { name, attribute: { floats: Float32Array.from(floats), ints: Float64Array.from(ints), texts, tensor } };
 }
 
-/** Texts of these bytes: those that come again and again, as the modes of a tree's nodes do, are made once. */
-function rememberedTexts(bytes: Buffer): (start: number, end: number) => string {
+/** Text of a stretch of the bytes. Trees say the same few words for every node: each is decoded once. */
+function interned(bytes: Buffer): (start: number, end: number) => string {
   const known: { readonly start: number; readonly end: number; readonly text: string }[] = [];
   return (start, end) => {
-    for (const each of known) {
-      let length = each.end - each.start === end - start ? end - start : -1;
-      while (length > 0 && bytes[start + length - 1] === bytes[each.start + length - 1]) length--;
-      if (length === 0) return each.text;
+    for (const word of known) {
+      if (word.end - word.start === end - start && bytes.compare(bytes, word.start, word.end, start, end) === 0) {
+        return word.text;
+      }
     }
     const text = bytes.toString('utf8', start, end);
-    if (known.push({ start, end, text }) > textsRemembered) known.shift();
+    if (known.length < wordsMax) known.push({ start, end, text });
     return text;
   };
 }
-const textsRemembered = 4;
+
+/** Words that are compared with before one is decoded again. */
+const wordsMax = 8;
 
 function readTensor(bytes: Buffer, folder: string): { readonly name: string; readonly weight: Weight | undefined } {
   let name = '';
