@@ -58,9 +58,9 @@ export const raceMs = 20;
 export const raceRoundsMin = 2;
 /** On a machine that does other work too, up to so many rounds are waited for, so many times as long. */
 export const raceRoundsWanted = 16;
-export const racePatience = 10;
-/** A job of fewer rows is over soon: it races a quarter of that time, and of a kernel's forms only the likeliest. */
-export const smallJobRows = 1_000_000;
+export const racePatience = 4;
+/** A job of fewer rows races a quarter of that time, and tries the likeliest form only: the others take 0.1 s and gain 10 % at most. */
+export const smallJobRows = 10_000_000;
 export const raceMsSmall = 5;
 /** Nodes of a graph that is looked at for kernels: exporters write a linear model or a forest with a dozen. */
 export const kernelNodesMax = 64;
