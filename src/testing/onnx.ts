@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { viewOf, type NumberArray } from '../batch.ts';
 import type { ElementType } from '../contract/contract.ts';
 import { onnxTypeOf } from '../engines/onnxruntime/session.ts';
-import { field, floatField, integerField, message, toBytes, type Message } from './protobuf.ts';
+import { field, floatField, integerField, joined, message, toBytes, type Message } from './protobuf.ts';
 
 /** A number, or the name of an open dimension. */
 export type Dimension = number | string;
@@ -169,13 +169,26 @@ const attributeTypes = { float: 1, int: 2, text: 3, tensor: 4, graph: 5, floats:
 
 function toAttribute(name: string, attribute: Attribute): Message {
   const typed = (type: keyof typeof attributeTypes, ...values: readonly Message[]): Message =>
-    message(field(1, name), integerField(20, attributeTypes[type]), ...values);
+    joined([field(1, name), integerField(20, attributeTypes[type]), ...values]);
+  const list = (type: keyof typeof attributeTypes, values: readonly Message[]): Message => typed(type, joined(values));
   if ('int' in attribute) return typed('int', integerField(3, attribute.int));
-  if ('ints' in attribute) return typed('ints', ...attribute.ints.map((value) => integerField(8, value)));
+  if ('ints' in attribute)
+    return list(
+      'ints',
+      attribute.ints.map((value) => integerField(8, value)),
+    );
   if ('float' in attribute) return typed('float', floatField(2, attribute.float));
-  if ('floats' in attribute) return typed('floats', ...attribute.floats.map((value) => floatField(7, value)));
+  if ('floats' in attribute)
+    return list(
+      'floats',
+      attribute.floats.map((value) => floatField(7, value)),
+    );
   if ('text' in attribute) return typed('text', field(4, attribute.text));
-  if ('texts' in attribute) return typed('texts', ...attribute.texts.map((text) => field(9, text)));
+  if ('texts' in attribute)
+    return list(
+      'texts',
+      attribute.texts.map((text) => field(9, text)),
+    );
   if ('graph' in attribute) return typed('graph', field(6, toGraph(name, attribute.graph)));
   return typed('tensor', field(5, toTensor(attribute.tensor)));
 }

@@ -13,6 +13,11 @@ export interface Message {
 const wire = { varint: 0, bytes: 2, float32: 5 } as const;
 
 export function message(...fields: readonly Message[]): Message {
+  return joined(fields);
+}
+
+/** As {@link message}; of any number of fields, where a call has a limit. */
+export function joined(fields: readonly Message[]): Message {
   return {
     parts: fields.flatMap(({ parts }) => parts),
     byteCount: fields.reduce((sum, { byteCount }) => sum + byteCount, 0),

@@ -149,7 +149,8 @@ function readFunction(read: Read, { start, end }: Field): { readonly key: string
   return { key: `${operatorName(names.name, names.domain)}:${names.overload}`, body };
 }
 
-export function readNode(read: Read, place: Field): GraphNode {
+/** @param withBodies false: they are left out, since looking for them steps over every value of every attribute */
+export function readNode(read: Read, place: Field, withBodies = true): GraphNode {
   const node = { inputs: [] as string[], outputs: [] as string[], bodies: [] as Graph[] };
   const names = { name: '', operator: '', domain: '', overload: '' };
   for (const field of fields(read, place.start, place.end)) {
@@ -159,7 +160,7 @@ export function readNode(read: Read, place: Field): GraphNode {
     if (field.number === nodeFields.operator) names.operator = textOf(read, field);
     if (field.number === nodeFields.domain) names.domain = textOf(read, field);
     if (field.number === nodeFields.overload) names.overload = textOf(read, field);
-    if (field.number !== nodeFields.attribute) continue;
+    if (field.number !== nodeFields.attribute || !withBodies) continue;
     for (const part of fields(read, field.start, field.end)) {
       const isGraph = part.number === attributeFields.graph || part.number === attributeFields.graphs;
       if (isGraph) node.bodies.push(readGraph(read, part));

@@ -90,7 +90,7 @@ function readWeightedNode(read: Read, place: Field, folder: string): WeightedNod
     const { name, attribute } = readAttribute(bytesOf(read, field), folder);
     attributes.set(name, attribute);
   }
-  return { ...readNode(read, place), attributes };
+  return { ...readNode(read, place, false), attributes };
 }
 
 /** Numbers of the fields, as onnx.proto gives them. */
@@ -115,6 +115,7 @@ function readAttribute(bytes: Buffer, folder: string): { readonly name: string; 
   const floats: number[] = [];
   const ints: number[] = [];
   const texts: string[] = [];
+  const textAt = interned(bytes);
   scan(bytes, (field, kind, value, start, end) => {
     switch (field) {
       case attributeFields.name:
@@ -122,7 +123,7 @@ function readAttribute(bytes: Buffer, folder: string): { readonly name: string; 
         return;
       case attributeFields.text:
       case attributeFields.texts:
-        texts.push(bytes.toString('utf8', start, end));
+        texts.push(textAt(start, end));
         return;
       case attributeFields.float:
       case attributeFields.floats:
@@ -136,6 +137,24 @@ function readAttribute(bytes: Buffer, folder: string): { readonly name: string; 
   });
   return { name, attribute: { floats: Float32Array.from(floats), ints: Float64Array.from(ints), texts, tensor } };
 }
+
+/** Text of a stretch of the bytes. Trees say the same few words for every node: each is decoded once. */
+function interned(bytes: Buffer): (start: number, end: number) => string {
+  const known: { readonly start: number; readonly end: number; readonly text: string }[] = [];
+  return (start, end) => {
+    for (const word of known) {
+      if (word.end - word.start === end - start && bytes.compare(bytes, word.start, word.end, start, end) === 0) {
+        return word.text;
+      }
+    }
+    const text = bytes.toString('utf8', start, end);
+    if (known.length < wordsMax) known.push({ start, end, text });
+    return text;
+  };
+}
+
+/** Words that are compared with before one is decoded again. */
+const wordsMax = 8;
 
 function readTensor(bytes: Buffer, folder: string): { readonly name: string; readonly weight: Weight | undefined } {
   let name = '';

@@ -70,15 +70,14 @@ class ForestBuilder {
   /** A node that several others lead to is copied for each. */
   #addTree(root: number): number {
     const first = this.#columns.length;
-    // What is to be added, and where the parent waits for its place.
-    const stack: { place: number; depth: number; put: (place: number) => void }[] = [];
-    let top = 0;
-    stack.push({ place: root, depth: 0, put: (place) => void (top = place) });
+    // What is to be added, and the list in which its parent waits for its place.
+    const top = [0];
+    const stack = [{ place: root, depth: 0, into: top, at: 0 }];
     for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
       const node = this.#ensemble.nodes[next.place];
       if (node === undefined) refuse(`a tree leads to node ${next.place}, which is not there`);
       if (node.mode === undefined) {
-        next.put(~this.#addLeaf(next.place, node.votes));
+        next.into[next.at] = ~this.#addLeaf(next.place, node.votes);
         continue;
       }
       // A loop is as deep as can be.
@@ -88,22 +87,23 @@ class ForestBuilder {
       const { branch, whenFalse } = this.#mergeEquals(node);
       const { test, swaps } = this.#testOf(branch);
       const at = this.#addNode(this.#columnAt(branch.column).column, test);
-      next.put(at);
+      next.into[next.at] = at;
       const isRightTrue = swaps !== isTrueRight(branch);
       const depth = next.depth + 1;
       stack.push(
-        { place: branch.whenTrue, depth, put: (place) => void ((isRightTrue ? this.#right : this.#left)[at] = place) },
-        { place: whenFalse, depth, put: (place) => void ((isRightTrue ? this.#left : this.#right)[at] = place) },
+        { place: branch.whenTrue, depth, into: isRightTrue ? this.#right : this.#left, at },
+        { place: whenFalse, depth, into: isRightTrue ? this.#left : this.#right, at },
       );
     }
-    return top;
+    return top[0]!;
   }
 
   /** A chain of EQ, as exporters write a set: each leads to the same node when true, and to the next one when false. */
   #mergeEquals(node: Branch): { readonly branch: Branch; readonly whenFalse: number } {
+    if (node.mode !== 'EQ' && node.mode !== 'MEMBER') return { branch: node, whenFalse: node.whenFalse };
     const intervals = [...node.intervals];
     let { whenFalse } = node;
-    while (node.mode === 'EQ' || node.mode === 'MEMBER') {
+    for (;;) {
       const next: EnsembleNode | undefined = this.#ensemble.nodes[whenFalse];
       const continues =
         (next?.mode === 'EQ' || next?.mode === 'MEMBER') &&
@@ -134,7 +134,7 @@ class ForestBuilder {
   #addLeaf(place: number, votes: Extract<EnsembleNode, { mode: undefined }>['votes']): number {
     const known = this.#leaves.get(place);
     if (known !== undefined) return known;
-    if (new Set(votes.map(({ target }) => target)).size !== votes.length) {
+    if (votes.length > 1 && new Set(votes.map(({ target }) => target)).size !== votes.length) {
       refuse('a leaf votes more than once for one target');
     }
     for (const { target, weight } of votes) {

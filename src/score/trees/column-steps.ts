@@ -29,6 +29,7 @@ export interface FoldedTest {
 
 /** The test of a column's own value that is true where `test` is true of what the steps make of it. */
 export function foldSteps(type: NumberType, steps: readonly ColumnStep[], test: Test): FoldedTest {
+  if (steps.length === 0) return { test, swaps: false };
   const change = (value: number): number => steps.reduce((before, step) => applyStep(step, before), value);
   const nan = change(NaN);
   const nanRight = Number.isNaN(nan) ? test.nanRight : passes(test, nan);

@@ -67,9 +67,7 @@ function readVersion3(node: WeightedNode, type: NumberType): Ensemble {
   const missing = ints('nodes_missing_value_tracks_true');
   const whenTrue = ints('nodes_truenodeids');
   const whenFalse = ints('nodes_falsenodeids');
-  const places = new Map(Array.from(treeIds, (tree, place) => [`${tree} ${nodeIds[place]}`, place]));
-  const placeOf = (tree: number, id: number): number =>
-    places.get(`${tree} ${id}`) ?? refuse(`node ${id} of tree ${tree} is not there`);
+  const placeOf = findPlaces(treeIds, nodeIds);
   const leafVotes = new Map<number, { target: number; weight: number }[]>();
   const voteTrees = ints(`${votes}_treeids`);
   const voteNodes = ints(`${votes}_nodeids`);
@@ -77,8 +75,8 @@ function readVersion3(node: WeightedNode, type: NumberType): Ensemble {
   const voteWeights = numbers(`${votes}_weights`);
   voteTrees.forEach((tree, vote) => {
     const place = placeOf(tree, voteNodes[vote]!);
-    const list = leafVotes.get(place) ?? [];
-    leafVotes.set(place, list);
+    let list = leafVotes.get(place);
+    if (list === undefined) leafVotes.set(place, (list = []));
     list.push({ target: voteTargets[vote]!, weight: voteWeights[vote]! });
   });
   const labels = isClassifier ? labelsOf(attributes) : undefined;
@@ -89,7 +87,7 @@ function readVersion3(node: WeightedNode, type: NumberType): Ensemble {
         mode: modeOf(modes[place] ?? ''),
         column: columns[place]!,
         threshold: values[place]!,
-        intervals: pointOf(values[place]!),
+        intervals: modes[place] === 'BRANCH_EQ' || modes[place] === 'BRANCH_NEQ' ? pointOf(values[place]!) : [],
         missingIsTrue: missing[place] === 1,
         whenTrue: placeOf(tree, whenTrue[place]!),
         whenFalse: placeOf(tree, whenFalse[place]!),
@@ -104,6 +102,21 @@ function readVersion3(node: WeightedNode, type: NumberType): Ensemble {
     labels,
     type,
     resultType: 'float32',
+  };
+}
+
+/** Gives the place of a node. Mostly nodes are numbered in order from the first one of their tree. */
+function findPlaces(treeIds: Float64Array, nodeIds: Float64Array): (tree: number, id: number) => number {
+  const firsts = new Map<number, number>();
+  treeIds.forEach((tree, place) => {
+    if (!firsts.has(tree)) firsts.set(tree, place);
+  });
+  let others: ReadonlyMap<string, number> | undefined;
+  return (tree, id) => {
+    const guess = (firsts.get(tree) ?? NaN) + id;
+    if (treeIds[guess] === tree && nodeIds[guess] === id) return guess;
+    others ??= new Map(Array.from(treeIds, (each, place) => [`${each} ${nodeIds[place]}`, place]));
+    return others.get(`${tree} ${id}`) ?? refuse(`node ${id} of tree ${tree} is not there`);
   };
 }
 
@@ -195,8 +208,10 @@ function intOf(attributes: ReadonlyMap<string, Attribute>, name: string, otherwi
   return attributes.get(name)?.ints[0] ?? otherwise;
 }
 
+const modesByText = new Map(modesVersion5.map((mode) => [`BRANCH_${mode}`, mode]));
+
 function modeOf(text: string): Mode {
-  return modesVersion5.find((mode) => text === `BRANCH_${mode}`) ?? refuse(`mode ${text} of a node`);
+  return modesByText.get(text) ?? refuse(`mode ${text} of a node`);
 }
 
 function aggregateOf(text: string): Aggregate {

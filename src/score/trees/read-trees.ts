@@ -118,6 +118,9 @@ function labelNumbers({ labels }: Ensemble, { classifier }: ScoreRule): Ensemble
 
 /** Whether all leaves vote for the same targets. */
 function votesAlike(forest: Forest, leaves: readonly number[]): boolean {
+  const isSingle = leaves.every((leaf) => forest.leafStarts[leaf + 1] === forest.leafStarts[leaf]! + 1);
+  const onlyTarget = (leaf: number): number => forest.voteTargets[forest.leafStarts[leaf]!]!;
+  if (isSingle) return leaves.every((leaf) => onlyTarget(leaf) === onlyTarget(leaves[0]!));
   const targets = (leaf: number): string =>
     forest.voteTargets
       .subarray(forest.leafStarts[leaf]!, forest.leafStarts[leaf + 1]!)

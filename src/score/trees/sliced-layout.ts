@@ -28,14 +28,17 @@ export interface SlicedSet {
   readonly hits: readonly number[];
 }
 
-export interface SlicedTree {
+export interface ForestTree {
   readonly root: number;
-  /** In the order of their numbers in the kernel. */
+  /** From left to right. */
   readonly leaves: readonly number[];
-  /** Leaves after padding: there is one piece of code for each such number. */
-  readonly leafCount: number;
   /** Target of all votes; 0 where each leaf may vote for several. */
   readonly target: number;
+}
+
+export interface SlicedTree extends ForestTree {
+  /** Leaves after padding: there is one piece of code for each such number. */
+  readonly leafCount: number;
 }
 
 /** Trees whose leaf numbers are found before their votes are summed up. */
@@ -99,7 +102,10 @@ export function layOutSliced(forest: Forest, vectorCount: number): SlicedLayout 
   const numberBytes = forest.columnType === 'float32' ? 4 : 8;
   const voteBytes = forest.sumType === 'float32' ? 4 : 8;
   const hasOneTarget = votesForOneTarget(forest);
-  const trees = planTrees(forest, hasOneTarget);
+  const trees = planTrees(forest, hasOneTarget).map((tree) => ({
+    ...tree,
+    leafCount: paddedCount(tree.leaves.length),
+  }));
   const lanes = 16 / voteBytes;
   const sumWidth = hasOneTarget ? 1 : Math.ceil(forest.targetCount / lanes) * lanes;
   const leafCountMax = Math.max(...trees.map(({ leafCount }) => leafCount));
@@ -158,7 +164,7 @@ export function setBytes(hitCount: number): number {
 }
 
 /** Gives offsets of pieces, one after another, each at a cache line's start. */
-function counter(): { take(bytes: number): number; taken(): number } {
+export function counter(): { take(bytes: number): number; taken(): number } {
   let next = 0;
   return {
     take(bytes) {
@@ -170,7 +176,8 @@ function counter(): { take(bytes: number): number; taken(): number } {
   };
 }
 
-function votesForOneTarget(forest: Forest): boolean {
+/** Whether every leaf has one vote, for its tree's own target. */
+export function votesForOneTarget(forest: Forest): boolean {
   return Array.from(forest.roots).every((root) => {
     const leaves = leavesOf(forest, root);
     const target = forest.voteTargets[forest.leafStarts[leaves[0]!]!];
@@ -182,14 +189,18 @@ function votesForOneTarget(forest: Forest): boolean {
 }
 
 /** Trees that vote for the same target follow one another, in their own order. */
-function planTrees(forest: Forest, hasOneTarget: boolean): SlicedTree[] {
+export function planTrees(forest: Forest, hasOneTarget: boolean): ForestTree[] {
   const trees = Array.from(forest.roots, (root) => {
     const leaves = leavesOf(forest, root);
-    const step = leaves.length <= 32 ? 4 : leaves.length <= 128 ? 16 : 64;
     const target = hasOneTarget ? forest.voteTargets[forest.leafStarts[leaves[0]!]!]! : 0;
-    return { root, leaves, leafCount: Math.ceil(leaves.length / step) * step, target };
+    return { root, leaves, target };
   });
   return trees.sort((one, other) => one.target - other.target);
+}
+
+function paddedCount(leafCount: number): number {
+  const step = leafCount <= 32 ? 4 : leafCount <= 128 ? 16 : 64;
+  return Math.ceil(leafCount / step) * step;
 }
 
 function planRuns(trees: readonly SlicedTree[]): SlicedRun[] {

@@ -14,7 +14,8 @@ import {
 import { runModel } from '../../testing/run-model.ts';
 import { scoreByKernel, treesOf } from '../../testing/score-trees.ts';
 import { sumsOf } from './reference.ts';
-import { kernelForms } from './trees.ts';
+import { kernelForms, type KernelForm } from './trees.ts';
+import { refusesWalk } from './walk-layout.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'tandem-trees-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -54,7 +55,9 @@ function compare(name: string, options: Partial<EnsembleOptions>, more: Partial<
       const shape = [rowCount, all.columnCount];
       const expected = runModel(folder, spec, [{ name: 'x', elementType: all.type, shape, values: x }]);
       const model = treesOf(join(folder, 'model.onnx'), spec);
-      for (const form of kernelForms(model)) {
+      // Also where it is never the fastest.
+      const walk: KernelForm[] = refusesWalk(model.forest) === undefined ? [{ kind: 'walk' }] : [];
+      for (const form of [...kernelForms(model).filter(({ kind }) => kind === 'sliced'), ...walk]) {
         const got = scoreByKernel(model, form, rowCount, (_input, element, row) => x[row * all.columnCount + element]!);
         model.outputs.forEach((output, index) => {
           expectNear(
@@ -98,6 +101,9 @@ for (const mode of ['LEQ', 'LT', 'GTE', 'GT', 'EQ', 'NEQ'] as const) {
 }
 compare('all modes in one tree', {});
 compare('all modes, many leaves', { leafCountMax: 700, treeCount: 3 });
+compare('comparisons, many leaves', { modes: comparisons, leafCountMax: 700, treeCount: 3 });
+compare('more leaves than slots', { modes: comparisons, leafCountMax: 3000, treeCount: 2 });
+compare('comparisons, some targets', { modes: comparisons, targetCount: 5, votes: 'all' });
 compare('trees of a single leaf and of two', { leafCountMax: 2, treeCount: 70 });
 compare('more trees than a run holds', { treeCount: 150, leafCountMax: 9 });
 compare('thresholds and sums in float64', { type: 'float64' });
@@ -112,6 +118,7 @@ compare('base values', { targetCount: 3 }, { baseValues: [0.25, -1, 3] });
 for (const aggregate of ['AVERAGE', 'MIN', 'MAX'] as const) {
   compare(`${aggregate} of one target`, {}, { aggregate, baseValues: [0.25] });
   compare(`${aggregate} of three targets`, { targetCount: 3, votes: 'all' }, { aggregate, baseValues: [0.25, 1, 2] });
+  compare(`${aggregate} of comparisons`, { modes: comparisons, targetCount: 2, votes: 'all' }, { aggregate });
   compare(`${aggregate} in float64`, { type: 'float64' }, { aggregate });
 }
 

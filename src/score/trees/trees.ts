@@ -4,22 +4,23 @@
  * scores rows with it.
  */
 import { compileModule, instantiate, type KernelMemory, type WasmExports } from '../../engines/wasm.ts';
-import { leavesOf, type NumberType } from './forest.ts';
+import { leavesOf, type Forest, type NumberType } from './forest.ts';
 import type { TreesModel } from './read-trees.ts';
 import { ScoreWriter, type SumLayout } from './score-writer.ts';
 import { slicedCode } from './sliced-code.ts';
 import { layOutSliced, slicedLeavesMax } from './sliced-layout.ts';
 import { slicedTables } from './sliced-tables.ts';
+import { walkCode } from './walk-code.ts';
+import { layOutWalk, refusesWalk, walkTables } from './walk-layout.ts';
 
 export { readTrees, type ModelColumn, type TreesModel, type TreesOutput } from './read-trees.ts';
 
 /** One of the ways to score a forest. Which is the fastest depends on the forest: measure. */
-export interface KernelForm {
-  /** Rows are bits of vectors, every split splits all rows of a block at once. */
-  readonly kind: 'sliced';
-  /** Vectors of 128 rows in a block. */
-  readonly vectorCount: number;
-}
+export type KernelForm =
+  /** Rows are bits of vectors, 128 in each; every split splits all rows of a block at once. */
+  | { readonly kind: 'sliced'; readonly vectorCount: number }
+  /** Rows go from node to node. */
+  | { readonly kind: 'walk' };
 
 /** A forest in one form, without addresses: all threads run the same code over the same tables. */
 export interface CompiledForest extends Omit<TreesModel, 'forest'> {
@@ -42,30 +43,45 @@ export interface CompiledForest extends Omit<TreesModel, 'forest'> {
 /** The forms that can score this forest, the one that is mostly the fastest first; empty: none. */
 export function kernelForms({ forest }: TreesModel): KernelForm[] {
   const leafCountMax = Math.max(...Array.from(forest.roots, (root) => leavesOf(forest, root).length));
-  if (leafCountMax > slicedLeavesMax) return [];
-  return [2, 1, 4].map((vectorCount) => ({ kind: 'sliced', vectorCount }));
+  const sliced = [2, 1, 4].map((vectorCount) => ({ kind: 'sliced', vectorCount }) as const);
+  const walks = refusesWalk(forest) === undefined && leafCountMax >= walkedLeavesMin;
+  return [...(leafCountMax > slicedLeavesMax ? [] : sliced), ...(walks ? [{ kind: 'walk' } as const] : [])];
 }
 
-/** For the log: `100 trees, 256 rows at once`. */
-export function describeForest({ treeCount, sums }: CompiledForest): string {
-  return `${treeCount === 1 ? '1 tree' : `${treeCount} trees`}, ${sums.blockRows} rows at once`;
+/** Smaller trees are never walked faster than sliced. */
+const walkedLeavesMin = 128;
+
+/** For the log: `100 trees, 256 rows at once`, or `100 trees, walked`. */
+export function describeForest({ treeCount, form, sums }: CompiledForest): string {
+  const trees = treeCount === 1 ? '1 tree' : `${treeCount} trees`;
+  return form.kind === 'walk' ? `${trees}, walked` : `${trees}, ${sums.blockRows} rows at once`;
 }
 
 export function compileForest({ forest, ...model }: TreesModel, form: KernelForm): CompiledForest {
-  const layout = layOutSliced(forest, form.vectorCount);
-  const { blockRows, hasOneTarget, sumWidth, scratch } = layout;
+  const kernel = form.kind === 'walk' ? walkKernel(forest) : slicedKernel(forest, form.vectorCount);
+  const { blockRows, hasOneTarget, sumWidth, scratch } = kernel.layout;
   return {
     ...model,
     form,
     columnType: forest.columnType,
     treeCount: forest.roots.length,
-    code: slicedCode(forest, layout),
-    tables: slicedTables(forest, layout),
+    code: kernel.code,
+    tables: kernel.tables,
     scratchBytes: scratch.bytes,
     columnsAt: scratch.columns,
     sumsAt: scratch.sums,
     sums: { blockRows, hasOneTarget, sumWidth },
   };
+}
+
+function slicedKernel(forest: Forest, vectorCount: number) {
+  const layout = layOutSliced(forest, vectorCount);
+  return { layout, code: slicedCode(forest, layout), tables: slicedTables(forest, layout) };
+}
+
+function walkKernel(forest: Forest) {
+  const layout = layOutWalk(forest);
+  return { layout, code: walkCode(forest, layout), tables: walkTables(forest, layout) };
 }
 
 /** Scores rows of one thread. */
