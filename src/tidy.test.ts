@@ -110,6 +110,7 @@ test('every file is imported, started or run', () => {
     'src/testing/nodes.ts',
     'bench/run.ts',
     'bench/storage.ts',
+    'bench/trees.ts',
     'bench/what-if.ts',
     'bench/gpu/run.ts',
     'bench/peers/run.ts',

@@ -1,4 +1,4 @@
-/** Model folders made by scikit-learn, LightGBM, NumPy and Spark: the scores in golden.parquet are theirs. */
+/** Model folders made by scikit-learn, LightGBM, XGBoost, CatBoost, NumPy and Spark: the scores in golden.parquet are theirs. */
 import assert from 'node:assert/strict';
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,6 +39,19 @@ test('every folder is here', () => {
     'sklearn-zipmap',
     'spark-exact',
     'spark-near',
+    'trees-catboost',
+    'trees-catboost-label',
+    'trees-lightgbm-categories',
+    'trees-lightgbm-classes',
+    'trees-sklearn-boosted',
+    'trees-sklearn-boosted-classes',
+    'trees-sklearn-forest',
+    'trees-sklearn-histogram',
+    'trees-sklearn-histogram-classes',
+    'trees-sklearn-pipeline',
+    'trees-xgboost-2',
+    'trees-xgboost-3',
+    'trees-xgboost-poisson',
   ]);
 });
 

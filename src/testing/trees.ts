@@ -114,6 +114,31 @@ export function treeClassifierModel(trees: readonly Tree[], width: number): Mode
   };
 }
 
+/** `x` float32 [N, width] to `label` int64 [N] and `probabilities` float32 [N, classCount]; tree t votes for t % classCount. */
+export function treeClassesModel(trees: readonly Tree[], width: number, classCount: number): ModelSpec {
+  return {
+    inputs: [{ name: 'x', elementType: 'float32', shape: ['N', width] }],
+    outputs: [
+      { name: 'label', elementType: 'int64', shape: ['N'] },
+      { name: 'probabilities', elementType: 'float32', shape: ['N', classCount] },
+    ],
+    nodes: [
+      {
+        op: 'TreeEnsembleClassifier',
+        domain: mlDomain,
+        inputs: ['x'],
+        outputs: ['label', 'probabilities'],
+        attributes: {
+          ...nodeAttributes(trees),
+          ...leafAttributes(trees, 'class', (tree) => tree % classCount),
+          classlabels_int64s: { ints: Array.from({ length: classCount }, (_, label) => label) },
+          post_transform: { text: 'SOFTMAX' },
+        },
+      },
+    ],
+  };
+}
+
 function nodeAttributes(trees: readonly Tree[]): Record<string, Attribute> {
   const eachNode = <Value>(value: (tree: Tree, node: number, treeIndex: number) => Value): Value[] =>
     trees.flatMap((tree, treeIndex) => tree.left.map((_, node) => value(tree, node, treeIndex)));
@@ -130,14 +155,18 @@ function nodeAttributes(trees: readonly Tree[]): Record<string, Attribute> {
   };
 }
 
-function leafAttributes(trees: readonly Tree[], prefix: 'target' | 'class'): Record<string, Attribute> {
+function leafAttributes(
+  trees: readonly Tree[],
+  prefix: 'target' | 'class',
+  targetOf: (treeIndex: number) => number = () => 0,
+): Record<string, Attribute> {
   const leaves = trees.flatMap((tree, treeIndex) =>
     tree.left.flatMap((left, node) => (left < 0 ? [{ treeIndex, node, weight: tree.weights[node]! }] : [])),
   );
   return {
     [`${prefix}_treeids`]: { ints: leaves.map((leaf) => leaf.treeIndex) },
     [`${prefix}_nodeids`]: { ints: leaves.map((leaf) => leaf.node) },
-    [`${prefix}_ids`]: { ints: leaves.map(() => 0) },
+    [`${prefix}_ids`]: { ints: leaves.map((leaf) => targetOf(leaf.treeIndex)) },
     [`${prefix}_weights`]: { floats: leaves.map((leaf) => leaf.weight) },
   };
 }
