@@ -7,7 +7,8 @@ import type { Activity } from '../src/measure/activities.ts';
 import { threadsNowMs } from '../src/measure/clock.ts';
 import { createTimeSheet, readTimeSheet, TimeSheet, type Timekeeper } from '../src/measure/time-sheet.ts';
 import { control } from '../src/messages.ts';
-import { layOutSlot, slotBytes, SlotScorer } from '../src/score/scorer.ts';
+import { sharedBytes, threadKernels } from '../src/planning/kernel-bytes.ts';
+import { layOutSlot, SlotScorer } from '../src/score/scorer.ts';
 import { duckDbReader } from '../src/threads/duckdb-reader.ts';
 import { InPlaceLane } from '../src/threads/lane.ts';
 import { shardRows } from '../src/threads/slot-filler.ts';
@@ -43,13 +44,16 @@ export function openLedger({ plan: chosen, threadIndex }: StageTask): Stage {
   const database = openDatabase();
   const connection = new Connection(database);
   const session = openSession(model.path, { intraOpThreads: 1 });
-  const slot = layOutSlot(model, plan.slotRows, createSharedMemory(slotBytes(model, plan.slotRows)).buffer, 0);
+  const memory = createSharedMemory(sharedBytes(model, plan.slotRows, 1, 1));
+  const slot = layOutSlot(model, plan.slotRows, memory.buffer, 0);
   const scorer = new SlotScorer(model, session, createRunOptions(), slot);
   const rows = shardRows(plan, plan.shards[threadIndex % plan.shards.length]!);
   const scoreWith = (sheet: Timekeeper): number => {
+    const kernels = threadKernels(memory, model, plan.slotRows, 1, 0);
     const lane = new InPlaceLane({
       plan,
-      reader: duckDbReader(connection, model),
+      reader: duckDbReader(connection, model, kernels),
+      kernels,
       slot,
       scorer,
       inFlight: { enter() {} },

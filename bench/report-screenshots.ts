@@ -16,8 +16,16 @@ const { values, positionals } = parseArgs({
   options: {
     to: { type: 'string', default: 'report-screenshots' },
     chromium: { type: 'string', default: '/usr/bin/chromium' },
+    help: { type: 'boolean', short: 'h', default: false },
   },
 });
+if (values.help) {
+  process.stdout.write(
+    'npm run screenshots -- [reports..] [--to <folder>] [--chromium <path>]\n\n' +
+      'Pictures of reports, light and dark, on a desk and on a phone; of made-up runs where none is named.\n',
+  );
+  process.exit(0);
+}
 
 const screens = [
   { name: 'desk', width: 1280, height: 900 },

@@ -10,6 +10,7 @@ import { planScore, type RunPlan, type ScoreOptions } from '../src/index.ts';
 import { defaultFolder, ensureWorkloads, workloadNames, type WorkloadName } from './data.ts';
 import { coreSeconds, environment, othersShare, type Environment } from './environment.ts';
 import { checkOutput, runJob, type JobRun } from './job.ts';
+import { takesNoArguments } from './help.ts';
 import { median, StageThread, timeInTurn, timeTogether, type JobStage, type StageName } from './measure.ts';
 import { batchSizes } from './score.ts';
 import { batchSizeLine, jobLines, ledgerLine, renderLines, stageLine, type Line } from './table.ts';
@@ -163,4 +164,8 @@ function save(results: Results): string {
   return path;
 }
 
+takesNoArguments(
+  'npm run bench\n\nTimes every stage on one core and whole jobs on all of them, after their answers have been checked: some minutes, ' +
+    'and 1.3 GB of shards in bench/data the first time. Prints a table and leaves it in bench/results.',
+);
 await main();

@@ -84,7 +84,7 @@ export function isValid(validity: Validity, row: number): boolean {
   return validity === null || ((validity[row >> 3]! >> (row & 7)) & 1) === 1;
 }
 
-/** One input tensor as the slot holds it. */
+/** One input tensor as the slot holds it, of `slotRows` rows. */
 export interface TensorLayout {
   readonly name: string;
   readonly elementType: ElementType;
@@ -95,6 +95,8 @@ export interface TensorLayout {
   readonly features: readonly Feature[];
   /** Values per row of each feature, in order; sums to `width`. */
   readonly featureWidths: readonly number[];
+  /** Value j of row r lies at [r * width + j]; with 'columns' at [j * slotRows + r], for kernels that read columns. */
+  readonly order?: 'columns';
 }
 
 export const elementBytes: Readonly<Record<ElementType, number>> = {

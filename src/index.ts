@@ -10,6 +10,7 @@ export type {
   InputOptions,
   InspectedColumn,
   InspectReport,
+  KernelChoice,
   MetricsOptions,
   Precision,
   ProfileOptions,
@@ -46,7 +47,7 @@ export { renderReport } from './report/report.ts';
 export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
-export { leaveProfile } from './write/profile-folder.ts';
+export { leaveProfile } from './profile/profile-files.ts';
 export { profile } from './profile/profile.ts';
 export { tune } from './tune/tune.ts';
 export { readShards, type ReadShardsOptions } from './read-shards.ts';

@@ -27,8 +27,40 @@ export const rowGroupFactor = 1.1;
 /** Share of the memory that is left that a run may take when nobody says how much. */
 export const memoryShare = 0.9;
 
+/** Nodes of one tree that a kernel scores: far more than any library grows; a model's loops end here. */
+export const treeNodesMax = 2 ** 20;
+
 /** One WebAssembly.Memory holds the slots of all threads. */
 export const wasmPagesMax = 65_536;
+/** Vectors that a thread reads into its kernel memory; columns beyond it (lists of thousands) are read elsewhere. */
+export const kernelVectorBytesMax = 16 * 2 ** 20;
+/** Rows, and columns, that SIMD kernels make before they are put in rows: as much as stays in the fastest cache. */
+export const simdBlockRows = 128;
+export const simdColumnsMax = 32;
+/** Neighbours of one form that SIMD kernels put into rows four at a time: that code is four times as long to compile. */
+export const simdQuadFeaturesMin = 8;
+/** How long `--explain` featurizes the first rows of each tensor over and over. */
+export const explainSeconds = 0.2;
+export const explainStretches = 10;
+/** SIMD kernels count boundaries one by one; at twice as many JavaScript's halving is faster (measured: 2.6 and 0.9 times). */
+export const simdBoundariesMax = 64;
+
+/** Rows of the shards on which a kernel of ours must agree with ONNX Runtime before it scores in its place. */
+export const kernelSampleRows = 4_096;
+/** Rows of ONNX Runtime's batches meanwhile: it is fastest at 1,024 to 2,048 (measured). */
+export const kernelBatchRows = 2_048;
+/** The comparison ends after so long: a model that takes longer has been compared on one batch at least. */
+export const compareMsMax = 100;
+/** Rows of the runs in which kernel and ONNX Runtime are timed; each counts with the size that it likes. */
+export const raceBatchRows: readonly number[] = [512, 2_048];
+/** Timing them takes so long, but so many rounds at least, the first of which prepares their shapes. */
+export const raceMs = 20;
+export const raceRoundsMin = 2;
+/** On a machine that does other work too, up to so many rounds are waited for, and so long. */
+export const raceRoundsWanted = 16;
+export const raceMsMax = 200;
+/** Nodes of a graph that is looked at for kernels: exporters write a linear model or a forest with a dozen. */
+export const kernelNodesMax = 64;
 
 /** A planner that was told to stop is interrupted again so often: an interrupt between two queries is forgotten. */
 export const interruptIntervalMs = 50;
@@ -56,6 +88,9 @@ export const cpuNodesShownMax = 5;
 export const progressIntervalMs = 200;
 /** Window of the rate "now". */
 export const rateWindowMs = 3_000;
+/** The time left is told once rows have been coming for so long, so often: the first ones say little about hours. */
+export const timeLeftMsMin = 2_000;
+export const timeLeftRisesMin = 4;
 
 if (ringBytesMax < slotBytesMax) throw new RangeError('A ring must hold a slot. This is a bug.');
 
@@ -125,6 +160,9 @@ export const profileSecondsDefault = 10;
 export const profileSecondsMax = 600;
 /** A profile of a run that is still searching for its batch size begins so long after the first rows. */
 export const profileWarmUpMsMax = 2_000;
+/** Functions that take less of a thread's time cannot be seen in its flame graph, and deeper ones not be read. */
+export const flameShareMin = 0.001;
+export const flameDepthMax = 40;
 /** Functions that `tandem profile` names: what is below them is noise. */
 export const hotFunctionsShown = 15;
 /** A thread that is asked for its profile comes by between two batches, or is left out after so long. */
@@ -142,7 +180,7 @@ export const fedRunsMax = 1_000;
 export const threadUsageIntervalMs = 3;
 /** How often a thread notes how many bytes it has read: asking the system takes 10 µs. */
 export const threadBytesIntervalMs = 250;
-/** Events that a thread keeps for a trace until the main thread takes them: a second of the fastest work. */
+/** Events that a thread keeps for a trace until the main thread takes them: half a second of the fastest work. */
 export const traceEventsPerThread = 16_384;
 /** Measures of one GPU's utilization that are further apart need a word: their own errors are some points. */
 export const utilizationApartMax = 0.1;

@@ -9,6 +9,7 @@ import type {
   DeviceOptions,
   DeviceReport,
   InspectReport,
+  KernelOptions,
   ReaderName,
   ScoreOptions,
 } from './options.ts';
@@ -16,6 +17,7 @@ import type { DeviceSheetMemory } from './measure/device-sheet.ts';
 import type { ProfiledMessage } from './measure/thread-profiler.ts';
 import type { TimeSheetMemory } from './measure/time-sheet.ts';
 import type { DevicePlan, DeviceProfile, RunPlan } from './plan.ts';
+import type { KernelModel } from './score/kernels/kernel.ts';
 
 /** What is compared; where it was scored, the caller knows. */
 export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
@@ -23,7 +25,7 @@ export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
 /** Options without the functions that cannot cross a thread. */
 export type PlainScoreOptions = Omit<
   ScoreOptions,
-  'signal' | 'onProgress' | 'onWarning' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
+  'signal' | 'onProgress' | 'onWarning' | 'onScorer' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
 >;
 
 /** Engines that the planner opened: addresses that are good in every thread of the process. */
@@ -31,6 +33,8 @@ export interface Engines {
   /** 0n where parquetjs-lite reads. */
   readonly database: Pointer;
   readonly session: Pointer;
+  /** The model as a kernel of ours scores it; undefined: ONNX Runtime does. */
+  readonly kernel: KernelModel | undefined;
 }
 
 /** What the main thread asks of the planner's thread. */
@@ -94,7 +98,7 @@ export interface WorkerStart {
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
   readonly timeSheet: TimeSheetMemory;
-  /** Slots of all threads. */
+  /** Slots of all threads, then the memory of their kernels. */
   readonly slots: SharedMemory;
   /** Number of the thread's first one. */
   readonly firstSlot: number;
@@ -182,7 +186,7 @@ export const control = {
 
 /** The way from the threads of `scoreBatches` to the devices. */
 export interface BatchHandOver {
-  /** Slots of all threads, those of a thread side by side. */
+  /** Slots of all threads, those of a thread side by side, then the memory of their kernels. */
   readonly slots: SharedMemory;
   readonly slotsPerThread: number;
   readonly queues: SlotQueueMemory;
@@ -206,6 +210,7 @@ export interface BatchWorkerStart {
   readonly model: string;
   readonly batchSize: number | undefined;
   readonly deviceOptions: DeviceOptions;
+  readonly kernelOptions: KernelOptions;
   readonly control: Int32Array;
   /** Undefined for the first thread, which makes it. */
   readonly plan: BatchPlan | undefined;

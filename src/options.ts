@@ -21,7 +21,18 @@ export interface InputOptions {
 /** Bytes, or a share (0 to 1) of each card's memory. */
 export type GpuMemory = { readonly bytes: number } | { readonly share: number };
 
-export interface RunOptions {
+/** What scores a model that a kernel of ours knows: whatever is faster and agrees with ONNX Runtime, or ONNX Runtime. */
+export type KernelChoice = 'auto' | 'onnxruntime';
+
+/** Of models that are scored on the CPU. */
+export interface KernelOptions {
+  /** All kernels: boosted trees, linear models. Default: auto. */
+  readonly kernels?: KernelChoice;
+  /** That of boosted trees alone. Default: auto. */
+  readonly trees?: KernelChoice;
+}
+
+export interface RunOptions extends KernelOptions {
   /** Prep threads, each of which reads, featurizes, scores and writes. Default: the cores that this process may use. */
   readonly threads?: number;
   /** Rows of a model run. Default: measured at the start of the run. */
@@ -64,8 +75,12 @@ export interface ScoreOptions extends InputOptions, RunOptions {
   readonly compression?: Compression;
   /** Removes what Tandem wrote under the output folder before it starts. */
   readonly overwrite?: boolean;
+  /** A plan says how each tensor is made, and measures how fast. Default: false. */
+  readonly explain?: boolean;
   /** Called a few times a second, and once at the end. */
   readonly onProgress?: (progress: Progress) => void;
+  /** Told what runs the model and why, in one line, before the first row is scored. */
+  readonly onScorer?: (words: string) => void;
   /** Told each decision about a GPU's batch size. */
   readonly onDecision?: (decision: BatchSizeDecision) => void;
   /** Told everything that is known of the run when it ends, in whatever way, if it had been planned by then. */
@@ -164,7 +179,7 @@ export interface Progress {
   /** Since scoring began. */
   readonly rowsPerSecondMean: number;
   readonly secondsElapsed: number;
-  /** Undefined while nothing has been measured. */
+  /** Undefined while the rate is not known. */
   readonly secondsLeft: number | undefined;
   /** Undefined while it is being chosen. */
   readonly batchSize: number | undefined;
@@ -185,6 +200,8 @@ export interface ScoreResult {
   readonly batchSize: number | undefined;
   readonly threads: number;
   readonly device: string;
+  /** What ran the model, in one line. */
+  readonly scorer: string;
   /** One for each GPU; empty on the CPU. */
   readonly devices: readonly DeviceReport[];
   /** How the GPUs' batch sizes came about, in the order of time. */
@@ -331,6 +348,8 @@ export interface InspectReport {
     | undefined
     | {
         readonly path: string;
+        /** What would run it on the CPU, in one line; undefined: `score` would not start. */
+        readonly scorer: string | undefined;
         readonly inputs: readonly {
           readonly name: string;
           readonly type: string;

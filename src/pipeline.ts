@@ -1,7 +1,7 @@
 /** A run from options to result: the one file, with the threads' entries, that knows every stage. */
 import { coreBound } from './machine.ts';
 import { threadsNowMs } from './measure/clock.ts';
-import { ledgerOf, type LedgerContext } from './measure/ledger.ts';
+import { ledgerOf } from './measure/ledger.ts';
 import { planning, ProgressMeter } from './measure/progress.ts';
 import { Recorder } from './measure/recorder.ts';
 import { announceRun } from './measure/run-profile.ts';
@@ -41,14 +41,16 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     const planned = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
     plan = planned.plan;
     plan.warnings.forEach(warn);
+    options.onScorer?.(plan.scorer.words);
     recorder.begin(plan);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
       const { hears, keepsEvents } = recorder;
       crew = new Crew(plan, planned.engines, { reader: options.reader, hears, startMs, keepsEvents });
-      await work(plan, crew, recorder, options).finally(() => rememberFindings(plan!.profiles, crew!.findings));
+      const soFar = (): RunRecord => recorder.record('done', summary(planned.plan));
+      await work(plan, crew, recorder, options, soFar).finally(() => rememberFindings(plan!.profiles, crew!.findings));
     }
     record = recorder.record('done', summary(plan));
-    finishOutput(plan.output, crew === undefined ? undefined : withoutTrace(record));
+    finishOutput(plan.output, crew === undefined ? undefined : withoutTimeline(record));
   } catch (error) {
     if (plan !== undefined) leaveRecord(plan, recorder, error, summary, options.onRecord);
     throw error;
@@ -86,16 +88,16 @@ function leaveRecord(
 ): void {
   try {
     const record = recorder.record(asTandemError(error).code, summary(plan));
-    writeReport(plan.output, withoutTrace(record));
+    writeReport(plan.output, withoutTimeline(record));
     onRecord?.(record);
   } catch {
     // The run has failed already, and that is what its caller hears.
   }
 }
 
-/** What the output folder gets: the rest is large, and was asked for elsewhere. */
-function withoutTrace(record: RunRecord): RunRecord {
-  return { ...record, timeline: undefined, profiles: [] };
+/** What the output folder gets: a timeline is large, and was asked for elsewhere. */
+function withoutTimeline(record: RunRecord): RunRecord {
+  return { ...record, timeline: undefined };
 }
 
 /** The plan of a run that is not carried out. */
@@ -109,7 +111,13 @@ export async function planScore(options: ScoreOptions): Promise<RunPlan> {
 }
 
 /** Waits for the crew, tells how far it is, stops it when asked to, leaves only whole shards. */
-async function work(plan: RunPlan, crew: Crew, recorder: Recorder, options: ScoreOptions): Promise<void> {
+async function work(
+  plan: RunPlan,
+  crew: Crew,
+  recorder: Recorder,
+  options: ScoreOptions,
+  soFar: () => RunRecord,
+): Promise<void> {
   recorder.watch(crew);
   const meter = new ProgressMeter(
     {
@@ -123,8 +131,9 @@ async function work(plan: RunPlan, crew: Crew, recorder: Recorder, options: Scor
     try {
       recorder.tick();
       const { rowsScored, shardsDone, batchSize } = crew.tally;
+      const { bottleneck, rowsPerSecond } = recorder;
       const sample = { atMs: performance.now(), rowsDone: rowsScored };
-      tell(options, meter.measure(phase, sample, { shardsDone, batchSize, bottleneck: recorder.bottleneck }));
+      tell(options, meter.measure(phase, sample, { shardsDone, batchSize, bottleneck, rowsPerSecond }));
     } catch (error) {
       crew.stop(asTandemError(error));
     }
@@ -139,7 +148,7 @@ async function work(plan: RunPlan, crew: Crew, recorder: Recorder, options: Scor
   };
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted === true) stop();
-  announceRun(crew, options.onRun);
+  announceRun(crew, plan, soFar, options.onRun);
   const timer = setInterval(() => look('scoring'), progressIntervalMs);
   try {
     await crew.finished();
@@ -179,12 +188,13 @@ function summarize(plan: RunPlan, crew: Crew | undefined, begun: Begun, warnings
     batchSize: tally?.batchSize,
     threads: plan.threads,
     device: plan.device,
+    scorer: plan.scorer.words,
     devices: crew?.devices ?? [],
     decisions: crew?.decisions ?? [],
     precision: plan.precision,
     output: plan.output,
     outputBytes: tally?.bytesWritten ?? 0,
-    ledger: crew === undefined ? undefined : ledgerOfCrew(crew, begun, warnings),
+    ledger: crew === undefined ? undefined : ledgerOfCrew(crew, plan, begun, warnings),
     warnings,
   };
 }
@@ -195,6 +205,7 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     signal: _signal,
     onProgress: _onProgress,
     onWarning: _onWarning,
+    onScorer: _onScorer,
     onDecision: _onDecision,
     onRun: _onRun,
     onRecord: _onRecord,
@@ -205,17 +216,13 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
 }
 
 /** A fault in the account of time is no reason to fail a run whose shards are whole. */
-function ledgerOfCrew(crew: Crew, begun: Begun, warnings: string[]): Ledger | undefined {
+function ledgerOfCrew(crew: Crew, { threadsBound }: RunPlan, { usage }: Begun, warnings: string[]): Ledger | undefined {
   try {
-    return ledgerOf(crew.read(), ledgerContext(crew, begun));
+    const { user, system } = process.cpuUsage(usage);
+    const cpuSeconds = (user + system) / 1e6;
+    return ledgerOf(crew.read(), { cores: coreBound().value, threadsBound, cpuSeconds, devices: crew.devices });
   } catch (error) {
     warnings.push(`There is no ledger of this run: ${(error as Error).message}`);
     return undefined;
   }
-}
-
-/** What the ledger has to know besides the threads' own time. */
-function ledgerContext({ devices }: Crew, { usage }: Begun): LedgerContext {
-  const { user, system } = process.cpuUsage(usage);
-  return { cores: coreBound().value, cpuSeconds: (user + system) / 1e6, devices };
 }

@@ -2,6 +2,8 @@
 import type { TensorLayout } from './batch.ts';
 import type { Compression, Precision } from './options.ts';
 import type { ProfileKey, UsedProfile } from './planning/profile.ts';
+import type { Agreement } from './score/kernels/agreement.ts';
+import type { KernelModel } from './score/kernels/kernel.ts';
 
 export interface PlannedShard {
   readonly index: number;
@@ -72,6 +74,19 @@ export interface ModelPlan {
   readonly columns: readonly ScoreColumn[];
   /** Rows of every run where the model fixes them; the last batch is padded. */
   readonly fixedBatchRows: number | undefined;
+  /** Where a kernel of ours scores it: bytes of its tables, once, and of what each thread's kernel keeps. */
+  readonly kernel?: { readonly tableBytes: number; readonly scratchBytes: number };
+}
+
+/** What runs the model, and why. */
+export interface ChosenScorer {
+  readonly kind: 'onnxruntime' | KernelModel['kind'];
+  /** One line: `linear: 32 columns to 1 target, 16 rows at once, 3.4 times ONNX Runtime`, `ONNX Runtime: Conv has no kernel`. */
+  readonly words: string;
+  /** Of rates on one thread, over the same rows; undefined: not measured. */
+  readonly timesOnnxRuntime?: number;
+  /** Of the kernel's scores with ONNX Runtime's on rows of the shards; undefined: no kernel knows the model. */
+  readonly agreement?: Agreement;
 }
 
 export interface MemoryLine {
@@ -122,11 +137,29 @@ export interface DevicePlan {
   readonly slotRows: number;
 }
 
+/** How a tensor is made, as the first rows of the first shard show. */
+export interface TensorExplanation {
+  readonly name: string;
+  /** Of one core, measured on these rows: columns to tensor, without reading them. */
+  readonly rowsPerSecond: number;
+  readonly rowCount: number;
+  /** In the order of the tensor's features. */
+  readonly features: readonly {
+    /** What is selected of the shard. */
+    readonly sql: string;
+    /** What comes of it: `float32`, `float64 with nulls`, `codes`. */
+    readonly vector: string;
+    /** Why a JavaScript loop makes it and no SIMD kernel; undefined: a kernel does. */
+    readonly loopBecause: string | undefined;
+  }[];
+}
+
 export interface RunPlan extends DevicePlan {
   readonly version: 1;
   /** Words: `cpu`, `cuda:0`, `cuda:0, cuda:1`. */
   readonly device: string;
   readonly precision: Precision;
+  readonly scorer: ChosenScorer;
   /** What earlier runs left for this one; keys and used ones in the order of the devices, or of the CPU alone. */
   readonly profiles: {
     /** Undefined: none is wanted, and none is left. */
@@ -157,4 +190,6 @@ export interface RunPlan extends DevicePlan {
   /** What set the memory limit, in words. */
   readonly memoryBound: string;
   readonly warnings: readonly string[];
+  /** For each of the model's inputs, where it was asked for and there are rows. */
+  readonly explanation?: readonly TensorExplanation[];
 }

@@ -237,7 +237,11 @@ test('bad shards are errors that name the shard', async () => {
 
 test('a column that is not there is an error that names the shard', async () => {
   const wrong = batchesOf(counting, { columns: ['k', 'nope'] });
-  await assert.rejects(wrong, failsWith('BAD_COLUMN', { shard: 'counting.parquet' }));
+  await assert.rejects(wrong, failsWith('BAD_COLUMN', { shard: 'counting.parquet', column: 'nope' }));
+  await assert.rejects(batchesOf(counting, { columns: ['k', 'nope'] }), {
+    message: 'Expected column `nope` in the shard, got none of that name.',
+    remedy: /^The shard has: .*\bk\b/,
+  });
 });
 
 test('wrong options are refused', async () => {

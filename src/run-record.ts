@@ -1,5 +1,5 @@
 /** What a run tells about itself: plain data, for the result, the report, and whoever compares two runs. */
-import type { Activity } from './measure/activities.ts';
+import type { Activity, TracedActivity } from './measure/activities.ts';
 import type { ErrorCode } from './errors.ts';
 import type { BatchSizeDecision, ScoreResult } from './options.ts';
 
@@ -128,7 +128,7 @@ export interface ShardRecord {
 
 /** A stretch of time of a thread or of a GPU's stream. */
 export interface TimelineSpan {
-  readonly activity: Activity | 'copyIn' | 'copyOut';
+  readonly activity: TracedActivity;
   /** Since the run's start. */
   readonly startMs: number;
   readonly durationMs: number;
@@ -174,16 +174,24 @@ export interface HotFunction {
   readonly threads: number;
 }
 
-/** CPU profiles of a stretch of a run, and where its time went then. */
-export interface RunProfile {
+/** A stretch of a run that was profiled. */
+export interface RunWindow {
+  /** Since the run's start. */
+  readonly fromSeconds: number;
   readonly seconds: number;
-  /** The main thread's first. */
-  readonly profiles: readonly ThreadProfile[];
-  /** Threads that did not come by between two batches in that time, and are left out. */
+  /** Threads that did not come by between two batches in that time: their CPU profiles are missing. */
   readonly missing: readonly string[];
   /** V8's heap of each thread at its end. */
   readonly heaps: readonly { readonly thread: string; readonly bytes: number }[];
+}
+
+/** CPU profiles of a stretch of a run, and where its time went then. */
+export interface RunProfile extends RunWindow {
+  /** The main thread's first. */
+  readonly profiles: readonly ThreadProfile[];
   readonly ledger: Ledger;
+  /** Of this stretch, for a report. */
+  readonly record: RunRecord;
 }
 
 /** Everything that a report shows. */
@@ -207,6 +215,11 @@ export interface RunRecord {
   readonly model: { readonly path: string; readonly sha256: string; readonly contractSha256: string };
   /** Options that were given and what the plan made of the rest, as words. */
   readonly settings: Readonly<Record<string, string>>;
+  /**
+   * The stretch that the result's rows, seconds, rate and ledger, and the profiles, are about; the rest is of the run until
+   * then. Undefined: all is about the whole run.
+   */
+  readonly window: RunWindow | undefined;
   /** How the run ended; after an error the rest is what was known by then. */
   readonly ended: 'done' | ErrorCode;
   readonly result: ScoreResult;
@@ -217,6 +230,6 @@ export interface RunRecord {
   readonly decisions: readonly (BatchSizeDecision & { readonly atSeconds: number })[];
   /** Undefined: no trace was kept. */
   readonly timeline: Timeline | undefined;
-  /** Empty: none was asked for. */
+  /** With one sample for each function, as long as all of them; empty: none was asked for. */
   readonly profiles: readonly ThreadProfile[];
 }

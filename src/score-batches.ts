@@ -3,14 +3,14 @@ import type { RecordBatch, Schema } from 'apache-arrow';
 import { TandemError } from './errors.ts';
 import { coreBound } from './machine.ts';
 import type { ScoredValues } from './messages.ts';
-import type { DeviceOptions, RunOptions } from './options.ts';
+import type { DeviceOptions, KernelOptions, RunOptions } from './options.ts';
 import { parseDevice } from './engines/cuda/device-names.ts';
 import { Arrivals, Bell } from './transfer/arrivals.ts';
 import { BatchThreads } from './threads/batch-threads.ts';
 import { noScores, withScores } from './write/score-arrow.ts';
 
 export interface ScoreBatchesOptions
-  extends DeviceOptions, Pick<RunOptions, 'threads' | 'batchSize' | 'signal' | 'onWarning'> {
+  extends DeviceOptions, KernelOptions, Pick<RunOptions, 'threads' | 'batchSize' | 'signal' | 'onWarning'> {
   /** A model folder, or an .onnx file. */
   readonly model: string;
 }

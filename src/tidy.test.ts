@@ -53,6 +53,7 @@ const shared = [
   'src/options.ts',
   'src/run-record.ts',
   'src/float16.ts',
+  'src/json.ts',
   'src/contract/',
   'src/engines/',
 ];
@@ -117,6 +118,7 @@ test('every file is imported, started or run', () => {
     'bench/peers/spark-study.ts',
     'bench/simulate.ts',
     'bench/demo.ts',
+    'bench/kernels.ts',
     'bench/data.ts',
     'bench/report-screenshots.ts',
   ];

@@ -9,13 +9,14 @@ import { tandem } from './tandem.ts';
 
 const rowsMaxOfNodeRows = 100_000;
 
-interface PythonPeer extends Pick<Peer, 'name' | 'describe' | 'requirements'> {
+interface PythonPeer extends Pick<Peer, 'name' | 'describe' | 'requirements'>, Partial<Pick<Peer, 'workloads'>> {
   readonly script: string;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
 
-function pythonPeer({ name, describe, requirements, script, args = [], env = {} }: PythonPeer): Peer {
+function pythonPeer(peer: PythonPeer): Peer {
+  const { name, describe, requirements, script, args = [], env = {}, workloads = workloadNames } = peer;
   const path = scriptPath(script);
   return {
     name,
@@ -28,11 +29,27 @@ function pythonPeer({ name, describe, requirements, script, args = [], env = {} 
       env: { PYTHONPATH: dirname(path), ...env },
     }),
     rowsMax: Infinity,
-    workloads: workloadNames,
+    workloads,
   };
 }
 
 const scripts = 'requirements-scripts.txt';
+
+/** Libraries made for trees, in the loop that is the fastest with ONNX Runtime. */
+const treePeers = [
+  ['lightgbm', "LightGBM's own predictor"],
+  ['lleaves', 'lleaves (LLVM)'],
+  ['treelite', "Treelite's compiler (needs gcc)"],
+].map(([library, describe]) =>
+  pythonPeer({
+    name: `polars-${library}`,
+    describe: `Polars and ${describe}, a process for each core; the trees alone`,
+    requirements: 'requirements-trees.txt',
+    script: 'polars_proc.py',
+    args: [library!],
+    workloads: ['w3-trees'],
+  }),
+);
 
 const nodeRows: Peer = {
   name: 'node-rows',
@@ -96,6 +113,7 @@ export const peers: readonly Peer[] = [
     // By default Ray's workers are nicer than everybody else on the machine, which would be measured as slowness.
     env: { RAY_USAGE_STATS_ENABLED: '0', RAY_worker_niceness: '0' },
   }),
+  ...treePeers,
   ...sparkPeers,
   nodeRows,
 ];

@@ -39,6 +39,8 @@ export async function dissect(settings: TrialSettings, profiler: AsyncProfiler |
   const ofJvm: readonly FramePattern[] = settings.contestant === 'synapse' ? synapseJvmFrames : sparkJvmFrames;
   const jvm = sumCosts(keep(jvmStacksName), ofJvm);
   const workers = sumCosts(keep(pythonStacksName).filter(isWorker), pythonFrames);
+  // Shares of nothing would look like shares.
+  if (jvm.samples === 0) return { trial: { ...trial, reason: 'sampled: the JVM left no stacks' }, plan };
   return { trial, plan, jvm, workers, shares: sharesOf(trial.cpuSecondsByKind, jvm, workers) };
 }
 

@@ -224,7 +224,11 @@ def main():
     result = {"rows": rows_written(job), "firstBatchAt": min(firsts), "closedAt": closed_at, "versions": versions(spark)}
     with open(job["result"], "w") as file:
         json.dump(result, file)
+    # A sampled JVM writes its stacks as it ends, and nothing outlives this program: the end is waited for.
+    jvm = spark.sparkContext._gateway.proc
     spark.stop()
+    jvm.stdin.close()
+    jvm.wait(60)
 
 
 def versions(spark):

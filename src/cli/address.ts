@@ -7,7 +7,8 @@ export function parseAddress(flag: string, text: string): { readonly host: strin
   const port = Number(found?.[3]);
   const host = found?.[1] ?? found?.[2];
   if (host !== undefined && port <= 65_535) return { host, port };
-  throw new TandemError('USAGE', `Expected ${flag} to be a host and a port, got \`${text}\`.`, {
-    remedy: 'For example 127.0.0.1:9464, or 127.0.0.1:0 for any port that is free.',
+  throw new TandemError('USAGE', `Expected ${flag} to be host:port, with a port up to 65535, got \`${text}\`.`, {
+    remedy:
+      'For example 127.0.0.1:9464, or 127.0.0.1:0 for any port that is free; in brackets what has colons: [::1]:9464.',
   });
 }

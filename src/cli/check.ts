@@ -7,11 +7,13 @@ import {
   deviceFlag,
   gpuMemoryFlag,
   jsonFlag,
+  kernelsFlag,
   ortDirFlag,
   precisionFlag,
   printResult,
   runOptions,
   threadsFlag,
+  treesFlag,
   warner,
   type Command,
 } from './command.ts';
@@ -27,6 +29,8 @@ export const checkFlags: readonly Flag[] = [
   gpuMemoryFlag,
   allowCpuNodesFlag,
   threadsFlag,
+  kernelsFlag,
+  treesFlag,
   batchSizeFlag,
   jsonFlag,
 ];

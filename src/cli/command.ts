@@ -1,10 +1,10 @@
 /** What a command is, and what its handler is given. */
-import type { Precision, RunOptions } from '../options.ts';
+import type { KernelChoice, Precision, RunOptions } from '../options.ts';
 import { parseDevice } from '../engines/cuda/device-names.ts';
 import { threadsMax } from '../limits.ts';
 import type { LoadApi } from './api.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
-import { toJson } from './format.ts';
+import { toJson } from '../json.ts';
 import type { Io } from './io.ts';
 import { parseSize } from './size.ts';
 
@@ -72,6 +72,22 @@ export const allowCpuNodesFlag: Flag = {
   describe:
     'Score on a GPU although the model has nodes that only the CPU can run: each copies the batch there and back',
 };
+const kernelChoices = ['auto', 'onnxruntime'];
+export const kernelsFlag: Flag = {
+  name: 'kernels',
+  value: 'name',
+  choices: kernelChoices,
+  describe:
+    'What scores boosted trees and linear models on the CPU: a kernel of Tandem where it is faster and agrees, or ONNX Runtime',
+  otherwise: 'auto',
+};
+export const treesFlag: Flag = {
+  name: 'trees',
+  value: 'name',
+  choices: kernelChoices,
+  describe: 'The same for boosted trees alone',
+  otherwise: 'auto',
+};
 export const noProfileFlag: Flag = {
   name: 'no-profile',
   describe: 'Start with no profile that `tandem tune` or an earlier run has left, and leave none',
@@ -89,7 +105,7 @@ const batchSizeMax = 2 ** 31 - 1;
 
 type CommonOptions = Pick<
   RunOptions,
-  'threads' | 'batchSize' | 'device' | 'precision' | 'ortDir' | 'gpuMemory' | 'allowCpuNodes'
+  'threads' | 'batchSize' | 'device' | 'precision' | 'ortDir' | 'gpuMemory' | 'allowCpuNodes' | 'kernels' | 'trees'
 >;
 
 /** What several commands take and hand to a run. @throws USAGE */
@@ -102,6 +118,8 @@ export function runOptions(given: Arguments): CommonOptions {
   const precision = given.text('precision') as Precision | undefined;
   const ortDir = given.text('ort-dir');
   const gpuMemory = given.text('gpu-memory');
+  const kernels = given.text('kernels') as KernelChoice | undefined;
+  const trees = given.text('trees') as KernelChoice | undefined;
   return {
     ...(threads === undefined ? {} : { threads }),
     ...(batchSize === undefined ? {} : { batchSize }),
@@ -110,6 +128,8 @@ export function runOptions(given: Arguments): CommonOptions {
     ...(ortDir === undefined ? {} : { ortDir }),
     ...(gpuMemory === undefined ? {} : { gpuMemory: parseSize('--gpu-memory', gpuMemory) }),
     ...(given.isOn('allow-cpu-nodes') ? { allowCpuNodes: true } : {}),
+    ...(kernels === undefined ? {} : { kernels }),
+    ...(trees === undefined ? {} : { trees }),
   };
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { toJson } from '../json.ts';
 import {
   counted,
   formatBytes,
@@ -11,7 +12,6 @@ import {
   formatTable,
   printable,
   shorten,
-  toJson,
   wrapParts,
 } from './format.ts';
 

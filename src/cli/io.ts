@@ -5,6 +5,7 @@ export interface TextStream {
   write(text: string): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
 }
 
 export interface Io {
@@ -51,9 +52,9 @@ export function processIo(): Io {
   };
 }
 
-/** Columns of a terminal; 80 for a file or a pipe. */
+/** Columns of a terminal; 80 for a file, a pipe, or a terminal that does not know (it says 0). */
 export function widthOf(stream: TextStream): number {
-  return Math.max(20, stream.columns ?? 80);
+  return Math.max(20, stream.columns || 80);
 }
 
 /** Colours only on a terminal that wants them (https://no-color.org). */

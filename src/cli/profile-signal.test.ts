@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { recordOfWindow } from '../measure/window.ts';
+import { readRecords } from '../report/read-record.ts';
 import type { RunProfile } from '../run-record.ts';
+import { cpuRunRecord } from '../testing/run-records.ts';
 import { tempDir } from '../testing/shards.ts';
 import { watchProfileSignal } from './profile-signal.ts';
 
@@ -16,13 +19,15 @@ const ledger = {
   verdict: { bottleneck: 'model', sentence: 'the model is the bottleneck', whatIf: undefined },
 } as const;
 const cpu = { nodes: [], startTime: 0, endTime: 9_500_000, samples: [], timeDeltas: [] };
-const profile: RunProfile = {
+const taken = {
+  fromSeconds: 2,
   seconds: 9.5,
   profiles: [{ thread: 'prep 0', profile: cpu }],
   missing: ['prep 1'],
   heaps: [{ thread: 'prep 0', bytes: 1 }],
   ledger,
 };
+const profile: RunProfile = { ...taken, record: recordOfWindow(cpuRunRecord(), taken) };
 
 /** A watch that has not begun; `raise` sends the signal. */
 function watching(output: string) {
@@ -57,10 +62,12 @@ test('nothing before the threads start, one profile at a time, and the end waits
     'profile: one is being taken already',
     `profile: 9.5 s of 1 thread, without prep 1, which did not come by: ${folder}`,
   ]);
-  assert.deepEqual(readdirSync(folder).sort(), ['ledger.json', 'prep-0.cpuprofile']);
+  assert.deepEqual(readdirSync(folder).sort(), ['prep-0.cpuprofile', 'record.json', 'report.html']);
   assert.deepEqual(JSON.parse(readFileSync(join(folder, 'prep-0.cpuprofile'), 'utf8')), cpu);
-  const { profiles: _, ...rest } = profile;
-  assert.deepEqual(JSON.parse(readFileSync(join(folder, 'ledger.json'), 'utf8')), JSON.parse(JSON.stringify(rest)));
+  for (const path of [folder, join(folder, 'report.html')]) {
+    const [{ window, result }] = readRecords(path);
+    assert.deepEqual([window!.fromSeconds, window!.missing, result.wallSeconds], [2, ['prep 1'], 9.5]);
+  }
 });
 
 test('the next profile has a folder of its own', async (t) => {

@@ -23,8 +23,8 @@ export function watchProfileSignal(
   const take = async (of: RunningScore): Promise<void> => {
     try {
       const profile = await of.profile();
-      const { leaveProfile } = await import('../write/profile-folder.ts');
-      const folder = leaveProfile(output, profile);
+      const { leaveProfile } = await import('../profile/profile-files.ts');
+      const folder = await leaveProfile(output, profile);
       const { seconds, profiles, missing } = profile;
       const without = missing.length === 0 ? '' : `, without ${missing.join(', ')}, which did not come by`;
       say(`profile: ${seconds.toFixed(1)} s of ${counted(profiles.length, 'thread')}${without}: ${folder}`);

@@ -6,12 +6,14 @@ import {
   deviceFlag,
   jsonFlag,
   keepFlag,
+  kernelsFlag,
   memoryFlag,
   ortDirFlag,
   precisionFlag,
   printResult,
   runOptions,
   threadsFlag,
+  treesFlag,
   warner,
   type Command,
 } from './command.ts';
@@ -39,6 +41,8 @@ export const profileFlags: readonly Flag[] = [
   ortDirFlag,
   keepFlag,
   threadsFlag,
+  kernelsFlag,
+  treesFlag,
   batchSizeFlag,
   memoryFlag,
   jsonFlag,
@@ -63,8 +67,8 @@ How to open it:
                 on https://speedscope.app
   record.json   the report as data; \`tandem report\` compares it with another
 
-A job that runs already: \`kill -USR2 PID\` writes ledger and profiles of its
-next ten seconds beside its output.`;
+A job that runs already: \`kill -USR2 PID\` writes the same of its next ten
+seconds beside its output.`;
 
 export const profileCommand: Command = {
   spec: {

@@ -1,15 +1,18 @@
 /** A {@link Progress} as text: for a terminal, for a log, for a program. Pure. */
 import type { Progress } from '../options.ts';
+import { toJson } from '../json.ts';
 import { counted, formatCount, formatRate, formatSeconds, shorten, wrapParts } from './format.ts';
+
+const planningText = 'planning: reading the footers, loading the model';
 
 /** One JSON object in one line. */
 export function progressJson(progress: Progress): string {
-  return JSON.stringify(progress);
+  return toJson(progress);
 }
 
 /** One line for a log. */
 export function progressLine(progress: Progress): string {
-  if (progress.phase === 'planning') return 'planning: reading the footers of the shards';
+  if (progress.phase === 'planning') return planningText;
   const { rowsDone, rowsTotal, secondsElapsed } = progress;
   const start = `${progress.phase}: ${formatCount(rowsDone)} of ${counted(rowsTotal, 'row')} (${percent(progress)})`;
   const end = progress.phase === 'done' ? [`${formatSeconds(secondsElapsed)}`] : timeLeft(progress);
@@ -23,7 +26,7 @@ export function progressLine(progress: Progress): string {
 export function progressLines(progress: Progress, width: number, color: boolean): string[] {
   // One column stays free: some terminals break the line when its last column is written.
   const room = width - 1;
-  if (progress.phase === 'planning') return [shorten('planning: reading the footers of the shards', room)];
+  if (progress.phase === 'planning') return [shorten(planningText, room)];
   const label = `${progress.phase === 'done' ? 'done   ' : 'scoring'} `;
   const share = ` ${percent(progress).padStart(6)}`;
   const barWidth = Math.max(4, Math.min(60, room - label.length - share.length));

@@ -1,7 +1,7 @@
 /** Draws progress on a stream. What is drawn comes from `progress-text.ts`. */
 import type { Progress } from '../options.ts';
-import { toJson } from './format.ts';
-import { wantsColor, widthOf, type Io } from './io.ts';
+import { toJson } from '../json.ts';
+import { wantsColor, widthOf, type Io, type TextStream } from './io.ts';
 import { progressJson, progressLine, progressLines } from './progress-text.ts';
 
 export const progressModes = ['auto', 'live', 'plain', 'json', 'none'] as const;
@@ -42,7 +42,7 @@ export async function openProgress(
 async function liveView(io: Pick<Io, 'stderr' | 'environment'>): Promise<ProgressView> {
   const { createLogUpdate } = await import('log-update');
   // The cursor stays visible: a model that kills the process could not bring it back.
-  const draw = createLogUpdate(io.stderr as NodeJS.WritableStream, { showCursor: true });
+  const draw = createLogUpdate(screenOf(io.stderr), { showCursor: true });
   const color = wantsColor(io.stderr, io.environment);
   let last: Progress | undefined;
   const redraw = () => {
@@ -65,6 +65,21 @@ async function liveView(io: Pick<Io, 'stderr' | 'environment'>): Promise<Progres
       draw.done();
     },
   };
+}
+
+/** What draws takes 0 columns or rows, which a terminal without a size has, for no room at all. */
+function screenOf(stream: TextStream): NodeJS.WritableStream {
+  const screen = {
+    write: (text: string) => stream.write(text),
+    isTTY: stream.isTTY === true,
+    get columns() {
+      return widthOf(stream);
+    },
+    get rows() {
+      return stream.rows || 24;
+    },
+  };
+  return screen as unknown as NodeJS.WritableStream;
 }
 
 function plainView(io: Pick<Io, 'stderr' | 'nowMs'>): ProgressView {

@@ -46,7 +46,7 @@ test('a line says all there is to say', () => {
     'done: 3,000,000 of 3,000,000 rows (100.0 %), 5 of 5 shards (1 more whole already), ' +
       '2.50 M rows/s on average, 1.2 s, batch size 1,024',
   );
-  assert.equal(progressLine(planning), 'planning: reading the footers of the shards');
+  assert.equal(progressLine(planning), 'planning: reading the footers, loading the model');
   const early = progressLine({
     ...half,
     secondsLeft: undefined,
@@ -125,7 +125,10 @@ test('colour is in the bar only, and only when asked for', () => {
   assert.ok(!rest.join('').includes('\u001b'));
 });
 
-function recorder(stream: { isTTY?: boolean; columns?: number } = {}, environment: Record<string, string> = {}) {
+function recorder(
+  stream: { isTTY?: boolean; columns?: number; rows?: number } = {},
+  environment: Record<string, string> = {},
+) {
   const clock = { nowMs: 0 };
   const written: string[] = [];
   const stderr = { ...stream, write: (text: string) => void written.push(text) };
@@ -150,6 +153,16 @@ test('plain: the first, every five seconds, the last', async () => {
       ['done', '3,000,000'],
     ],
   );
+});
+
+test('live: a terminal that says 0 columns and rows is drawn as one of 80', async () => {
+  const { written, io } = recorder({ isTTY: true, columns: 0, rows: 0 });
+  const view = await openProgress('auto', io);
+  view.show(half);
+  view.show({ ...half, rowsDone: 1_600_000 });
+  view.close();
+  const text = written.join('');
+  assert.ok(text.includes('1,500,000 of 3,000,000 rows   2 of 5 shards') && text.includes('1,600,000 of'), text);
 });
 
 test('json: one object per line, also for what is said', async () => {

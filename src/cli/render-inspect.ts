@@ -78,6 +78,7 @@ function modelSection({ model }: InspectReport): string | undefined {
   ]);
   return [
     `model ${printable(model.path)}`,
+    ...(model.scorer === undefined ? [] : [`  scored on the CPU by ${printable(model.scorer)}`]),
     formatTable([{ title: 'input' }, { title: 'type' }, { title: 'fed by' }], inputs),
     formatTable([{ title: 'output' }, { title: 'type' }, { title: 'columns' }], outputs),
   ].join('\n');

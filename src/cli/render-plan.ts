@@ -1,12 +1,14 @@
 /** What `tandem score --dry-run` shows. Pure. */
 import { sourceName, type Feature, type NumericStep } from '../contract/contract.ts';
 import { bug } from '../errors.ts';
-import type { PlannedShard, RunPlan } from '../plan.ts';
+import type { PlannedShard, RunPlan, TensorExplanation } from '../plan.ts';
 import { counted, formatBytes, formatCount, formatList, formatTable, printable } from './format.ts';
 
 /** Shards and features that are named; the rest is counted. */
 const shardsShownMax = 10;
 const featuresShownMax = 8;
+/** Features that are explained one by one. */
+const explainedMax = 200;
 
 export function renderPlan(plan: RunPlan): string {
   const work = `${counted(plan.rowsTotal, 'row')} of ${counted(plan.shards.length, 'shard')}`;
@@ -14,6 +16,9 @@ export function renderPlan(plan: RunPlan): string {
     `plan: ${work} -> ${printable(plan.output)} (nothing is written now)`,
     section('shards', shardTable(plan.shards)),
     section(`inputs of ${printable(plan.model.path)} (${formatBytes(plan.model.bytes)})`, inputTable(plan)),
+    ...(plan.explanation ?? []).map((tensor) =>
+      section(`how ${printable(tensor.name)} is made`, explanationText(plan, tensor)),
+    ),
     section('outputs', outputTable(plan)),
     section('keep', keepLines(plan)),
     section('run', runLines(plan)),
@@ -56,6 +61,29 @@ function inputTable({ model }: RunPlan): string {
     `constant ${formatList([constant.value].flat().map(String), featuresShownMax)}`,
   ]);
   return formatTable([{ title: 'name' }, { title: 'type' }, { title: 'fed by' }], [...rows, ...constants]);
+}
+
+/** A feature a line: what SQL selects, what comes of it, what is computed and by what. */
+function explanationText({ model }: RunPlan, { name, rowsPerSecond, rowCount, features }: TensorExplanation): string {
+  const input = model.inputs.find((tensor) => tensor.name === name);
+  if (input === undefined) throw bug(`The plan explains ${name}, which is no input`);
+  const rows = features.slice(0, explainedMax).map(({ sql, vector, loopBecause }, index) => {
+    const how = describeKind(input.features[index]!);
+    return [
+      printable(sql),
+      vector,
+      how === '' ? 'as it is' : how,
+      input.elementType,
+      loopBecause === undefined ? 'SIMD kernel' : `JavaScript: ${loopBecause}`,
+    ];
+  });
+  const table = formatTable(
+    [{ title: 'SQL selects' }, { title: 'which gives' }, { title: 'then' }, { title: 'stored as' }, { title: 'by' }],
+    rows,
+  );
+  const rate = `${Number((rowsPerSecond / 1e6).toPrecision(2))} M rows/s a core without reading`;
+  const more = features.length > explainedMax ? `\n  and ${formatCount(features.length - explainedMax)} more` : '';
+  return `${table}${more}\n  ${rate}: measured just now on the first ${counted(rowCount, 'row')}`;
 }
 
 function tensorType(elementType: string, rowShape: readonly number[]): string {
@@ -125,7 +153,9 @@ function runLines(plan: RunPlan): string {
         `  device       ${name} (${printable(label)}): ${buffers} buffers of up to ${counted(bufferRows, 'row')}` +
         (memoryBudgetBytes === undefined ? '' : `, ${formatBytes(memoryBudgetBytes)} of memory promised for all`),
     ),
-    ...(plan.devices.length === 0 ? [] : [`  precision    ${plan.precision}`]),
+    ...(plan.devices.length === 0
+      ? [`  scorer       ${printable(plan.scorer.words)}`]
+      : [`  precision    ${plan.precision}`]),
     ...profileLines(plan),
     `  batch size   ${batch}${fixed}`,
     `  slot         ${counted(plan.slotRows, 'row')}`,

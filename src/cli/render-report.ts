@@ -1,5 +1,6 @@
 /** What `tandem report` prints: one run, or two side by side. Pure. */
 import { peakBytes, type Comparison } from '../report/comparison.ts';
+import { windowWords } from '../report/facts.ts';
 import type { RunRecord, Utilization } from '../run-record.ts';
 import { counted, formatBytes, formatCount, formatRate, formatSeconds, formatTable, printable } from './format.ts';
 import { renderLedger } from './render-ledger.ts';
@@ -10,11 +11,19 @@ export function renderRun(record: RunRecord, name: string): string {
   const peak = peakBytes(record);
   const batch = result.batchSize === undefined ? '' : `, batch size ${formatCount(result.batchSize)}`;
   const memory = peak === 0 ? '' : `, at most ${formatBytes(peak)} of memory`;
+  const what =
+    record.window === undefined
+      ? `${counted(result.rowsOut, 'row')} of ${counted(result.shards, 'shard')} in ${formatSeconds(result.wallSeconds)}`
+      : `${windowWords(record.window)}, ${counted(result.rowsOut, 'row')}`;
   const lines = [
-    `${printable(name)}: ${counted(result.rowsOut, 'row')} of ${counted(result.shards, 'shard')} in ` +
-      `${formatSeconds(result.wallSeconds)}: ${formatRate(result.rowsPerSecond)}`,
+    `${printable(name)}: ${what}: ${formatRate(result.rowsPerSecond)}`,
     `  ${printable(result.device)}${batch}, ${counted(result.threads, 'thread')}${memory}; ${printable(startedAt.replace('T', ' ').slice(0, 16))}`,
   ];
+  if (result.shardsSkipped > 0) {
+    lines.push(
+      `  ${counted(result.shardsSkipped, 'more shard')} whole already: earlier runs into this folder left _report-<n>.json`,
+    );
+  }
   if (record.ended !== 'done') lines.push(`  ended with ${printable(record.ended)}: what was known by then`);
   if (ledger === undefined) return [...lines, '  nothing to do: no time was divided'].join('\n');
   const { sentence, whatIf } = ledger.verdict;

@@ -15,6 +15,7 @@ export function renderScore(result: ScoreResult): string {
     device,
     precision,
     output,
+    scorer,
   } = result;
   const lines: string[] = [];
   if (shards === 0 && shardsSkipped > 0) lines.push(`nothing to do: ${counted(shardsSkipped, 'shard')} whole already`);
@@ -28,6 +29,8 @@ export function renderScore(result: ScoreResult): string {
     const batch = batchSize === undefined ? '' : `batch size ${formatCount(batchSize)}, `;
     const products = precision === 'float32' ? '' : `, ${precision}`;
     lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}${products}`, ...result.devices.map(renderDevice));
+    // Of a model without a kernel there is nothing to know.
+    if (!scorer.startsWith('ONNX Runtime')) lines.push(`  ${printable(scorer)}`);
   }
   if (result.ledger !== undefined) lines.push(`  ${result.ledger.verdict.sentence}`);
   lines.push(

@@ -20,6 +20,7 @@ const scored: ScoreResult = {
   batchSize: undefined,
   threads: 1,
   device: 'cpu',
+  scorer: 'ONNX Runtime: Conv has no kernel',
   devices: [],
   decisions: [],
   precision: 'float32',
@@ -132,6 +133,7 @@ const x: TensorLayout = {
 const plan: RunPlan = {
   version: 1,
   device: 'cpu',
+  scorer: { kind: 'onnxruntime', words: 'ONNX Runtime: Conv has no kernel' },
   devices: [],
   allowCpuNodes: false,
   onnxRuntimePath: undefined,
@@ -182,6 +184,12 @@ const plan: RunPlan = {
   warnings: [],
 };
 
+test('score: a kernel is named, ONNX Runtime goes without saying', () => {
+  const words = 'linear: 2 columns to 1 target, 16 rows at once, 3.4 times ONNX Runtime';
+  assert.ok(renderScore({ ...scored, scorer: words }).includes(`\n  ${words}\n`));
+  assert.doesNotMatch(renderScore(scored), /Conv/);
+});
+
 test('plan', () => {
   const text = renderPlan(plan);
   const expected = [
@@ -200,6 +208,7 @@ test('plan', () => {
     '  3.0 MiB compressed to copy; the features read 1.0 MiB',
     "  threads      2: the machine's 2 cores",
     '  device       cpu',
+    '  scorer       ONNX Runtime: Conv has no kernel',
     '  batch size   measured at the start',
     '  slots  host      2  1.0 MiB  2.0 MiB',
     '  sum                  2.0 MiB',
@@ -307,6 +316,7 @@ const inspected: InspectReport = {
   drift: ['b.parquet has no column id'],
   model: {
     path: 'm/model.onnx',
+    scorer: 'trees: 100 of them, 7.2 times ONNX Runtime',
     inputs: [{ name: 'x', type: 'float32[N, 2]', features: ['distance', 'log1p(distance)'] }],
     outputs: [{ name: 'y', type: 'float32[N, 1]', columns: ['p'] }],
   },
@@ -322,6 +332,7 @@ test('inspect', () => {
   assert.match(text, /\n {2}b\\x1b\.parquet +0 +0 +100 B\n/);
   assert.match(text, /\n {2}distance +BIGINT or INTEGER +all +x\[0\], x\[1\]\n/);
   assert.match(text, /\n {2}id +VARCHAR +1 of 2 +yes\n/);
+  assert.match(text, /\nmodel m\/model\.onnx\n {2}scored on the CPU by trees: 100 of them, 7\.2 times ONNX Runtime\n/);
   assert.match(text, /\ndrift\n {2}b\.parquet has no column id\n/);
   assert.match(text, /\n {2}x +float32\[N, 2\] +distance; log1p\(distance\)\n/);
   assert.match(text, /\n\nscore would start: nothing is in its way$/);

@@ -20,7 +20,8 @@ export const reportCommand: Command = {
     name: 'report',
     describe: 'Shows where the time of a run went; of two runs, what changed and what it did.',
     notes:
-      'A run is an output folder, its _report.json, or a report that `tandem score --report` or this command wrote. ' +
+      'A run is an output folder, its _report.json (_report-1.json of the run before it), the folder of a profile, or a report that ' +
+      '`tandem score --report` or this command wrote. Parts of runs and profiles are compared by what they did while working. ' +
       'Each part of the ledger is a share of the wall time. A part named after a stage is time in which a GPU had nothing to score ' +
       'because of that stage; a thread on the CPU prepares and writes its own rows, so there it is work.',
     positional: 'runs',

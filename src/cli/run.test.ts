@@ -18,6 +18,7 @@ const result: ScoreResult = {
   batchSize: 1024,
   threads: 2,
   device: 'cpu',
+  scorer: 'ONNX Runtime',
   devices: [],
   decisions: [],
   precision: 'float32',
@@ -109,6 +110,7 @@ test('score: flags become options, the result goes to stdout, all else to stderr
       options.onWarning?.('early warning');
       options.metrics?.onListening?.('http://[::1]:9464/metrics');
       options.onProgress?.(progress);
+      options.onScorer?.('trees: 7.2 times ONNX Runtime');
       options.onDecision?.({ device: 'cuda:0', rows: 4096, reason: 'best by far', isSearch: false });
       return result;
     },
@@ -116,19 +118,13 @@ test('score: flags become options, the result goes to stdout, all else to stderr
   const line =
     'score a.parquet 007 --model m --output o --threads 2 --batch-size 64 --memory 1GiB --gpu-memory 20% --keep id --keep date ' +
     '--compression zstd --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes ' +
-    '--trace t.json --metrics [::1]:0';
+    '--trace t.json --metrics [::1]:0 --kernels auto --trees onnxruntime';
   const { exitCode, stdout, stderr } = await run(line.split(' '), api);
   assert.equal(exitCode, 0);
-  const { signal, onWarning, onProgress, onDecision, onRun, metrics, command, ...plain } = got!;
+  const { signal, onWarning, onProgress, onScorer, onDecision, onRun, metrics, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', ...line.split(' ')]);
   assert.deepEqual([metrics?.host, metrics?.port], ['::1', 0]);
-  assert.ok(
-    signal !== undefined &&
-      onWarning !== undefined &&
-      onProgress !== undefined &&
-      onDecision !== undefined &&
-      onRun !== undefined,
-  );
+  for (const given of [signal, onWarning, onProgress, onScorer, onDecision, onRun]) assert.ok(given !== undefined);
   assert.deepEqual(plain, {
     shards: ['a.parquet', '007'],
     model: 'm',
@@ -144,13 +140,15 @@ test('score: flags become options, the result goes to stdout, all else to stderr
     reader: 'parquetjs',
     overwrite: true,
     trace: 't.json',
+    kernels: 'auto',
+    trees: 'onnxruntime',
   });
   assert.match(stdout, /^scored 3,000,000 rows of 1 shard in 1\.3 s: 2\.40 M rows\/s\n/);
   assert.doesNotMatch(stdout, /warning|scoring/);
-  assert.match(
-    stderr,
-    /^warning: early warning\nmetrics: http:\S+:9464\/metrics\nscoring: 10 of 40 rows .*\ncuda:0: 4,096 rows a batch: best by far\nwarning: late warning\n$/,
-  );
+  const said =
+    /^warning: early warning\nmetrics: http:\S+:9464\/metrics\nscoring: 10 of 40 rows .*\nscorer: trees: 7\.2 times ONNX Runtime\n/;
+  assert.match(stderr, said);
+  assert.equal(stderr.replace(said, ''), 'cuda:0: 4,096 rows a batch: best by far\nwarning: late warning\n');
 });
 
 test('score --dry-run: the plan on stdout, no output folder needed, nothing scored', async () => {
@@ -161,20 +159,17 @@ test('score --dry-run: the plan on stdout, no output folder needed, nothing scor
   assert.deepEqual([exitCode, stdout, stderr], [75, '', 'STOPPED: Stopped.\n']);
   assert.equal(got?.output, 'tandem-dry-run');
   assert.equal(got?.onProgress, undefined);
+  const more = ['--report', 'r.html', '--metrics', '127.0.0.1:0'];
+  const noted = await run(['score', 'a', '--model', 'm', '--dry-run', ...more], api);
+  assert.match(noted.stderr, /^note: --dry-run only plans; without effect: --report, --metrics\nSTOPPED/);
 });
 
 test('score: what is not said stays unsaid', async () => {
   let got: ScoreOptions | undefined;
   await run(['score', 'a', '--model=m', '--output=o'], { score: async (options) => ((got = options), result) });
-  const { signal, onWarning, onProgress, onDecision, onRun, command, ...plain } = got!;
+  const { signal, onWarning, onProgress, onScorer, onDecision, onRun, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', 'score', 'a', '--model=m', '--output=o']);
-  assert.ok(
-    signal !== undefined &&
-      onWarning !== undefined &&
-      onProgress !== undefined &&
-      onDecision !== undefined &&
-      onRun !== undefined,
-  );
+  for (const given of [signal, onWarning, onProgress, onScorer, onDecision, onRun]) assert.ok(given !== undefined);
   assert.deepEqual(plain, {
     shards: ['a'],
     model: 'm',
@@ -189,7 +184,7 @@ test('--metrics: what is no address is refused before anything is loaded', async
   for (const text of ['9464', ':9464', 'host:', 'host:65536', '::1:9464', 'http://host:1', 'host:1/metrics']) {
     const { exitCode, stderr, loads } = await run(['score', 'a', '--model', 'm', '--output', 'o', '--metrics', text]);
     assert.deepEqual([exitCode, loads], [64, 0], text);
-    assert.match(stderr, /^USAGE: Expected --metrics to be a host and a port, got `/);
+    assert.match(stderr, /^USAGE: Expected --metrics to be host:port, with a port up to 65535, got `/);
   }
 });
 

@@ -11,6 +11,7 @@ import {
   gpuMemoryFlag,
   jsonFlag,
   keepFlag,
+  kernelsFlag,
   memoryFlag,
   noProfileFlag,
   ortDirFlag,
@@ -19,11 +20,12 @@ import {
   readerFlag,
   runOptions,
   threadsFlag,
+  treesFlag,
   warner,
   type Command,
 } from './command.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
-import { counted } from './format.ts';
+import { counted, printable } from './format.ts';
 import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
 import { watchProfileSignal } from './profile-signal.ts';
 import { checkSideFile } from '../write/side-file.ts';
@@ -45,6 +47,10 @@ export const scoreFlags: readonly Flag[] = [
   },
   keepFlag,
   { name: 'dry-run', describe: 'Print the plan with its memory table, write nothing' },
+  {
+    name: 'explain',
+    describe: 'With --dry-run: how each feature is read and computed, and how fast, measured on the first rows',
+  },
   { name: 'overwrite', describe: 'Remove what Tandem wrote under the output folder, then start' },
   deviceFlag,
   precisionFlag,
@@ -52,6 +58,8 @@ export const scoreFlags: readonly Flag[] = [
   gpuMemoryFlag,
   allowCpuNodesFlag,
   threadsFlag,
+  kernelsFlag,
+  treesFlag,
   batchSizeFlag,
   noProfileFlag,
   memoryFlag,
@@ -100,6 +108,7 @@ const spec: CommandSpec = {
       'Score; the same command again goes on where it stopped',
     ],
     ['tandem score data --model m.onnx --output scores --dry-run', 'Show the plan, write nothing'],
+    ['tandem score data --model m --dry-run --explain', 'Show how each feature is computed, and how fast'],
     ['tandem score data --model m --output scores --keep id,date', 'Copy two columns beside the scores'],
     ['tandem score data --model m --output scores --overwrite --json', 'Start afresh; one JSON object for a script'],
     ['tandem score data --model m --output scores --threads 4 --memory 2GiB', 'Leave room for others'],
@@ -123,6 +132,7 @@ export function scoreOptions(given: Arguments): ScoreOptions {
     compression: (given.text('compression') ?? 'snappy') as Compression,
     reader: (given.text('reader') ?? 'duckdb') as ReaderName,
     overwrite: given.isOn('overwrite'),
+    ...(given.isOn('explain') ? { explain: true } : {}),
     ...(given.isOn('no-profile') ? { useProfile: false } : {}),
     ...(trace === undefined ? {} : { trace }),
   };
@@ -156,6 +166,10 @@ export const scoreCommand: Command = {
     const metrics = given.text('metrics');
     const address = metrics === undefined ? undefined : parseAddress('--metrics', metrics);
     const dryRun = given.isOn('dry-run');
+    if (given.isOn('explain') && !dryRun) {
+      const remedy = 'Add --dry-run: nothing is scored then.';
+      throw new TandemError('USAGE', 'Expected --explain to come with --dry-run, got it alone.', { remedy });
+    }
     expectTwoFiles(given.text('report'), given.text('trace'));
     const reporter = dryRun ? undefined : await openReporter(given.text('report'), options.output);
     const mode: ProgressMode = dryRun ? 'none' : ((given.text('progress') ?? 'auto') as ProgressMode);
@@ -166,6 +180,7 @@ export const scoreCommand: Command = {
     let last: Progress | undefined;
     try {
       const api = await loadApi();
+      if (dryRun) noteUnused(given, (line) => view.say(line));
       const common = { ...options, signal: watch.signal, onWarning: warn };
       if (dryRun) {
         const [plan, { renderPlan }] = await Promise.all([api.planScore(common), import('./render-plan.ts')]);
@@ -179,6 +194,8 @@ export const scoreCommand: Command = {
       };
       const onDecision = ({ device, rows, reason, isSearch }: BatchSizeDecision) =>
         view.log(`${device}: ${counted(rows, 'row')} a batch: ${reason}`, isSearch);
+      // Of a model without a kernel there is little to know.
+      const onScorer = (words: string) => view.log(`scorer: ${printable(words)}`, words.startsWith('ONNX Runtime'));
       const onListening = (url: string) => view.say(`metrics: ${url}`);
       const watched = {
         command: given.commandLine,
@@ -186,7 +203,7 @@ export const scoreCommand: Command = {
         ...(reporter && { onRecord: reporter.keep }),
       };
       const [result, { renderScore }] = await Promise.all([
-        api.score({ ...common, ...watched, onProgress, onDecision, onRun: profiles.begin }),
+        api.score({ ...common, ...watched, onProgress, onScorer, onDecision, onRun: profiles.begin }),
         import('./render-score.ts'),
       ]);
       await profiles.end();
@@ -208,6 +225,13 @@ export const scoreCommand: Command = {
     }
   },
 };
+
+/** What only a run writes or serves. */
+function noteUnused(given: Arguments, say: (line: string) => void): void {
+  const unused = ['report', 'trace', 'metrics'].filter((name) => given.text(name) !== undefined);
+  if (unused.length > 0)
+    say(`note: --dry-run only plans; without effect: ${unused.map((name) => `--${name}`).join(', ')}`);
+}
 
 function expectTwoFiles(report: string | undefined, trace: string | undefined): void {
   if (report === undefined || trace === undefined || resolve(report) !== resolve(trace)) return;

@@ -136,6 +136,8 @@ export interface Contract {
   readonly keep: readonly string[] | undefined;
   /** Absolute path of golden.parquet beside the contract, and how far scores may be from it. */
   readonly golden: { readonly path: string; readonly tolerance: number };
+  /** How far the scores of a kernel of ours may be from ONNX Runtime's, for it to score in its place. */
+  readonly kernels: { readonly tolerance: number };
 }
 
 /** Values per row of a feature whose width does not depend on the column's type; undefined for a list of unknown length. */

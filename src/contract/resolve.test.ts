@@ -60,6 +60,7 @@ test('a whole contract', () => {
     outputs: { probabilities: { columns: ['p_late'], select: [1] } },
     keep: ['origin', 'destination', 'delay'],
     golden: { path: '/models/m/golden.parquet', tolerance: 1e-5 },
+    kernels: { tolerance: 1e-6 },
   });
 });
 

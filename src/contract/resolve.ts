@@ -8,6 +8,9 @@ import type { ConstantFile, ContractFile, OutputFile } from './schema.ts';
 /** How far scores of golden.parquet may be off where the contract does not say. */
 export const defaultTolerance = 1e-5;
 
+/** How far scores of a kernel may be from ONNX Runtime's where the contract does not say. */
+export const kernelTolerance = 1e-6;
+
 /** @throws TandemError BAD_CONTRACT */
 export function resolveContract(file: ContractFile, folder: string): Contract {
   const inputs = mapValues(file.inputs, (input, name): InputContract => {
@@ -25,6 +28,7 @@ export function resolveContract(file: ContractFile, folder: string): Contract {
     outputs,
     keep: file.keep,
     golden: { path: join(resolve(folder), 'golden.parquet'), tolerance: file.golden?.tolerance ?? defaultTolerance },
+    kernels: { tolerance: file.kernels?.tolerance ?? kernelTolerance },
   };
 }
 
@@ -38,6 +42,7 @@ export function emptyContract(modelPath: string): Contract {
     outputs: undefined,
     keep: undefined,
     golden: { path: join(dirname(absolute), 'golden.parquet'), tolerance: defaultTolerance },
+    kernels: { tolerance: kernelTolerance },
   };
 }
 

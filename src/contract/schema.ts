@@ -182,6 +182,16 @@ export const contractSchema = strictObject('the contract of a model', {
   })
     .optional()
     .describe('How golden.parquet, rows with known scores, is compared.'),
+  kernels: strictObject('{ "tolerance": t }', {
+    tolerance: finite
+      .min(0, 'at least 0')
+      .optional()
+      .describe(
+        "How far a kernel's score may be from ONNX Runtime's: |difference| / max(1, |score|). Default: 0.000001.",
+      ),
+  })
+    .optional()
+    .describe('When a kernel of Tandem (boosted trees, linear models) may score in place of ONNX Runtime.'),
 }).describe('Which columns feed which inputs of a model, and how; and what becomes of its outputs.');
 
 /** tandem.json once its form has been checked. */

@@ -10,7 +10,8 @@ import { score } from '../pipeline.ts';
 import { driverModuleVariable } from '../planning/devices.ts';
 import { profile } from '../profile/profile.ts';
 import type { RunningScore } from '../options.ts';
-import type { RunProfile, RunRecord, ThreadProfile } from '../run-record.ts';
+import { readRecords } from '../report/read-record.ts';
+import type { RunProfile, ThreadProfile } from '../run-record.ts';
 import { networkModel, randomNetwork } from '../testing/networks.ts';
 import { softwareGpusVariable } from '../testing/software-gpu/driver.ts';
 import { caught, listFiles, Workplace } from './workplace.ts';
@@ -56,12 +57,21 @@ test('profile: every thread has samples, C functions their names, and nothing el
     [],
   );
   assert.deepEqual(listFiles(output), [...report.files].sort());
-  const record = JSON.parse(readFileSync(join(output, 'record.json'), 'utf8')) as RunRecord;
+  const [record] = readRecords(output);
   for (const thread of record.profiles) {
-    assert.ok(thread.profile.samples!.length > 20, `${thread.thread}: ${thread.profile.samples!.length}`);
+    const path = join(output, `${thread.thread.replace(' ', '-')}.cpuprofile`);
+    const { samples } = JSON.parse(readFileSync(path, 'utf8')) as ThreadProfile['profile'];
+    assert.ok(samples!.length > 20, `${thread.thread}: ${samples!.length}`);
+    assert.equal(thread.profile.samples!.length, thread.profile.nodes.length);
     if (thread.thread === 'main') continue;
     assert.ok(functionsOf(thread).has('OrtRunWithBinding'), [...functionsOf(thread)].join());
   }
+  // All of it is about the same time.
+  const { result, window } = record;
+  assert.ok(window !== undefined && window.fromSeconds > 0);
+  assert.deepEqual([result.wallSeconds, result.ledger!.wallSeconds], [report.seconds, report.seconds]);
+  assert.ok(result.rowsOut > 0 && result.rowsOut < result.rowsIn, `${result.rowsOut}`);
+  assert.deepEqual([result.rowsPerSecond, report.rowsPerSecond], Array(2).fill(result.rowsOut / report.seconds));
   assert.ok(record.profiles.some((thread) => functionsOf(thread).has('duckdb_fetch_chunk')));
   const [hottest] = report.functions;
   assert.deepEqual([hottest!.name, hottest!.file], ['OrtRunWithBinding', 'libonnxruntime']);
@@ -137,7 +147,17 @@ test(
     assert.match(stderr, /profile: taking one of the next 10 s\n/);
     assert.match(stderr, /profile: \d+\.\d s of \d threads.*: .*_profile-1\n/);
     const left = listFiles(join(output, '_profile-1'));
-    assert.ok(left.includes('ledger.json') && left.includes('main.cpuprofile'), left.join());
+    assert.deepEqual(
+      ['main.cpuprofile', 'record.json', 'report.html'].filter((name) => !left.includes(name)),
+      [],
+    );
+    const [ofRun, inReport] = [output, join(output, '_profile-1/report.html')].map((path) => readRecords(path)[0]);
+    assert.deepEqual(inReport, readRecords(join(output, '_profile-1'))[0]);
+    assert.equal(ofRun!.window, undefined);
+    const { window, result, profiles } = inReport!;
+    assert.ok(window!.fromSeconds + window!.seconds <= ofRun!.result.wallSeconds && profiles.length > 1);
+    // The signal may come before the first row.
+    assert.ok(result.rowsOut > 0 && result.rowsOut <= ofRun!.result.rowsOut, `${result.rowsOut}`);
     assert.ok(
       left.some((name) => /^prep-\d\.cpuprofile$/.test(name)),
       left.join(),

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import type { ScoreOptions } from '../options.ts';
 import { score } from '../pipeline.ts';
+import { readRecords } from '../report/read-record.ts';
 import { identityModel, integerDivisionModel } from '../testing/models.ts';
 import { assertFailure, assertOnlyWholeShards, caught, columnOf, countTo, listFiles, Workplace } from './workplace.ts';
 
@@ -87,6 +88,18 @@ for (const threads of [1, 2]) {
     const all = stamps(here, names());
     assert.equal((await here.score()).shardsSkipped, shardCount);
     assert.deepEqual(stamps(here, names()), all);
+    // Each part has left its account; a run with nothing to do has none.
+    const accounts = listFiles(here.output).filter((name) => name.startsWith('_report'));
+    assert.deepEqual(accounts.sort(), ['_report-1.json', '_report.json']);
+    const [first] = readRecords(join(here.output, '_report-1.json'));
+    const [last] = readRecords(here.output);
+    assert.deepEqual([first.ended, last.ended, last.result.shardsSkipped], ['STOPPED', 'done', first.result.shards]);
+    assert.equal(first.result.shards + last.result.shards, shardCount);
+    await here.score({ overwrite: true });
+    assert.deepEqual(
+      listFiles(here.output).filter((name) => name.startsWith('_report')),
+      ['_report.json'],
+    );
   });
 }
 

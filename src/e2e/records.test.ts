@@ -59,6 +59,10 @@ function checkSpans(path: string, wallSeconds: number): void {
       endMs = ts! + dur!;
     }
     assert.ok(endMs <= wallSeconds * 1e6, `${name}: ${endMs}`);
+    // A thread does one thing at every moment, and its track tells all of it.
+    const toldMs = spans.filter(({ tid }) => tid === track).reduce((sum, { dur }) => sum + dur! / 1e3, 0);
+    if (/^(?:prep|writer)/.test(name))
+      assert.ok(Math.abs(toldMs - endMs / 1e3) < 1, `${name}: ${toldMs} of ${endMs / 1e3}`);
   }
   assert.ok(spans.every(({ tid }) => tracks.has(tid!)));
 }
@@ -249,5 +253,11 @@ test('an address that is taken is wrong usage, before any work', async (t) => {
   const { port } = taken.address() as AddressInfo;
   const usage = { code: 'USAGE', place: {}, message: /Expected --metrics to be an address that is free/ } as const;
   await place.refuses(usage, { metrics: { host: '127.0.0.1', port } });
+  const elsewhere = {
+    code: 'USAGE',
+    place: {},
+    message: /to be an address of this machine, got `192\.0\.2\.1:9464`/,
+  } as const;
+  await place.refuses({ ...elsewhere, remedy: /host:port/ }, { metrics: { host: '192.0.2.1', port: 9464 } });
   assert.equal(existsSync(place.output), false);
 });

@@ -87,7 +87,8 @@ function checkStream(connection: Connection): string {
       const k = readVector(stream.vector(0), duckDbType.BIGINT, count);
       const half = readVector(stream.vector(1), duckDbType.FLOAT, count);
       const names = readStrings(stream.vector(2), count);
-      const { offsets, lengths } = readListEntries(stream.vector(3), count);
+      const [offsets, lengths] = [new Int32Array(count), new Int32Array(count)];
+      readListEntries(stream.vector(3), count, offsets, lengths);
       const duckdb = loadDuckDb();
       const values = new Float64Array(Number(duckdb.duckdb_list_vector_get_size(stream.vector(3))));
       copyValues(duckdb.duckdb_list_vector_get_child(stream.vector(3)), values, values.length);

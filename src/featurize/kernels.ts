@@ -35,6 +35,8 @@ export interface KernelShape {
   readonly elementType: ElementType;
   /** Of numbers, lengths, lists and texts: a null becomes a value. (Categories and hashes: `LaneConstants.ofNull`.) */
   readonly hasMissing: boolean;
+  /** How the values of a row lie: side by side, or each in its own column. */
+  readonly order: 'rows' | 'columns';
 }
 
 /** The numbers that a kernel takes for one feature. */
@@ -57,7 +59,8 @@ export const zerosPosition = 2 ** 30;
 
 /**
  * Rows [from, end) of `vectors[a]`, `vectors[a + 1]`, ... (as many as the kernel has lanes, with the constants
- * `lanes[b]`, `lanes[b + 1]`, ...) into `target`, the first value at `at`, the next row's `stride` values on.
+ * `lanes[b]`, `lanes[b + 1]`, ...) into `target`, the first value at `at`, the next row's `stride` values on, the row's
+ * next value `step` values on (1 in the order of rows).
  * Returns `end`, or the first bad row; the rows before it are written then.
  */
 export type Kernel = (
@@ -70,6 +73,7 @@ export type Kernel = (
   target: TensorValues,
   at: number,
   stride: number,
+  step: number,
 ) => number;
 
 /** Neighbouring features that one kernel does row by row: a fifth faster than one by one; 8 are no faster than 4. */
@@ -91,7 +95,8 @@ export interface KernelFamily {
 const families = new Map<string, KernelFamily>();
 
 export function kernelFamily(shape: KernelShape): KernelFamily {
-  const key = [shape.source, shape.oneHot, shape.steps.join('+'), shape.elementType, shape.hasMissing].join(' ');
+  const { source, oneHot, steps, elementType, hasMissing, order } = shape;
+  const key = [source, oneHot, steps.join('+'), elementType, hasMissing, order].join(' ');
   let family = families.get(key);
   if (family === undefined) {
     family = { shape, variants: [] };
@@ -152,10 +157,10 @@ function kernelText(shape: KernelShape, arrayClass: string, nullable: boolean, l
   const eachLane = (text: string): string =>
     Array.from({ length: lanes }, (_, lane) => text.replaceAll('%', `${lane}`)).join('\n');
   return `'use strict';
-return function kernel(vectors, a, lanes, b, from, end, t, at, stride) {
+return function kernel(vectors, a, lanes, b, from, end, t, at, stride, step) {
 ${isWide(shape.elementType) ? 'const tw = new Uint32Array(t.buffer, t.byteOffset, t.length * 2);' : ''}
 ${eachLane(setup)}
-${shape.oneHot ? zeroFill(shape.elementType) : ''}
+${shape.oneHot ? zeroFill(shape) : ''}
 for (let i = from, o = at; i < end; i++, o += stride) {
 ${eachLane(`{ ${row} }`)}
 }
@@ -186,10 +191,15 @@ function laneSetup(shape: KernelShape, arrayClass: string, nullable: boolean): s
   return parts.join('\n');
 }
 
-/** One value of one row into `t[o + lane]`; a one-hot's 1 into the row's zeros. */
+/** Where the row's value of that number goes, counted from its first. */
+function placeOf(shape: KernelShape, number: string): string {
+  return shape.order === 'rows' ? `o + ${number}` : `o + ${number} * step`;
+}
+
+/** One value of one row into its lane's place; a one-hot's 1 into the row's zeros. */
 function scalarRow(shape: KernelShape, arrayClass: string, nullable: boolean): string {
   const valid = '((n%[i >> 3] >> (i & 7)) & 1) !== 0';
-  const place = 'o + %';
+  const place = placeOf(shape, '%');
   switch (shape.source) {
     case 'number':
     case 'length': {
@@ -225,7 +235,7 @@ function scalarRow(shape: KernelShape, arrayClass: string, nullable: boolean): s
 
 /** One list of one row. Lists come one lane at a time. */
 function listRow(shape: KernelShape, arrayClass: string, nullable: boolean): string {
-  const place = 'o + j';
+  const place = placeOf(shape, 'j');
   const value = isExact(shape, arrayClass)
     ? copyWords(shape.elementType, arrayClass, 'g', place)
     : calculate(shape, load(arrayClass, 'g'), place);
@@ -312,13 +322,17 @@ function copyWords(elementType: ElementType, arrayClass: string, index: string, 
 function storePosition(shape: KernelShape, place: string): string {
   if (!shape.oneHot) return store(shape.elementType, place);
   const one = { int64: '1n', uint64: '1n', float16: `${float16Bits(1)}` }[shape.elementType as string] ?? '1';
-  return `if (x < k%.width) t[${place} + x] = ${one};`;
+  return `if (x < k%.width) t[${placeOf(shape, 'x')}] = ${one};`;
 }
 
 /** Zeros for the one-hot rows: in one go where they lie together. */
-function zeroFill(elementType: ElementType): string {
+function zeroFill({ elementType, order }: KernelShape): string {
   const zero = isWide(elementType) ? '0n' : '0';
-  return `const width = k0.width;
+  const width = 'const width = k0.width;';
+  if (order === 'columns') {
+    return `${width} for (let j = 0, o = at; j < width; j++, o += step) t.fill(${zero}, o, o + end - from);`;
+  }
+  return `${width}
 if (width === stride) t.fill(${zero}, at, at + (end - from) * width);
 else if (width > 16) for (let i = from, o = at; i < end; i++, o += stride) t.fill(${zero}, o, o + width);
 else for (let i = from, o = at; i < end; i++, o += stride) for (let j = 0; j < width; j++) t[o + j] = ${zero};`;

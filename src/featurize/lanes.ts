@@ -1,6 +1,6 @@
 /** Features as the kernels see them: which shape, which vector, which constants. */
 import type { ColumnVector, TensorLayout } from '../batch.ts';
-import type { ElementType, Feature, Missing } from '../contract/contract.ts';
+import type { Feature, Missing } from '../contract/contract.ts';
 import { TandemError } from '../errors.ts';
 import { featureWords } from './bad-row.ts';
 import { badPosition, type KernelShape, type KernelSource, type LaneConstants, zerosPosition } from './kernels.ts';
@@ -24,13 +24,14 @@ export function vectorKindOf(feature: Feature): ColumnVector['kind'] {
   }
 }
 
-export function kernelShape(feature: Feature, elementType: ElementType): KernelShape {
+export function kernelShape(feature: Feature, { elementType, order }: TensorLayout): KernelShape {
   return {
     source: kernelSource(feature),
     oneHot: feature.kind === 'oneHot',
     steps: 'steps' in feature ? feature.steps.map((step) => step.kind) : [],
     elementType,
     hasMissing: !('categories' in feature) && feature.kind !== 'hash' && feature.missing !== undefined,
+    order: order ?? 'rows',
   };
 }
 

@@ -15,7 +15,8 @@ import {
 import { type ElementType, type Feature, featureWidth, type NumericStep } from '../contract/contract.ts';
 import { TandemError } from '../errors.ts';
 import { BadRowError } from './bad-row.ts';
-import { createFeaturizer, requestsOf } from './featurizer.ts';
+import { createSharedMemory, kernelMemory, type KernelMemory } from '../engines/wasm.ts';
+import { createFeaturizer, requestsOf, type Featurizer } from './featurizer.ts';
 import { featurizeRow, type StoredValue } from './reference.ts';
 
 /** Numbers in [0, 1), the same for the same seed: mulberry32. */
@@ -70,7 +71,7 @@ const arrayTypes = [
 ] as const;
 const wildNumbers = [NaN, Infinity, -Infinity, 0.5, -1, 2, 128, 256, 70_000, 2 ** 31, 2 ** 32, 2 ** 63, 2 ** 64, 1e300];
 const floatNumbers = [0, -0, 1, 65_519.9, 65_520, 5e-324, 1e-40, 6e-8, 3.4028236e38, NaN, Infinity, -Infinity];
-const rowCounts = [1, 2, 7, 8, 9, 31, 64, 65, 200];
+const rowCounts = [1, 2, 3, 4, 5, 7, 8, 9, 31, 64, 65, 131, 132, 133, 300];
 const words = ['', 'ATL', 'ORD', 'Zürich', '東京', '😀', 'a longer text than the others'];
 
 function isFloat(elementType: ElementType): boolean {
@@ -144,7 +145,8 @@ function randomLayout(dice: Dice): TensorLayout {
   if (dice.chance(0.3)) features.splice(1);
   const featureWidths = features.map((feature) => featureWidth(feature)!);
   const width = featureWidths.reduce((a, b) => a + b, 0);
-  return { name: 'x', elementType, rowShape: [width], width, features, featureWidths };
+  const layout: TensorLayout = { name: 'x', elementType, rowShape: [width], width, features, featureWidths };
+  return dice.chance(0.3) ? { ...layout, order: 'columns' } : layout;
 }
 
 function randomValidity(dice: Dice, count: number, hasMissing: boolean): Validity {
@@ -234,6 +236,11 @@ function randomVector(
   }
 }
 
+/** Where value j of a row lies in a target of so many rows. */
+function placeOf({ order, width }: TensorLayout, slotRows: number, row: number, j: number): number {
+  return order === 'columns' ? j * slotRows + row : row * width + j;
+}
+
 /** Rows of the range as the reference has them, up to the first bad one. */
 function expectedRows(layout: TensorLayout, vectors: readonly ColumnVector[], from: number, end: number) {
   const rows: StoredValue[][] = [];
@@ -248,22 +255,92 @@ function expectedRows(layout: TensorLayout, vectors: readonly ColumnVector[], fr
   return { rows, bad: undefined };
 }
 
-function emptyTarget(elementType: ElementType, length: number): TensorValues {
+/** Where SIMD kernels reach: what the vectors of a seed take, several times. */
+const shared = createSharedMemory(2 ** 22);
+
+/** The same array where kernels reach it, with other bits around it. */
+function moved<Values extends NumberArray | null>(values: Values, kernels: KernelMemory): Values {
+  if (values === null) return values;
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  const at = kernels.allocate(values.byteLength + 64);
+  new Uint8Array(kernels.memory.buffer, at, values.byteLength + 64).fill(0x55);
+  new Uint8Array(kernels.memory.buffer, at).set(bytes);
+  const { constructor } = values as { readonly constructor: Function };
+  return Reflect.construct(constructor, [kernels.memory.buffer, at, values.length]) as Values;
+}
+
+function movedVector(vector: ColumnVector, kernels: KernelMemory): ColumnVector {
+  switch (vector.kind) {
+    case 'number':
+      return { ...vector, values: moved(vector.values, kernels), validity: moved(vector.validity, kernels) };
+    case 'category':
+      return { ...vector, codes: moved(vector.codes, kernels) };
+    case 'text':
+      return vector;
+    case 'list':
+      return {
+        kind: 'list',
+        values: moved(vector.values, kernels),
+        valueValidity: moved(vector.valueValidity, kernels),
+        offsets: moved(vector.offsets, kernels),
+        lengths: moved(vector.lengths, kernels),
+        validity: moved(vector.validity, kernels),
+      };
+  }
+}
+
+function emptyTarget(elementType: ElementType, length: number, kernels: KernelMemory): TensorValues {
   if (elementType === 'string') return Array.from({ length }, () => 'untouched');
-  const target = viewOf(elementType, new SharedArrayBuffer(length * 8 + 8), 8, length);
-  new Uint8Array(target.buffer).fill(0x55);
+  const target = viewOf(elementType, kernels.memory.buffer, kernels.allocate(length * 8 + 8) + 8, length);
+  new Uint8Array(target.buffer, target.byteOffset, target.byteLength).fill(0x55);
   return target;
 }
 
-test('kernels give what the reference gives, for random contracts, types, nulls, lengths and offsets', () => {
-  const seen = { good: 0, bad: 0, refused: 0, types: new Set<string>() };
+/** What a featurizer is given, and what it should make of it. */
+interface Case {
+  readonly place: string;
+  readonly chunk: Chunk;
+  readonly from: number;
+  readonly end: number;
+  readonly targetRow: number;
+  readonly expected: ReturnType<typeof expectedRows>;
+}
+
+function expectFilled(featurizer: Featurizer, target: TensorValues, given: Case): void {
+  const { layout } = featurizer;
+  const { place, chunk, from, end, targetRow, expected } = given;
+  const before = [...target];
+  const fill = (): void => featurizer.fill(chunk, from, end - from, target, targetRow);
+  const { rows, bad } = expected;
+  if (bad === undefined) fill();
+  else
+    assert.throws(
+      fill,
+      (error) => error instanceof BadRowError && error.rowInChunk === bad.rowInChunk && error.message === bad.message,
+      `${place}: ${bad.message}`,
+    );
+  // Everything around the range is as it was; rows after a bad one may or may not be written.
+  const slotRows = target.length / Math.max(1, layout.width);
+  const wanted: unknown[] = before;
+  for (let row = from; row < end; row++) {
+    for (let j = 0; j < layout.width; j++) {
+      const at = placeOf(layout, slotRows, targetRow + row - from, j);
+      wanted[at] = row - from < rows.length ? rows[row - from]![j] : target[at];
+    }
+  }
+  assert.deepEqual([...target], wanted, place);
+}
+
+test('loops and SIMD kernels give what the reference gives, for random contracts, types, nulls, lengths and offsets', () => {
+  const seen = { good: 0, bad: 0, refused: 0, kernels: 0, loops: 0, settled: 0, again: 0, types: new Set<string>() };
   for (let seed = 1; seed <= 2000; seed++) {
     const dice = new Dice(seed);
     const layout = randomLayout(dice);
     const firstVector = dice.below(3);
-    let featurizer;
+    const kernels = kernelMemory(shared, 0, shared.buffer.byteLength);
+    let featurizers;
     try {
-      featurizer = createFeaturizer(layout, firstVector);
+      featurizers = [createFeaturizer(layout, firstVector), createFeaturizer(layout, firstVector, kernels)] as const;
     } catch (error) {
       assert.ok(error instanceof TandemError && error.code === 'BAD_CONTRACT', `seed ${seed}: ${error}`);
       seen.refused++;
@@ -274,34 +351,31 @@ test('kernels give what the reference gives, for random contracts, types, nulls,
       const rowCount = dice.pick(rowCounts);
       const vectors = requestsOf(layout).map(({ as }, i) => randomVector(dice, layout, i, as, rowCount));
       const ahead = Array.from({ length: firstVector }, (): ColumnVector => ({ kind: 'text', values: [] }));
-      const chunk: Chunk = { rowCount, vectors: [...ahead, ...vectors] };
       const from = dice.chance(0.5) ? 0 : dice.below(rowCount);
       const end = dice.chance(0.5) ? rowCount : from + dice.below(rowCount - from + 1);
       const targetRow = dice.below(3);
-      const target = emptyTarget(layout.elementType, (targetRow + rowCount + 1) * layout.width);
-      const before = [...target];
-      const { rows, bad } = expectedRows(layout, vectors, from, end);
-      const fill = (): void => featurizer.fill(chunk, from, end - from, target, targetRow);
-      const place = `seed ${seed} round ${round} ${layout.elementType}`;
-      if (bad === undefined) fill();
-      else
-        assert.throws(
-          fill,
-          (error) =>
-            error instanceof BadRowError && error.rowInChunk === bad.rowInChunk && error.message === bad.message,
-          `${place}: ${bad.message}`,
+      const expected = expectedRows(layout, vectors, from, end);
+      const againBefore = featurizers[1].againCount;
+      for (const [index, featurizer] of featurizers.entries()) {
+        const reached = vectors.map((vector) =>
+          index === 0 || dice.chance(0.05) ? vector : movedVector(vector, kernels),
         );
-      // Rows after a bad one may or may not be written; everything around the range is as it was.
-      const first = targetRow * layout.width;
-      const last = (targetRow + end - from) * layout.width;
-      const written = [...target].slice(first, first + rows.length * layout.width);
-      assert.deepEqual(written, rows.flat(), place);
-      assert.deepEqual([...target].slice(0, first), before.slice(0, first), `${place}: before the range`);
-      assert.deepEqual([...target].slice(last), before.slice(last), `${place}: after the range`);
-      seen[bad === undefined ? 'good' : 'bad']++;
+        const chunk: Chunk = { rowCount, vectors: [...ahead, ...reached] };
+        const target = emptyTarget(layout.elementType, (targetRow + rowCount + 1) * layout.width, kernels);
+        const place = `seed ${seed} round ${round} ${layout.elementType} ${index === 0 ? 'loops' : 'kernels'}`;
+        expectFilled(featurizer, target, { place, chunk, from, end, targetRow, expected });
+        for (const reason of featurizer.reasons) seen[reason === undefined ? 'kernels' : 'loops']++;
+      }
+      seen[expected.bad === undefined ? 'good' : 'bad']++;
+      if (expected.bad === undefined && end - from >= 4 && layout.elementType !== 'string') {
+        seen[featurizers[1].againCount === againBefore ? 'settled' : 'again']++;
+      }
       seen.types.add(layout.elementType);
     }
   }
   assert.equal(seen.types.size, elementTypes.length);
   assert.ok(seen.good > 1500 && seen.bad > 300, `${seen.good} good, ${seen.bad} bad, ${seen.refused} refused`);
+  assert.ok(seen.kernels > 10_000, `${seen.kernels} of ${seen.kernels + seen.loops} features by kernels`);
+  // Again by loops: whole numbers beyond 2^51 alone, where no row is bad.
+  assert.ok(seen.settled > 1500 && seen.again < 100, `${seen.settled} chunks by kernels, ${seen.again} again by loops`);
 });

@@ -40,3 +40,8 @@ export type ByActivity = Readonly<Record<Activity, number>>;
 export function byActivity(value: (activity: Activity, index: number) => number): ByActivity {
   return Object.fromEntries(activities.map((activity, index) => [activity, value(activity, index)])) as ByActivity;
 }
+
+/** What a trace tells besides, of a GPU and of the thread that drives it. */
+export const deviceActivities = ['copyIn', 'copyOut', 'outOfMemory'] as const;
+export type TracedActivity = Activity | (typeof deviceActivities)[number];
+export const tracedActivities: readonly TracedActivity[] = [...activities, ...deviceActivities];

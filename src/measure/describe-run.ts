@@ -39,6 +39,7 @@ export function describeSettings(
     shards: [options.shards].flat().join(' '),
     device: plan.device,
     precision: plan.precision,
+    scorer: plan.scorer.words,
     threads: `${plan.threads} (${plan.threadsBound})`,
     'batch size': found,
     'slots per thread': `${plan.slotsPerThread} of ${plan.slotRows} rows`,

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { threadsNowMs } from './clock.ts';
 import { createDeviceSheet, DeviceSheet, divideGap, readDeviceSheet, type BatchTimes } from './device-sheet.ts';
+import { EventReader } from './time-sheet.ts';
 
 type Stretches = Parameters<typeof divideGap>[2];
 
@@ -83,4 +85,17 @@ test('a run of batches adds up to its wall time, warming up and tail included', 
 test('before the first batch all is warming up', () => {
   const memory = createDeviceSheet(1_000, false);
   assert.equal(readDeviceSheet(memory, 1_100).parts.warmUp, 100);
+});
+
+test("a trace has what the device's thread did, from the run's start to its end", () => {
+  const memory = createDeviceSheet(threadsNowMs() - 5, true);
+  const sheet = new DeviceSheet(memory, []);
+  for (const state of ['driving', 'awaitRows', 'outOfMemory', 'awaitBuffer', 'driving'] as const) sheet.enter(state);
+  sheet.end(threadsNowMs());
+  const events = new EventReader(memory.events).take();
+  assert.deepEqual(
+    events.map(({ activity, track }) => [activity, track]),
+    ['warmUp', 'handOver', 'waitForRows', 'outOfMemory', 'waitForScores', 'handOver'].map((name) => [name, 0]),
+  );
+  events.forEach(({ startMs }, index) => assert.equal(startMs, events[index - 1]?.endMs ?? memory.values[0]));
 });

@@ -3,9 +3,16 @@
  * from what its thread was doing, and where that waited for rows, from what the prep threads were doing meanwhile.
  */
 import { ledgerParts, type LedgerPartName } from '../run-record.ts';
-import { activities, type Activity } from './activities.ts';
+import { activities, type Activity, type TracedActivity } from './activities.ts';
 import { threadsNowMs } from './clock.ts';
-import { addParts, createTimeSheet, EventWriter, type TimeSheetMemory, type TraceEvent } from './time-sheet.ts';
+import {
+  addParts,
+  createEvents,
+  EventWriter,
+  type EventMemory,
+  type TimeSheetMemory,
+  type TraceEvent,
+} from './time-sheet.ts';
 
 export const partNames = Object.keys(ledgerParts) as LedgerPartName[];
 export type ByPart = Readonly<Record<LedgerPartName, number>>;
@@ -14,8 +21,7 @@ const at = { begunMs: 0, accountedMs: 1, rows: 2, shapes: 3, busyMs: 4, steadyMs
 
 export interface DeviceSheetMemory {
   readonly values: Float64Array;
-  /** Its events alone are used. */
-  readonly trace: TimeSheetMemory;
+  readonly events: EventMemory;
 }
 
 /** @param startMs of the run, on the clock of all threads */
@@ -25,11 +31,21 @@ export function createDeviceSheet(startMs: number, keepsEvents: boolean): Device
   );
   values[at.begunMs] = startMs;
   values[at.accountedMs] = startMs;
-  return { values, trace: createTimeSheet(startMs, keepsEvents) };
+  return { values, events: createEvents(keepsEvents) };
 }
 
 /** What the device's thread does. `awaitRows`: no rows are there. `awaitBuffer`: rows are there, and no buffer is free. */
 export type HostState = 'awaitRows' | 'awaitBuffer' | 'driving' | 'newShapes' | 'outOfMemory' | 'warmUp';
+
+/** What a trace calls it. */
+const hostActivity: Readonly<Record<HostState, TracedActivity>> = {
+  awaitRows: 'waitForRows',
+  awaitBuffer: 'waitForScores',
+  driving: 'handOver',
+  newShapes: 'newShapes',
+  outOfMemory: 'outOfMemory',
+  warmUp: 'warmUp',
+};
 
 /** When a batch was where, on the clock of all threads. */
 export interface BatchTimes {
@@ -106,9 +122,9 @@ export class DeviceSheet {
   readonly #tracedMs = [0, 0, 0, 0];
 
   /** @param prep the threads whose rows it waits for; none: what they did is not known */
-  constructor({ values, trace }: DeviceSheetMemory, prep: readonly TimeSheetMemory[]) {
+  constructor({ values, events }: DeviceSheetMemory, prep: readonly TimeSheetMemory[]) {
     this.#values = values;
-    this.#events = new EventWriter(trace);
+    this.#events = new EventWriter(events);
     this.#prep = prep;
     this.#stateSinceMs = values[at.begunMs]!;
   }
@@ -121,6 +137,7 @@ export class DeviceSheet {
     const mix = before === 'awaitRows' ? mixBetween(this.#totalsBefore, prepTotals(this.#prep, nowMs)) : {};
     if (before !== 'driving') this.#stretches.push({ state: before, startMs: this.#stateSinceMs, endMs: nowMs, mix });
     if (state === 'awaitRows') this.#totalsBefore = prepTotals(this.#prep, nowMs);
+    this.#traceHost(nowMs);
     this.#state = state;
     this.#stateSinceMs = nowMs;
     return before;
@@ -157,6 +174,7 @@ export class DeviceSheet {
 
   /** No batch comes any more; `deliveredMs`: the last one's scores had arrived. */
   end(deliveredMs: number): void {
+    this.#traceHost(threadsNowMs());
     if (!this.#hasRun) return;
     const fromMs = this.#values[at.accountedMs]!;
     const toMs = Math.max(fromMs, Math.min(deliveredMs, threadsNowMs()));
@@ -164,15 +182,25 @@ export class DeviceSheet {
     this.#values[at.accountedMs] = toMs;
   }
 
+  #traceHost(endMs: number): void {
+    this.#events.note({
+      track: 0,
+      activity: hostActivity[this.#state],
+      startMs: this.#stateSinceMs,
+      endMs,
+      ...noRow,
+      rowCount: 0,
+    });
+  }
+
   #trace(times: BatchTimes, part: RunPart, rows: Pick<TraceEvent, 'shardIndex' | 'firstRow' | 'rowCount'>): void {
     const { copyStartMs, copiedMs, startedMs, computedMs, deliveredMs } = times;
-    const activity = part === 'search' || part === 'newShapes' ? part : 'compute';
     const stretches = [
-      [copyStartMs, copiedMs],
-      [startedMs, computedMs],
-      [computedMs, deliveredMs],
+      ['copyIn', copyStartMs, copiedMs],
+      [part === 'computing' ? 'compute' : part, startedMs, computedMs],
+      ['copyOut', computedMs, deliveredMs],
     ] as const;
-    stretches.forEach(([fromMs, toMs], index) => {
+    stretches.forEach(([activity, fromMs, toMs], index) => {
       const track = index + 1;
       // A stream does one thing at a time; its events are told to some microseconds.
       const startMs = Math.max(fromMs, this.#tracedMs[track]!);

@@ -20,9 +20,12 @@ test('a run whose limit changes: what holds it up now is not what held it up bef
   const start = reading(1_000, [sheet({ warmUp: 1_000 }, 0)]);
   const middle = reading(11_000, [sheet({ warmUp: 1_000, compute: 9_000, decode: 1_000 }, 90_000)]);
   const end = reading(14_000, [sheet({ warmUp: 1_000, compute: 9_300, decode: 1_700, storage: 2_000 }, 93_000)]);
-  assert.match(bottleneckBetween(start, middle, 1)!, /^the model is the bottleneck, 90 %/);
-  assert.match(bottleneckBetween(middle, end, 1)!, /^storage: .* the threads slept 67 % of the time for it$/);
-  assert.equal(bottleneckBetween(start, start, 1), undefined);
+  assert.match(bottleneckBetween(start, middle, { cores: 1 })!, /^the model is the bottleneck, 90 %/);
+  assert.match(
+    bottleneckBetween(middle, end, { cores: 1 })!,
+    /^storage: .* the threads slept 67 % of the time for it$/,
+  );
+  assert.equal(bottleneckBetween(start, start, { cores: 1 }), undefined);
   const last = readingBetween(middle, end);
   assert.deepEqual([last.wallMs, last.prep[0]!.rowCount, last.prep[0]!.fetchedBytes], [3_000, 3_000, 3_000_000]);
   assert.equal(
@@ -33,8 +36,11 @@ test('a run whose limit changes: what holds it up now is not what held it up bef
 
 test('while threads start nothing is claimed', () => {
   const before = reading(0, [sheet({}, 0)]);
-  assert.equal(bottleneckBetween(before, reading(1_000, [sheet({ warmUp: 1_000 }, 0)]), 1), undefined);
-  assert.equal(bottleneckBetween(before, reading(1_000, [sheet({ warmUp: 900, compute: 100 }, 10)]), 1), undefined);
+  assert.equal(bottleneckBetween(before, reading(1_000, [sheet({ warmUp: 1_000 }, 0)]), { cores: 1 }), undefined);
+  assert.equal(
+    bottleneckBetween(before, reading(1_000, [sheet({ warmUp: 900, compute: 100 }, 10)]), { cores: 1 }),
+    undefined,
+  );
 });
 
 test('of a GPU too', () => {
@@ -56,12 +62,15 @@ test('of a GPU too', () => {
   });
   const first = at(10_000, { computing: 9_900, decode: 100 }, 9_900);
   const second = at(13_000, { computing: 10_800, decode: 2_200 }, 10_800);
-  assert.match(bottleneckBetween(first, second, 8)!, /^cuda:0 waited 70 % of the time, 70 points for decode: /);
+  assert.match(
+    bottleneckBetween(first, second, { cores: 8 })!,
+    /^cuda:0 waited 70 % of the time, 70 points for decode: /,
+  );
   const later = at(13_000, { computing: 12_900, decode: 100 }, 12_900);
   const idle = { ...later, prep: first.prep };
   assert.match(
-    bottleneckBetween(first, idle, 8)!,
+    bottleneckBetween(first, idle, { cores: 8 })!,
     /^the model is the bottleneck, .* could feed over 100 times as much$/,
   );
-  assert.equal(bottleneckBetween(first, { ...second, devices: first.devices }, 8), undefined);
+  assert.equal(bottleneckBetween(first, { ...second, devices: first.devices }, { cores: 8 }), undefined);
 });

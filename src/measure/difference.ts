@@ -3,7 +3,7 @@ import { byActivity } from './activities.ts';
 import { partNames, type ByPart, type DeviceReading } from './device-sheet.ts';
 import { storageLedger, type CrewReading } from './ledger.ts';
 import type { SheetReading } from './time-sheet.ts';
-import { verdictOf } from './verdict.ts';
+import { verdictOf, type ThreadRoom } from './verdict.ts';
 
 /** The later reading without what the earlier one, of the same run, had counted already. */
 export function readingBetween(from: CrewReading, to: CrewReading): CrewReading {
@@ -43,10 +43,10 @@ function deviceBetween(from: DeviceReading, to: DeviceReading): DeviceReading {
 }
 
 /** In words; undefined: no batch ended in that time, or it was the start of the run. */
-export function bottleneckBetween(from: CrewReading, to: CrewReading, cores: number): string | undefined {
+export function bottleneckBetween(from: CrewReading, to: CrewReading, room: ThreadRoom): string | undefined {
   const reading = readingBetween(from, to);
   // The first batch of a GPU counts as its start.
   if (reading.devices.some(({ busyMs }) => busyMs === 0)) return undefined;
-  const { bottleneck, sentence } = verdictOf(reading, storageLedger(reading), cores);
+  const { bottleneck, sentence } = verdictOf(reading, storageLedger(reading), room);
   return bottleneck === 'warmUp' ? undefined : sentence;
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import type { Profiler } from 'node:inspector';
 import { test } from 'node:test';
-import { foldNativeCalls, hottest, selfSeconds } from './flame.ts';
+import { foldNativeCalls, hottest, summedProfile } from './flame.ts';
+import { selfMicroseconds } from './self-time.ts';
 
 /** A node: id, function, file, children. */
 type Row = readonly [id: number, functionName: string, url: string, children: readonly number[]];
@@ -53,8 +54,10 @@ test('the time of C functions goes to the functions that bear their names', () =
     ],
   );
   assert.deepEqual(folded.samples, [2, 2, 5, 5, 5, 7, 8, 9, 9]);
-  const all = [...selfSeconds(folded).values()].reduce((sum, seconds) => sum + seconds, 0);
-  assert.ok(Math.abs(all - 0.09) < 1e-9, `${all}`);
+  assert.equal(
+    [...selfMicroseconds(folded).values()].reduce((sum, each) => sum + each, 0),
+    90_000,
+  );
 });
 
 test('the hottest functions over all threads, without those that slept', () => {
@@ -86,4 +89,37 @@ test('the hottest functions over all threads, without those that slept', () => {
     ],
   );
   assert.deepEqual(hottest([], 4), []);
+});
+
+test('a summed profile has every function its time, whatever the number of samples', () => {
+  const calls = [
+    [1, '(root)', '', [2, 4]],
+    [2, 'busy', '', [3]],
+    [3, 'rare', '', []],
+    [4, '(idle)', '', []],
+  ] as const;
+  // One sample of 4,000 is below the least share; it counts with its caller.
+  const samples = Array.from({ length: 4_000 }, (_, index) => (index === 1_999 ? 3 : index % 4 === 0 ? 4 : 2));
+  const long = profileOf(calls, samples);
+  const summed = summedProfile(long);
+  assert.deepEqual(
+    summed.nodes.map(({ id, children }) => [id, children]),
+    [
+      [1, [2, 4]],
+      [2, []],
+      [4, []],
+    ],
+  );
+  assert.deepEqual(
+    [...selfMicroseconds(summed)],
+    [
+      [1, 0],
+      [2, 30_000_000],
+      [4, 10_000_000],
+    ],
+  );
+  assert.equal(summed.endTime - summed.startTime, 40_000_000);
+  assert.deepEqual(summedProfile(summed), summed);
+  const nothing = { nodes: [], startTime: 0, endTime: 0 };
+  assert.deepEqual(summedProfile(nothing), nothing);
 });

@@ -2,7 +2,10 @@
 import type { Profiler } from 'node:inspector';
 import { nativeFilePrefix } from '../engines/native.ts';
 import { sleepFile } from '../engines/sleep.ts';
+import { flameShareMin } from '../limits.ts';
 import type { HotFunction, ThreadProfile } from '../run-record.ts';
+import { selfMicroseconds } from './self-time.ts';
+import { sumOf } from './verdict.ts';
 
 type Profile = Profiler.Profile;
 type Node = Profiler.ProfileNode;
@@ -38,16 +41,35 @@ export function foldNativeCalls(profile: Profile): Profile {
   return { ...profile, nodes, ...(profile.samples && { samples: profile.samples.map(keptId) }) };
 }
 
-/** Seconds of each node by itself: a sample stands for the time until the next one. */
-export function selfSeconds({ samples = [], timeDeltas = [], endTime, startTime }: Profile): Map<number, number> {
-  const seconds = new Map<number, number>();
-  let atMicroseconds = startTime;
-  samples.forEach((id, index) => {
-    atMicroseconds += timeDeltas[index] ?? 0;
-    const untilNext = timeDeltas[index + 1] ?? Math.max(0, endTime - atMicroseconds);
-    seconds.set(id, (seconds.get(id) ?? 0) + untilNext / 1e6);
-  });
-  return seconds;
+/**
+ * The same tree with one sample for each function, as long as all of its samples together: its size does not grow with
+ * time. Functions that are too short to draw count with their callers.
+ */
+export function summedProfile(profile: Profile): Profile {
+  const { nodes, startTime } = profile;
+  const [root] = nodes;
+  if (root === undefined) return profile;
+  const self = selfMicroseconds(profile);
+  const childrenOf = new Map(nodes.map(({ id, children = [] }) => [id, children]));
+  const totals = new Map<number, number>();
+  const measure = (id: number): number => {
+    const total = (self.get(id) ?? 0) + sumOf(childrenOf.get(id) ?? [], measure);
+    totals.set(id, total);
+    return total;
+  };
+  const totalMin = flameShareMin * measure(root.id);
+  const isKept = (id: number): boolean => totals.get(id)! >= totalMin;
+  const kept = nodes
+    .filter(({ id }) => isKept(id))
+    .map((node) => ({ ...node, children: node.children?.filter(isKept) ?? [] }));
+  const lengths = kept.map(({ id, children }) => totals.get(id)! - sumOf(children, (child) => totals.get(child)!));
+  return {
+    nodes: kept,
+    startTime,
+    endTime: startTime + sumOf(lengths, (length) => length),
+    samples: kept.map(({ id }) => id),
+    timeDeltas: [0, ...lengths.slice(0, -1)],
+  };
 }
 
 /** The functions that took most of all threads' time, most first; threads that slept are not among them. */
@@ -55,9 +77,9 @@ export function hottest(profiles: readonly ThreadProfile[], count: number): HotF
   const found = new Map<string, { name: string; file: string; selfSeconds: number; threads: Set<string> }>();
   let allSeconds = 0;
   for (const { thread, profile } of profiles) {
-    const seconds = selfSeconds(profile);
+    const microseconds = selfMicroseconds(profile);
     for (const { id, callFrame } of profile.nodes) {
-      const took = seconds.get(id) ?? 0;
+      const took = (microseconds.get(id) ?? 0) / 1e6;
       if (took === 0 || isAsleep(callFrame)) continue;
       allSeconds += took;
       const name = callFrame.functionName || `(line ${callFrame.lineNumber + 1})`;

@@ -5,7 +5,7 @@ import { activities, type ByActivity } from './activities.ts';
 import { partNames, type ByPart, type DeviceReading } from './device-sheet.ts';
 import type { SheetReading } from './time-sheet.ts';
 import { utilizationOfCpu, utilizationOfGpu } from './utilization.ts';
-import { sumOf, verdictOf, workMs } from './verdict.ts';
+import { sumOf, verdictOf, workMs, type ThreadRoom } from './verdict.ts';
 
 /** All sheets of a run at one moment. */
 export interface CrewReading {
@@ -18,8 +18,7 @@ export interface CrewReading {
 }
 
 /** What the sheets do not know. */
-export interface LedgerContext {
-  readonly cores: number;
+export interface LedgerContext extends ThreadRoom {
   /** User's and system's time of the process; undefined: of a part of a run nobody knows. */
   readonly cpuSeconds?: number;
   /** Of devices that have ended, by their names. */
@@ -45,7 +44,7 @@ export function ledgerOf(reading: CrewReading, context: LedgerContext): Ledger {
     storage: storageLedger(reading),
     utilization: onCpu ? utilizationOfLanes(reading, context) : utilizationOfGpus(reading, context),
   };
-  return { ...ledger, verdict: verdictOf(reading, ledger.storage, context.cores) };
+  return { ...ledger, verdict: verdictOf(reading, ledger.storage, context) };
 }
 
 /** What scores and where its time has gone: the GPUs, or the threads where there is none. */

@@ -32,11 +32,7 @@ export class MetricsServer {
       server.listen(port, host);
       await once(server, 'listening');
     } catch (cause) {
-      throw new TandemError(
-        'USAGE',
-        `Expected --metrics to be an address that is free, got \`${addressText(host, port)}\`: ${(cause as Error).message}.`,
-        { remedy: 'Choose another port, or port 0 for any that is free.', cause },
-      );
+      throw cannotListen(host, port, cause as NodeJS.ErrnoException);
     }
     // What fails from here on is one connection, which its client tries again.
     server.on('error', () => {});
@@ -78,6 +74,24 @@ export class MetricsServer {
         .end('<!doctype html><title>Tandem</title>A run of Tandem: <a href="/metrics">metrics</a>.\n');
     } else response.writeHead(404, { 'content-type': 'text/plain' }).end('Not here; see /metrics.\n');
   }
+}
+
+function cannotListen(host: string, port: number, cause: NodeJS.ErrnoException): TandemError {
+  const isTaken = cause.code === 'EADDRINUSE';
+  const isRefused = cause.code === 'EACCES';
+  const expected =
+    isTaken || isRefused ? `an address that is ${isTaken ? 'free' : 'allowed'}` : 'an address of this machine';
+  return new TandemError(
+    'USAGE',
+    `Expected --metrics to be ${expected}, got \`${addressText(host, port)}\` (${cause.message}).`,
+    {
+      remedy:
+        isTaken || isRefused
+          ? 'Choose another port, or port 0 for any that is free.'
+          : 'The form is host:port. 127.0.0.1:9464 is heard on this machine alone, 0.0.0.0:9464 on all of its networks.',
+      cause,
+    },
+  );
 }
 
 function addressText(host: string, port: number): string {

@@ -2,19 +2,23 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ProgressMeter } from './progress.ts';
 
-const state = (shardsDone: number, batchSize?: number) => ({
+const state = (shardsDone: number, batchSize?: number, rowsPerSecond?: number) => ({
   shardsDone,
   batchSize,
   bottleneck: shardsDone === 0 ? undefined : 'storage',
+  rowsPerSecond,
 });
 const totals = { rowsTotal: 1000, shardsTotal: 4, shardsSkipped: 1 };
 
-test('rates: now over the last seconds, mean since the start', () => {
+test('rates: now as it is told, mean since the start', () => {
   const meter = new ProgressMeter(totals, 10_000);
-  meter.measure('scoring', { atMs: 11_000, rowsDone: 100 }, state(0));
-  meter.measure('scoring', { atMs: 13_000, rowsDone: 300 }, state(1, 2048));
-  const progress = meter.measure('scoring', { atMs: 16_000, rowsDone: 900 }, state(3, 2048));
-  // The window is three seconds: from 300 rows at 13 s to 900 at 16 s.
+  for (const [atMs, rowsDone] of [
+    [11_000, 100],
+    [12_000, 200],
+    [13_000, 300],
+  ] as const)
+    meter.measure('scoring', { atMs, rowsDone }, state(0));
+  const progress = meter.measure('scoring', { atMs: 16_000, rowsDone: 900 }, state(3, 2048, 200));
   assert.equal(progress.rowsPerSecondNow, 200);
   assert.equal(progress.rowsPerSecondMean, 150);
   assert.equal(progress.secondsLeft, 0.5);
@@ -25,12 +29,40 @@ test('rates: now over the last seconds, mean since the start', () => {
   );
 });
 
-test('nothing measured: no time left is claimed', () => {
-  const progress = new ProgressMeter(totals, 0).measure('scoring', { atMs: 0, rowsDone: 0 }, state(0));
-  assert.equal(progress.rowsPerSecondNow, 0);
-  assert.equal(progress.secondsLeft, undefined);
+test('the time left is told once rows have come for some seconds, more than once', () => {
+  const leftOf = (samples: readonly (readonly [seconds: number, rowsDone: number])[]): unknown[] => {
+    const meter = new ProgressMeter(totals, 0);
+    return samples.map(
+      ([seconds, rowsDone]) =>
+        meter.measure('scoring', { atMs: 1000 * seconds, rowsDone }, state(0, 64, 100)).secondsLeft,
+    );
+  };
+  const none = undefined;
+  assert.deepEqual(
+    leftOf([
+      [1, 0],
+      [2, 100],
+      [3, 200],
+      [3.9, 300],
+      [4, 400],
+      [5, 500],
+    ]),
+    [none, none, none, none, 6, 5],
+  );
+  // One slot that took long, and nothing since.
+  assert.deepEqual(
+    leftOf([
+      [30, 500],
+      [31, 500],
+      [34, 500],
+      [60, 600],
+    ]),
+    [none, none, none, none],
+  );
+  assert.deepEqual(leftOf([[0.2, 1000]]), [0]);
 });
 
-test('all rows done: nothing is left, however slow', () => {
-  assert.equal(new ProgressMeter(totals, 0).measure('done', { atMs: 5, rowsDone: 1000 }, state(4, 64)).secondsLeft, 0);
+test('nothing measured: no time left is claimed', () => {
+  const progress = new ProgressMeter(totals, 0).measure('scoring', { atMs: 0, rowsDone: 0 }, state(0));
+  assert.deepEqual([progress.rowsPerSecondNow, progress.rowsPerSecondMean, progress.secondsLeft], [0, 0, undefined]);
 });

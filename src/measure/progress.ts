@@ -1,5 +1,5 @@
 /** From counters to what people and schedulers want to know. Pure: the clock is passed in. */
-import { rateWindowMs } from '../limits.ts';
+import { timeLeftMsMin, timeLeftRisesMin } from '../limits.ts';
 import type { Progress } from '../options.ts';
 
 /** Nothing is known before the footers are read. */
@@ -30,39 +30,47 @@ export interface Totals {
   readonly shardsSkipped: number;
 }
 
-/** Keeps the samples of the last few seconds. */
+/** What others know of the run at that moment. */
+export interface RunState extends Pick<Progress, 'shardsDone' | 'batchSize' | 'bottleneck'> {
+  /** Over the last few seconds; undefined: that cannot be told yet. */
+  readonly rowsPerSecond: number | undefined;
+}
+
 export class ProgressMeter {
   readonly #totals: Totals;
   readonly #startMs: number;
-  #window: Sample[];
+  #last: Sample;
+  /** When there were rows for the first time, and how often there were more. */
+  #firstRowsMs: number | undefined;
+  #rises = 0;
 
   constructor(totals: Totals, startMs: number) {
     this.#totals = totals;
     this.#startMs = startMs;
-    this.#window = [{ atMs: startMs, rowsDone: 0 }];
+    this.#last = { atMs: startMs, rowsDone: 0 };
   }
 
-  measure(
-    phase: Progress['phase'],
-    sample: Sample,
-    state: Pick<Progress, 'shardsDone' | 'batchSize' | 'bottleneck'>,
-  ): Progress {
-    const seconds = (sample.atMs - this.#startMs) / 1000;
-    this.#window = [...this.#window.filter((old) => sample.atMs - old.atMs <= rateWindowMs), sample];
-    const oldest = this.#window[0]!;
-    const mean = seconds > 0 ? sample.rowsDone / seconds : 0;
-    const windowSeconds = (sample.atMs - oldest.atMs) / 1000;
-    const now = windowSeconds > 0 ? (sample.rowsDone - oldest.rowsDone) / windowSeconds : mean;
-    const left = this.#totals.rowsTotal - sample.rowsDone;
+  measure(phase: Progress['phase'], sample: Sample, { rowsPerSecond, ...state }: RunState): Progress {
+    const { atMs, rowsDone } = sample;
+    if (rowsDone > this.#last.rowsDone) {
+      this.#firstRowsMs ??= atMs;
+      this.#rises++;
+    }
+    this.#last = sample;
+    const seconds = (atMs - this.#startMs) / 1000;
+    const mean = seconds > 0 ? rowsDone / seconds : 0;
+    const now = rowsPerSecond ?? mean;
+    const left = this.#totals.rowsTotal - rowsDone;
+    const isKnown = atMs - (this.#firstRowsMs ?? atMs) >= timeLeftMsMin && this.#rises >= timeLeftRisesMin && now > 0;
     return {
       phase,
-      rowsDone: sample.rowsDone,
+      rowsDone,
       ...state,
       ...this.#totals,
       rowsPerSecondNow: now,
       rowsPerSecondMean: mean,
       secondsElapsed: seconds,
-      secondsLeft: left === 0 ? 0 : now > 0 ? left / now : undefined,
+      secondsLeft: left === 0 ? 0 : isKnown ? left / now : undefined,
     };
   }
 }

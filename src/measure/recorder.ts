@@ -125,7 +125,17 @@ export class Recorder {
     const last = later.at(-1);
     return first === undefined || last === undefined
       ? undefined
-      : bottleneckBetween(first.reading, last.reading, this.#cores);
+      : bottleneckBetween(first.reading, last.reading, {
+          cores: this.#cores,
+          threadsBound: this.#plan!.threadsBound,
+        });
+  }
+
+  /** Over the last few seconds; undefined: that cannot be told yet. */
+  get rowsPerSecond(): number | undefined {
+    const [first, ...later] = this.#looks;
+    const last = later.at(-1);
+    return first === undefined || last === undefined ? undefined : rateBetween(first, last);
   }
 
   /** Undefined: no thread works yet. */
@@ -133,14 +143,13 @@ export class Recorder {
     const [crew, plan] = [this.#crew, this.#plan];
     if (crew === undefined || plan === undefined) return undefined;
     const { rowsScored, shardsDone, bytesWritten, batchSize } = crew.tally;
-    const [first, last] = [this.#looks[0], this.#looks.at(-1)];
     return {
       reading: crew.read(),
       totals: { rows: plan.rowsTotal, shards: plan.shards.filter(({ done }) => !done).length },
       rowsScored,
       shardsDone,
       bytesWritten,
-      rowsPerSecond: first === undefined || last === undefined ? 0 : rateBetween(first, last),
+      rowsPerSecond: this.rowsPerSecond ?? 0,
       batchSize,
       residentBytes: process.memoryUsage.rss(),
       devices: crew.devicesNow,
@@ -151,6 +160,7 @@ export class Recorder {
   async endTrace(): Promise<void> {
     const trace = this.#trace;
     this.#trace = undefined;
+    trace?.spans(this.#events?.takeLast(threadsNowMs()) ?? [], this.#shardNames);
     await trace?.close(this.#events?.lost ?? 0);
   }
 
@@ -165,6 +175,7 @@ export class Recorder {
       environment: describeEnvironment(plan),
       model: { path, sha256, contractSha256 },
       settings: describeSettings(plan, this.#options, result.batchSize),
+      window: undefined,
       ended,
       result,
       shards: this.#shards.map(({ index: _, ...shard }) => shard),
@@ -208,7 +219,11 @@ export class Recorder {
   #takeEvents(nowMs: number): void {
     if (this.#events === undefined) return;
     const spans = this.#events.take();
-    this.#timeline.add(spans, nowMs);
+    // What lies between two stretches would take half of the places, and shows as the gap that it is.
+    this.#timeline.add(
+      spans.filter(({ activity }) => activity !== 'handOver'),
+      nowMs,
+    );
     this.#trace?.spans(spans, this.#shardNames);
   }
 

@@ -58,7 +58,7 @@ test('sleeping while decoding is waiting for storage, computing is not', { skip:
 
 test('rows, shapes and events arrive; of too many events the latest', () => {
   const memory = createTimeSheet(threadsNowMs(), true);
-  const reader = new EventReader(memory);
+  const reader = new EventReader(memory.events);
   const sheet = new TimeSheet(memory);
   sheet.countRows(7);
   sheet.countShape();
@@ -66,16 +66,19 @@ test('rows, shapes and events arrive; of too many events the latest', () => {
   sheet.during('featurize', () => {});
   const reading = readTimeSheet(memory, threadsNowMs());
   assert.deepEqual([reading.rowCount, reading.shapes], [7, 1]);
-  const [event, ...others] = reader.take();
-  assert.deepEqual(others, []);
+  const events = reader.take();
   assert.deepEqual(
-    { ...event, startMs: 0, endMs: 0 },
+    events.map(({ activity }) => activity),
+    ['warmUp', 'handOver', 'featurize'],
+  );
+  assert.deepEqual(
+    { ...events[2]!, startMs: 0, endMs: 0 },
     {
       ...{ track: 0, activity: 'featurize', startMs: 0, endMs: 0 },
       ...{ shardIndex: 3, firstRow: 40, rowCount: 5 },
     },
   );
-  const writer = new EventWriter(memory);
+  const writer = new EventWriter(memory.events);
   for (let index = 0; index < traceEventsPerThread + 10; index++) {
     writer.note({
       track: 1,
@@ -93,4 +96,34 @@ test('rows, shapes and events arrive; of too many events the latest', () => {
   assert.equal(taken[0]!.startMs, 11);
   assert.equal(reader.lost, 11);
   assert.deepEqual(reader.take(), []);
+});
+
+test('events tell all that the sheet tells, sleep in storage too, each after the other', () => {
+  const memory = createTimeSheet(threadsNowMs(), true);
+  const reader = new EventReader(memory.events);
+  const sheet = new TimeSheet(memory);
+  for (let round = 0; round < 5; round++) {
+    sheet.during('decode', () => sleep(4));
+    sheet.during('featurize', () => compute(1));
+    sheet.during('write', () => sleep(4));
+    sheet.during('waitForRoom', () => sleep(1));
+  }
+  sheet.during('decode', () => compute(1));
+  sheet.end();
+  const { parts } = readTimeSheet(memory, memory.values[1]!);
+  const told: Record<string, number> = {};
+  let atMs: number | undefined;
+  for (const { activity, startMs, endMs } of reader.take()) {
+    if (atMs !== undefined) assert.ok(Math.abs(startMs - atMs) < 1e-6, `${activity} at ${startMs}, not ${atMs}`);
+    atMs = endMs;
+    told[activity] = (told[activity] ?? 0) + endMs - startMs;
+  }
+  for (const [activity, milliseconds] of Object.entries(parts)) {
+    assert.ok(
+      Math.abs((told[activity] ?? 0) - milliseconds) < 1e-3,
+      `${activity}: ${told[activity]} of ${milliseconds}`,
+    );
+  }
+  if (process.platform === 'linux')
+    assert.ok(told['storage']! > 10 && told['writeStorage']! > 10, JSON.stringify(told));
 });

@@ -4,7 +4,15 @@
  */
 import type { SpanAddress } from '../batch.ts';
 import { sheetReadsMax, threadBytesIntervalMs, threadUsageIntervalMs, traceEventsPerThread } from '../limits.ts';
-import { activities, activityKinds, byActivity, type Activity, type ByActivity } from './activities.ts';
+import {
+  activities,
+  activityKinds,
+  byActivity,
+  tracedActivities,
+  type Activity,
+  type ByActivity,
+  type TracedActivity,
+} from './activities.ts';
 import { threadsNowMs } from './clock.ts';
 import { ThreadUsageReader, type ThreadUsage } from './thread-usage.ts';
 
@@ -13,32 +21,45 @@ const at = { begunMs: 0, sinceMs: 1, activity: 2, rows: 3, shapes: 4, fetched: 5
 
 const indexOf = byActivity((_, index) => index);
 
+const tracedIndexOf = Object.fromEntries(tracedActivities.map((activity, index) => [activity, index])) as Record<
+  TracedActivity,
+  number
+>;
+
 /** Float64 of an event: see {@link TraceEvent}. */
 const eventLength = 7;
+
+/** Where a thread leaves events for a trace: their count so far, then the latest ones in turn; undefined: none are kept. */
+export type EventMemory = Float64Array | undefined;
 
 /** Memory of one thread's sheet; crosses to the thread. */
 export interface TimeSheetMemory {
   readonly values: Float64Array;
-  /** Count of events so far, then the latest ones in turn; undefined: none are kept. */
-  readonly events: Float64Array | undefined;
+  readonly events: EventMemory;
+}
+
+function shared(length: number): Float64Array {
+  return new Float64Array(new SharedArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT));
+}
+
+export function createEvents(keepsEvents: boolean): EventMemory {
+  return keepsEvents ? shared(1 + traceEventsPerThread * eventLength) : undefined;
 }
 
 /** @param startMs of the run, on the clock of all threads: until the thread is there it counts as warming up */
 export function createTimeSheet(startMs: number, keepsEvents: boolean): TimeSheetMemory {
-  const shared = (length: number): Float64Array =>
-    new Float64Array(new SharedArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT));
   const values = shared(at.parts + activities.length);
   values[at.begunMs] = startMs;
   values[at.sinceMs] = startMs;
   values[at.activity] = indexOf.warmUp;
-  return { values, events: keepsEvents ? shared(1 + traceEventsPerThread * eventLength) : undefined };
+  return { values, events: createEvents(keepsEvents) };
 }
 
 /** A stretch of time on a thread, or on a stream of its device. */
 export interface TraceEvent {
   /** 0: the thread. Of a GPU's thread also 1: copies in, 2: model runs, 3: copies out. */
   readonly track: number;
-  readonly activity: Activity;
+  readonly activity: TracedActivity;
   readonly startMs: number;
   readonly endMs: number;
   /** Of the rows that it was about; -1: none. */
@@ -52,9 +73,9 @@ export type Timekeeper = Pick<TimeSheet, 'enter' | 'during' | 'about' | 'countRo
 
 /** Keeps events where an {@link EventReader} takes them; for one thread only. */
 export class EventWriter {
-  readonly #events: Float64Array | undefined;
+  readonly #events: EventMemory;
 
-  constructor({ events }: TimeSheetMemory) {
+  constructor(events: EventMemory) {
     this.#events = events;
   }
 
@@ -63,7 +84,14 @@ export class EventWriter {
     if (events === undefined) return;
     const place = 1 + (events[0]! % traceEventsPerThread) * eventLength;
     const { track, activity, startMs, endMs, shardIndex, firstRow, rowCount } = event;
-    events.set([track, indexOf[activity], startMs, endMs, shardIndex, firstRow, rowCount], place);
+    // One by one: setting them from a list takes microseconds.
+    events[place] = track;
+    events[place + 1] = tracedIndexOf[activity];
+    events[place + 2] = startMs;
+    events[place + 3] = endMs;
+    events[place + 4] = shardIndex;
+    events[place + 5] = firstRow;
+    events[place + 6] = rowCount;
     events[0]! += 1;
   }
 }
@@ -80,11 +108,13 @@ export class TimeSheet {
   readonly #unsettledMs = { decode: 0, write: 0 };
   #bytesMs = 0;
   #rows: SpanAddress = noRows;
+  /** Events that wait until it is known how much of them was sleep; each is written into an object of an earlier one. */
+  readonly #held: { -readonly [Field in keyof TraceEvent]: TraceEvent[Field] }[] = [];
+  #heldCount = 0;
 
-  constructor(memory: TimeSheetMemory) {
-    const { values, events } = memory;
+  constructor({ values, events }: TimeSheetMemory) {
     this.#values = values;
-    this.#events = events === undefined ? undefined : new EventWriter(memory);
+    this.#events = events === undefined ? undefined : new EventWriter(events);
     this.#usage = ThreadUsageReader.open();
     values[at.tells] = this.#usage === undefined ? 0 : 1;
     this.enter('handOver');
@@ -106,6 +136,7 @@ export class TimeSheet {
     else if (activityKinds[activity].way === 'sleeps' || nowMs - this.#knownMs >= threadUsageIntervalMs) {
       this.#settle(nowMs);
     }
+    if (this.#heldCount > 0 && this.#unsettledMs.decode + this.#unsettledMs.write === 0) this.#release(0);
     return before;
   }
 
@@ -145,7 +176,12 @@ export class TimeSheet {
    */
   #settle(nowMs: number): void {
     const { decode, write } = this.#unsettledMs;
-    if (this.#usage === undefined || decode + write === 0) return;
+    if (decode + write === 0) return;
+    if (this.#usage === undefined) {
+      this.#unsettledMs.decode = 0;
+      this.#unsettledMs.write = 0;
+      return;
+    }
     const [knownMs, known] = [this.#knownMs, this.#known];
     const { onCoreMs, inLineMs } = this.#look(nowMs)!;
     const sleptMs = nowMs - knownMs - (onCoreMs - known!.onCoreMs) - (inLineMs - known!.inLineMs);
@@ -154,6 +190,7 @@ export class TimeSheet {
     this.#add('storage', share * decode);
     this.#add('write', -share * write);
     this.#add('writeStorage', share * write);
+    this.#release(share);
   }
 
   /** The next sleep is measured from here on. */
@@ -178,8 +215,40 @@ export class TimeSheet {
   }
 
   #keep(activity: Activity, startMs: number, endMs: number): void {
-    if (this.#events === undefined || activity === 'warmUp' || activity === 'handOver') return;
-    this.#events.note({ track: 0, activity, startMs, endMs, ...this.#rows });
+    if (this.#events === undefined) return;
+    const { shardIndex, firstRow, rowCount } = this.#rows;
+    const event = (this.#held[this.#heldCount++] ??= {
+      track: 0,
+      activity,
+      startMs,
+      endMs,
+      shardIndex,
+      firstRow,
+      rowCount,
+    });
+    event.activity = activity;
+    event.startMs = startMs;
+    event.endMs = endMs;
+    event.shardIndex = shardIndex;
+    event.firstRow = firstRow;
+    event.rowCount = rowCount;
+  }
+
+  /**
+   * Gives the events away, in their order.
+   * @param sleptShare of each of them that may have slept; when it slept within one is not known, and told as its start
+   */
+  #release(sleptShare: number): void {
+    for (let index = 0; index < this.#heldCount; index++) {
+      const event = this.#held[index]!;
+      const { startMs, endMs, activity } = event;
+      const slept = activity === 'decode' ? 'storage' : activity === 'write' ? 'writeStorage' : undefined;
+      const wokeMs = slept === undefined ? startMs : startMs + sleptShare * (endMs - startMs);
+      if (wokeMs > startMs) this.#events!.note({ ...event, activity: slept!, endMs: wokeMs });
+      event.startMs = wokeMs;
+      if (endMs > wokeMs) this.#events!.note(event);
+    }
+    this.#heldCount = 0;
   }
 }
 
@@ -235,6 +304,12 @@ export function readTimeSheet({ values }: TimeSheetMemory, atMs: number): SheetR
   };
 }
 
+/** What the thread has been doing since its last event. */
+export function openStretch({ values }: TimeSheetMemory, atMs: number): TraceEvent {
+  const activity = activities[values[at.activity]!]!;
+  return { track: 0, activity, startMs: values[at.sinceMs]!, endMs: atMs, ...noRows };
+}
+
 /** Adds a sheet's milliseconds so far, by the position of the activity; for who looks often. */
 export function addParts({ values }: TimeSheetMemory, atMs: number, totals: Float64Array): void {
   for (let index = 0; index < activities.length; index++) totals[index]! += values[at.parts + index]!;
@@ -243,12 +318,12 @@ export function addParts({ values }: TimeSheetMemory, atMs: number, totals: Floa
 
 /** Takes the events that a thread has kept since the last call, oldest first; what was overwritten meanwhile is left out. */
 export class EventReader {
-  readonly #events: Float64Array | undefined;
+  readonly #events: EventMemory;
   #taken = 0;
   /** Events that came faster than they were taken. */
   lost = 0;
 
-  constructor({ events }: TimeSheetMemory) {
+  constructor(events: EventMemory) {
     this.#events = events;
   }
 
@@ -264,7 +339,7 @@ export class EventReader {
       const place = 1 + (number % traceEventsPerThread) * eventLength;
       taken.push({
         track: events[place]!,
-        activity: activities[events[place + 1]!]!,
+        activity: tracedActivities[events[place + 1]!]!,
         startMs: events[place + 2]!,
         endMs: events[place + 3]!,
         shardIndex: events[place + 4]!,

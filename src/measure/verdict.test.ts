@@ -119,6 +119,22 @@ test('cores without a thread are told', () => {
   assert.deepEqual(verdict.whatIf, { change: '6 more threads', rowsPerSecond: 4e6 });
 });
 
+test('threads that memory or shards bound are not asked for without a word about that', () => {
+  const bound = 'memory: 3 threads would not fit into 512MiB (--memory)';
+  const ofLanes = (threadsBound: string): Verdict =>
+    ledgerOf(lanes({ compute: 0.8, decode: 0.2 }), { cores: 8, threadsBound }).verdict;
+  assert.equal(ofLanes('--threads').whatIf!.change, '6 more threads');
+  assert.equal(ofLanes(bound).whatIf!.change, `6 more threads (bound by ${bound})`);
+  assert.ok(ofLanes(bound).sentence.endsWith(`: 6 cores of 8 had no thread (bound by ${bound})`));
+  const { verdict } = ledgerOf(readingOf(virtualRun(2), 0.75), {
+    cores,
+    threadsBound: '2 shards that cannot be split',
+  });
+  assert.match(verdict.sentence, /more prep threads \(bound by 2 shards that cannot be split\) would remove about/);
+  const allBusy = ledgerOf(readingOf(virtualRun(2), 0.75), { cores: 2, threadsBound: "the machine's 2 cores" }).verdict;
+  assert.doesNotMatch(allBusy.sentence, /bound by/);
+});
+
 test('parts that do not add up are a bug', () => {
   assert.throws(() => ledgerOf(lanes({ compute: 0.5 }), { cores: 2 }), /add up to 1 s, got 0\.5\. This is a bug/);
 });

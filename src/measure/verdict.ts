@@ -12,6 +12,14 @@ const idleShareMin = 0.3;
 /** A run that starts for longer than it works says nothing about the rest. */
 const warmUpShareMin = 0.5;
 
+/** What bounds the number of threads. */
+export interface ThreadRoom {
+  /** That this process may use. */
+  readonly cores: number;
+  /** What set their number, in the plan's words; undefined: nobody asks. */
+  readonly threadsBound?: string;
+}
+
 export function sumOf<T>(values: readonly T[], of: (value: T) => number): number {
   return values.reduce((sum, value) => sum + of(value), 0);
 }
@@ -38,7 +46,7 @@ export function predictRate(pool: {
   return Math.min(pool.threads / pool.secondsPerRow, pool.deviceRowsPerSecond);
 }
 
-export function verdictOf(reading: CrewReading, storage: StorageLedger, cores: number): Verdict {
+export function verdictOf(reading: CrewReading, storage: StorageLedger, room: ThreadRoom): Verdict {
   const { prep, devices, wallMs } = reading;
   const rowCount =
     devices.length > 0 ? sumOf(devices, (device) => device.rowCount) : sumOf(prep, (sheet) => sheet.rowCount);
@@ -48,7 +56,7 @@ export function verdictOf(reading: CrewReading, storage: StorageLedger, cores: n
     const sentence = `starting took ${percent(warmUp)} of this run: the rest is too short to judge`;
     return { bottleneck: 'warmUp', sentence, whatIf: undefined };
   }
-  return devices.length > 0 ? verdictOfGpus(reading, storage, cores) : verdictOfLanes(reading, storage, cores);
+  return devices.length > 0 ? verdictOfGpus(reading, storage, room) : verdictOfLanes(reading, storage, room);
 }
 
 /** Shares of the threads' working time. */
@@ -67,7 +75,7 @@ function laneShares(
   };
 }
 
-function verdictOfLanes({ prep, wallMs }: CrewReading, storage: StorageLedger, cores: number): Verdict {
+function verdictOfLanes({ prep, wallMs }: CrewReading, storage: StorageLedger, room: ThreadRoom): Verdict {
   const idle = sumOf(prep, ({ parts }) => parts.idle) / wallMs / prep.length;
   if (idle >= idleShareMin) {
     const sentence = `threads had nothing left to do for ${percent(idle)} of the time: the last shards were too large to share`;
@@ -94,12 +102,16 @@ function verdictOfLanes({ prep, wallMs }: CrewReading, storage: StorageLedger, c
   const [bottleneck, share] = (Object.entries(shares) as [keyof typeof shares, number][]).reduce((most, part) =>
     part[1] > most[1] ? part : most,
   );
+  const { cores } = room;
   const idleCores = cores - prep.length;
   const whatIf =
     idleCores > 0
-      ? { change: count(idleCores, 'more thread'), rowsPerSecond: (rowsPerSecond * cores) / prep.length }
+      ? {
+          change: `${count(idleCores, 'more thread')}${boundOf(room)}`,
+          rowsPerSecond: (rowsPerSecond * cores) / prep.length,
+        }
       : { change: `${words[bottleneck]} at no cost`, rowsPerSecond: without(share) };
-  const more = idleCores > 0 ? `: ${count(idleCores, 'core')} of ${cores} had no thread` : '';
+  const more = idleCores > 0 ? `: ${count(idleCores, 'core')} of ${cores} had no thread${boundOf(room)}` : '';
   const sentence =
     bottleneck === 'model'
       ? `the model is the bottleneck, ${percent(share)} of the threads' time: the loader could feed ${times(1 / (1 - share))} as much${more}`
@@ -108,7 +120,7 @@ function verdictOfLanes({ prep, wallMs }: CrewReading, storage: StorageLedger, c
   return { bottleneck, sentence, whatIf };
 }
 
-function verdictOfGpus(reading: CrewReading, storage: StorageLedger, cores: number): Verdict {
+function verdictOfGpus(reading: CrewReading, storage: StorageLedger, room: ThreadRoom): Verdict {
   const { prep, devices } = reading;
   const rowCount = sumOf(devices, (device) => device.rowCount);
   const deviceRowsPerSecond = sumOf(devices, (device) =>
@@ -148,7 +160,7 @@ function verdictOfGpus(reading: CrewReading, storage: StorageLedger, cores: numb
         },
       };
     default:
-      return { bottleneck: worst.for, ...moreThreads(waited, worst.share, pool, cores) };
+      return { bottleneck: worst.for, ...moreThreads(waited, worst.share, pool, room) };
   }
 }
 
@@ -157,15 +169,23 @@ function moreThreads(
   waited: string,
   waitShare: number,
   pool: Parameters<typeof predictRate>[0],
-  cores: number,
+  room: ThreadRoom,
 ): Pick<Verdict, 'sentence' | 'whatIf'> {
   const wanted = Math.max(1, Math.ceil(pool.deviceRowsPerSecond * pool.secondsPerRow) - pool.threads);
-  const room = Math.max(0, cores - pool.threads);
-  const added = room === 0 ? wanted : Math.min(wanted, room);
+  const idleCores = Math.max(0, room.cores - pool.threads);
+  const added = idleCores === 0 ? wanted : Math.min(wanted, idleCores);
   const rowsPerSecond = predictRate({ ...pool, threads: pool.threads + added });
   const removed = Math.max(0, waitShare - (1 - rowsPerSecond / pool.deviceRowsPerSecond));
-  const change = room === 0 ? `${count(added, 'more core')} with a prep thread each` : count(added, 'more prep thread');
+  const change =
+    idleCores === 0
+      ? `${count(added, 'more core')} with a prep thread each`
+      : `${count(added, 'more prep thread')}${boundOf(room)}`;
   return { sentence: `${waited}: ${change} would remove about ${points(removed)}`, whatIf: { change, rowsPerSecond } };
+}
+
+/** Where there are cores for more threads: what else has to change before there can be more; empty: they can be asked for. */
+function boundOf({ threadsBound }: ThreadRoom): string {
+  return threadsBound === undefined || threadsBound === '--threads' ? '' : ` (bound by ${threadsBound})`;
 }
 
 type Wait = 'storage' | 'decode' | 'featurize' | 'writer' | 'copies' | 'handOver';

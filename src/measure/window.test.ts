@@ -4,7 +4,8 @@ import { createDeviceSheet, readDeviceSheet } from './device-sheet.ts';
 import type { CrewReading } from './ledger.ts';
 import { createTimeSheet, readTimeSheet, TimeSheet } from './time-sheet.ts';
 import { threadsNowMs } from './clock.ts';
-import { fitted, ledgerBetween } from './window.ts';
+import { cpuRunRecord, gpuRunRecord } from '../testing/run-records.ts';
+import { fitted, ledgerBetween, recordOfWindow } from './window.ts';
 
 test('parts are fitted to the time between, and none is below 0', () => {
   assert.deepEqual(fitted({ idleTail: -20, computing: 60, decode: 40 }, 80), {
@@ -39,4 +40,18 @@ test('a window has a ledger of its own, which adds up', () => {
   assert.equal(shares.get('warmUp'), undefined);
   const warmUp = scorers[0]!.parts.find(({ name }) => name === 'warmUp')!;
   assert.ok(Math.abs(warmUp.share - 1) < 1e-9);
+});
+
+test('the record of a window has its rows, seconds and rate, and the rest of the run until then', () => {
+  const whole = gpuRunRecord();
+  const { ledger } = cpuRunRecord().result;
+  const profile = { fromSeconds: 20, seconds: 9.4, missing: ['prep 1'], heaps: [], profiles: [], ledger: ledger! };
+  const record = recordOfWindow({ ...whole, ended: 'STOPPED' }, profile);
+  const { rowsOut, wallSeconds, rowsPerSecond, rowsIn, device } = record.result;
+  assert.deepEqual([rowsOut, wallSeconds, rowsIn, device], [40_000_000, 9.4, whole.result.rowsIn, whole.result.device]);
+  assert.equal(rowsPerSecond, 40_000_000 / 9.4);
+  assert.deepEqual(record.window, { fromSeconds: 20, seconds: 9.4, missing: ['prep 1'], heaps: [] });
+  assert.deepEqual([record.ended, record.result.ledger], ['done', ledger]);
+  assert.deepEqual([record.samples, record.timeline], [whole.samples, whole.timeline]);
+  assert.equal(recordOfWindow(whole, { ...profile, fromSeconds: 30 }).timeline, undefined);
 });

@@ -1,7 +1,9 @@
-/** The ledger of a stretch of a run, as if it had been the whole run. Pure. */
-import type { Ledger } from '../run-record.ts';
+/** A stretch of a run, as if it had been the whole run. Pure. */
+import type { Ledger, RunProfile, RunRecord } from '../run-record.ts';
 import { readingBetween } from './difference.ts';
+import { summedProfile } from './flame.ts';
 import { ledgerOf, type CrewReading } from './ledger.ts';
+import { sumOf } from './verdict.ts';
 
 /**
  * A thread that writes while it is read is off by one activity, and what no batch had accounted for at the first reading
@@ -24,4 +26,27 @@ export function fitted(parts: Readonly<Record<string, number>>, wallMs: number):
   return Object.fromEntries(
     positive.map(([name, milliseconds]) => [name, sum === 0 ? 0 : (milliseconds / sum) * wallMs]),
   );
+}
+
+/**
+ * The record of a stretch of a run that was profiled; its CPU profiles are summed.
+ * @param record of the run until then
+ */
+export function recordOfWindow(record: RunRecord, profile: Omit<RunProfile, 'record'>): RunRecord {
+  const { profiles, ledger, ...window } = profile;
+  const { fromSeconds, seconds } = window;
+  const rowsOut = sumOf(ledger.scorers, ({ rowCount }) => rowCount);
+  // The run goes on, and its lists grow.
+  const soFar = structuredClone(record);
+  const { timeline } = soFar;
+  const isWithin =
+    timeline !== undefined && timeline.fromMs < (fromSeconds + seconds) * 1000 && timeline.toMs > fromSeconds * 1000;
+  return {
+    ...soFar,
+    window,
+    ended: 'done',
+    result: { ...soFar.result, rowsOut, wallSeconds: seconds, rowsPerSecond: rowsOut / seconds, ledger },
+    timeline: isWithin ? timeline : undefined,
+    profiles: profiles.map(({ thread, profile }) => ({ thread, profile: summedProfile(profile) })),
+  };
 }

@@ -145,7 +145,7 @@ test('threads: as many slots as one shared memory addresses', () => {
 
 test('the memory table stays within the limit: fewer split shards, then fewer threads', () => {
   const wanted = { value: 8, setBy: '--threads' };
-  const slots = { rows: 8192, bytes: mib, count: 1, where: 'host' } as const;
+  const slots = { rows: 8192, bytes: mib, count: 1, where: 'host', kernelBytes: mib, tableBytes: 0 } as const;
   for (const shards of [
     [shard(50e6)],
     Array.from({ length: 8 }, () => shard(5e6)),

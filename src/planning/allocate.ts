@@ -16,8 +16,10 @@ import {
 } from '../limits.ts';
 import type { Bound } from '../machine.ts';
 import type { MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
+import { kernelRows } from '../score/kernels/kernel.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { deviceSlots, fitDeviceSlots } from './devices.ts';
+import { kernelBytes } from './kernel-bytes.ts';
 
 export interface ShardSize {
   readonly name: string;
@@ -36,6 +38,15 @@ export function slotRowsFor(bytesPerRow: number, batchSize: number | undefined):
   return Math.max(1, Math.min(batchRowsMax, Math.floor(slotBytesMax / Math.max(1, bytesPerRow))));
 }
 
+/** The same for a thread that scores in place; a kernel's slot holds whole blocks of rows. */
+export function inPlaceSlotRows(
+  model: Pick<ModelPlan, 'inputs' | 'outputs' | 'kernel'>,
+  batchSize: number | undefined,
+): number {
+  const rows = slotRowsFor(slotBytes(model, 64) / 64, batchSize);
+  return model.kernel === undefined ? rows : Math.ceil(rows / kernelRows) * kernelRows;
+}
+
 /** Slots of each thread. */
 export interface ThreadSlots {
   /** Of one. */
@@ -45,6 +56,10 @@ export interface ThreadSlots {
   readonly count: number;
   /** Pinned where a device copies from them. */
   readonly where: 'host' | 'pinned';
+  /** Of the thread's kernels, in the same memory. */
+  readonly kernelBytes: number;
+  /** Of all threads together, there too: tables of the kernel that scores. 0: ONNX Runtime does. */
+  readonly tableBytes: number;
 }
 
 /** What the rows of a run go through. */
@@ -65,18 +80,31 @@ export function planSlots(
   shards: readonly ShardSize[],
   limit: Bound,
 ): ThreadSlots {
+  const ofKernels = kernelBytes(model);
   if (devices.length === 0) {
-    const rows = slotRowsFor(slotBytes(model, 64) / 64, batchSize);
-    return { rows, bytes: slotBytes(model, rows), count: 1, where: 'host' };
+    const rows = inPlaceSlotRows(model, batchSize);
+    const own = {
+      kernelBytes: ofKernels + (model.kernel?.scratchBytes ?? 0),
+      tableBytes: model.kernel?.tableBytes ?? 0,
+    };
+    return { rows, bytes: slotBytes(model, rows), count: 1, where: 'host', ...own };
   }
   const [largest = 0] = heldRowGroups(shards, [], 1);
-  const bytesMax = Math.min(wasmPagesMax * pageBytes, limit.value - processBytesBase - threadBytesBase - largest);
+  const others = processBytesBase + threadBytesBase + largest;
+  const bytesMax = Math.min(wasmPagesMax * pageBytes, limit.value - others) - ofKernels;
   const wanted = recalled ?? deviceSlots(devices, slotBytes(model, 64) / 64, threads);
   // This run's device buffers may be smaller than those of the profile's run, and no slot is larger than a batch may be.
   const rowsMax = Math.max(...devices.map(({ bufferRows }) => bufferRows));
   const asked = { slotRows: Math.min(wanted.slotRows, rowsMax), slots: slotsPerThread ?? wanted.slots };
   const { slotRows, slots } = fitDeviceSlots(asked, model, bytesMax);
-  return { rows: slotRows, bytes: slotBytes(model, slotRows), count: slots, where: 'pinned' };
+  return {
+    rows: slotRows,
+    bytes: slotBytes(model, slotRows),
+    count: slots,
+    where: 'pinned',
+    kernelBytes: ofKernels,
+    tableBytes: 0,
+  };
 }
 
 /** Threads, the shards that they share, and the memory that both take. */
@@ -100,7 +128,7 @@ export function allocateRun(
   perRow: number,
   limit: Bound,
 ): Allocation {
-  const first = chooseThreads(wanted, shards, slot.count * slot.bytes, limit);
+  const first = chooseThreads(wanted, shards, slot.count * slot.bytes + slot.kernelBytes, limit);
   for (let { threads, setBy } = first; ; threads--) {
     const splits = chooseSplits(shards, threads);
     // Largest first: those gain most from being shared.
@@ -298,7 +326,7 @@ export function cutSpans(
  */
 export function memoryTable(
   threads: number,
-  slot: Pick<ThreadSlots, 'count' | 'bytes' | 'where'>,
+  slot: Pick<ThreadSlots, 'count' | 'bytes' | 'where' | 'kernelBytes' | 'tableBytes'>,
   rowGroupBytes: readonly number[],
   ringBytes: readonly number[],
 ): MemoryLine[] {
@@ -317,12 +345,21 @@ export function memoryTable(
       bytesEach: slot.bytes,
     },
     {
+      what: 'kernels: columns that were read, constants',
+      where: 'host',
+      count: threads,
+      bytesEach: slot.kernelBytes,
+    },
+    {
       what: "the threads' largest row groups, compressed, of the columns read",
       where: 'host',
       count: 1,
       bytesEach: total(rowGroupBytes),
     },
   ];
+  if (slot.tableBytes > 0) {
+    lines.push({ what: "the model's kernel: tables", where: 'host', count: 1, bytesEach: slot.tableBytes });
+  }
   if (ringBytes.length > 0) {
     lines.push({ what: 'writer thread', where: 'host', count: 1, bytesEach: threadBytesBase });
     const what = 'scores of split shards waiting to be written';

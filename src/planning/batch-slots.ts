@@ -8,6 +8,7 @@ import type { ModelPlan, PlannedDevice } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { createSlotQueues } from '../transfer/slot-queue.ts';
 import { deviceSlots, fitDeviceSlots } from './devices.ts';
+import { kernelBytes, sharedBytes } from './kernel-bytes.ts';
 
 /**
  * Slots and queues for so many threads, and the rows of a slot.
@@ -18,10 +19,10 @@ export function planBatchSlots(
   model: ModelPlan,
   threads: number,
 ): { readonly slotRows: number; readonly handOver: BatchHandOver } {
-  const bytesMax = Math.min(wasmPagesMax * pageBytes, memoryBound(memoryShare).value);
+  const bytesMax = Math.min(wasmPagesMax * pageBytes, memoryBound(memoryShare).value) - threads * kernelBytes(model);
   const { slotRows, slots: slotsPerThread } = fitBatchSlots(devices, model, threads, bytesMax);
   const slotCount = threads * slotsPerThread;
-  const slots = createSharedMemory(slotCount * slotBytes(model, slotRows));
+  const slots = createSharedMemory(sharedBytes(model, slotRows, slotCount, threads));
   // Threads start with their first batch, and some never do.
   const queues = createSlotQueues(slotCount, threads, devices.length, threads);
   return { slotRows, handOver: { slots, slotsPerThread, queues } };

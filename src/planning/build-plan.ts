@@ -4,9 +4,10 @@ import type { Connection } from '../engines/duckdb/database.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
+import type { ModelPlan, OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
 import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
+import type { KernelModel } from '../score/kernels/kernel.ts';
 import { inspectOutput, lastBatchWarnings, type RunIdentity } from '../write/output-folder.ts';
 import {
   allocateRun,
@@ -17,9 +18,18 @@ import {
   type ThreadSlots,
 } from './allocate.ts';
 import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
-import { planModel, resolveModel, type PlanningEngines } from './model.ts';
+import { explainInputs } from './explanation.ts';
+import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
+import { chooseScorer, scoresOnDevices, type ScorerChoice } from './scorer.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
+
+/** A plan, and what is too large to be printed with it. */
+export interface Planned {
+  readonly plan: RunPlan;
+  /** See `Engines`. */
+  readonly kernel: KernelModel | undefined;
+}
 
 /** @throws every error that can be known before a row is scored */
 export function buildPlan(
@@ -27,56 +37,51 @@ export function buildPlan(
   footers: readonly Footer[],
   options: PlainScoreOptions,
   asked?: ChosenDevices,
-): RunPlan {
+): Planned {
   const resolved = resolveModel(engines, options.model, footers);
   const { contract, requests, schemas } = resolved;
   const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
-  const model = planModel(engines, footers, resolved);
+  const described = planModel(engines, footers, resolved);
   const identity: RunIdentity = {
-    modelSha256: model.sha256,
-    contractSha256: model.contractSha256,
+    modelSha256: described.sha256,
+    contractSha256: described.contractSha256,
     keep: keep ?? 'all',
     precision: options.precision ?? 'float32',
   };
-  const planned: PlannedSchema[] = schemas.plan(
-    requests,
-    keep,
-    model.columns.map((column) => column.name),
-  );
+  const planned = schemas.plan(requests, keep, namesOf(described.columns));
   const output = resolve(options.output);
   const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
   const used = usedColumns(requests, footers[0]!.columns);
-  const reads = (footer: Footer): ReadonlySet<string> | 'all' =>
-    keep === undefined ? 'all' : new Set([...used, ...keep]);
+  const reads = keep === undefined ? 'all' : new Set([...used, ...keep]);
   const shardSizes = footers.map((footer): ShardSize => ({
     ...footer,
-    rowGroupBytesMax: rowGroupBytesMax(footer, reads(footer)),
-    splittable: options.reader !== 'parquetjs' && isSplittable(footer, model.outputs),
+    rowGroupBytesMax: rowGroupBytesMax(footer, reads),
+    splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
+  const pending = footers.filter((footer) => !whole.has(footer.name));
+  const choice = chooseScoring(engines, pending, resolved, described, options, asked);
+  const { chosen, model, kernel, scorer } = choice;
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
-  const chosen = asked === undefined ? undefined : fitDevices(asked, model, givenBatchSize, options.gpuMemory);
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
   const batchSize = givenBatchSize ?? settings.batchSize;
   const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory, profiles.used);
   const wanted = wantedThreads(options, settings);
   const scoring = { model, devices, batchSize, slots: settings.slots, slotsPerThread: options.slotsPerThread };
   const allocation = allocate(shardSizes, whole, scoring, wanted, options.memoryBytes);
-  const pending = footers.filter((footer) => !whole.has(footer.name));
-  return {
+  const plan: RunPlan = {
     version: 1,
     device: devices.length === 0 ? 'cpu' : devices.map((device) => device.name).join(', '),
     devices,
     allowCpuNodes: options.allowCpuNodes ?? false,
     onnxRuntimePath: chosen?.onnxRuntimePath,
     precision: options.precision ?? 'float32',
+    scorer,
     profiles,
     model,
     shards: planShards(footers, shardSizes, schemas, allocation.split, whole),
     schemas: planned,
     rowsTotal: sum(pending.map((footer) => footer.rowCount)),
-    keep: keep ?? footers[0]!.columns.map((column) => column.name),
-    keepsAll: keep === undefined,
-    keepBytes: sum(pending.map((footer) => columnBytes(footer, keep === undefined ? 'all' : new Set(keep)))),
+    ...plannedKeep(keep, footers[0]!, pending),
     featureBytes: sum(pending.map((footer) => columnBytes(footer, used))),
     output,
     compression: options.compression ?? 'snappy',
@@ -88,8 +93,43 @@ export function buildPlan(
     memory: [...allocation.memory, ...deviceMemory(devices, model)],
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
-    warnings: [...(chosen?.notes ?? []), ...warnings, ...lastBatchWarnings(output)],
+    ...(options.explain === true
+      ? { explanation: explainInputs(engines.reader, footers, resolved, model.inputs) }
+      : {}),
+    warnings: [...(chosen?.notes ?? []), ...choice.warnings, ...warnings, ...lastBatchWarnings(output)],
   };
+  return { plan, kernel };
+}
+
+function namesOf(columns: readonly { readonly name: string }[]): string[] {
+  return columns.map(({ name }) => name);
+}
+
+function plannedKeep(
+  keep: readonly string[] | undefined,
+  first: Footer,
+  pending: readonly Footer[],
+): Pick<RunPlan, 'keep' | 'keepsAll' | 'keepBytes'> {
+  const copied = keep === undefined ? 'all' : new Set(keep);
+  return {
+    keep: keep ?? namesOf(first.columns),
+    keepsAll: keep === undefined,
+    keepBytes: sum(pending.map((footer) => columnBytes(footer, copied))),
+  };
+}
+
+/** GPUs that can take the model, and without one what scores on the CPU. */
+function chooseScoring(
+  engines: PlanningEngines,
+  pending: readonly Footer[],
+  resolved: ResolvedModel,
+  model: ModelPlan,
+  options: PlainScoreOptions,
+  asked: ChosenDevices | undefined,
+): ScorerChoice & { readonly chosen: ChosenDevices | undefined } {
+  const chosen = asked && fitDevices(asked, model, model.fixedBatchRows ?? options.batchSize, options.gpuMemory);
+  if (chosen !== undefined && chosen.found.length > 0) return { chosen, ...scoresOnDevices(model) };
+  return { chosen, ...chooseScorer(engines, pending, resolved, model, options) };
 }
 
 function planShards(

@@ -56,6 +56,7 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
   const problems: string[] = [];
   let features: ReadonlyMap<string, readonly Feature[]> = new Map();
   let columns: ReadonlyMap<string, readonly string[]> = new Map();
+  let scorer: string | undefined;
   const { contract } = loadContract(modelPath);
   const { keep } = contract;
   try {
@@ -63,12 +64,13 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
     features = new Map(resolved.layouts.inputs.map((tensor) => [tensor.name, tensor.features]));
     for (const tensor of resolved.layouts.inputs) noteFeeds(tensor, footers, feeds);
     // The output folder does not exist: only what concerns shards and model can be a problem.
-    const plan = buildPlan(engines, footers, {
+    const { plan } = buildPlan(engines, footers, {
       shards: [],
       model: modelPath,
       output: resolve('tandem-inspect-no-such-folder'),
       useProfile: false,
     });
+    scorer = plan.scorer.words;
     columns = new Map(
       plan.model.outputs.map((output, index) => [
         output.name,
@@ -85,6 +87,7 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
     kept: keep === undefined ? undefined : new Set(keep.map((name) => name.toLowerCase())),
     model: {
       path: contract.modelPath,
+      scorer,
       inputs: [...description.inputs, ...description.defaults].map((value) => ({
         name: value.name,
         type: typeWords(value),

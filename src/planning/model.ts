@@ -1,19 +1,18 @@
 /** Fits a model folder to a table: input tensors, output columns, and the SQL between table and tensors. */
-import { elementBytes, viewOf, type ColumnRequest, type TensorLayout, type TensorValues } from '../batch.ts';
-import type { Contract, ElementType } from '../contract/contract.ts';
+import type { ColumnRequest } from '../batch.ts';
+import type { Contract } from '../contract/contract.ts';
 import { contractHash } from '../contract/hash.ts';
 import { contractFromModel, loadContract } from '../contract/load.ts';
 import type { Pointer } from '../engines/native.ts';
 import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
 import { describeSession, type ModelDescription } from '../engines/onnxruntime/session.ts';
-import { TandemError } from '../errors.ts';
-import { BadRowError } from '../featurize/bad-row.ts';
-import { createFeaturizer, requestsOf } from '../featurize/featurizer.ts';
+import { requestsOf } from '../featurize/featurizer.ts';
 import type { ModelPlan, OutputLayout } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
 import { layOutColumns, layOutInputs, usedOutputs, type InputLayouts } from '../score/layout.ts';
 import { constantTensor, declaredOutputs, probeOutputs } from '../score/scorer.ts';
 import { identifyModel } from './model-identity.ts';
+import { featurizeFirstRows } from './sample.ts';
 import { SchemaPlanner } from './schemas.ts';
 import type { TableReader } from './tables.ts';
 
@@ -101,51 +100,4 @@ function findOutputs(
   } finally {
     releaseRunOptions(runOptions);
   }
-}
-
-/** Input tensors of the shard's first rows, the last of them repeated where there are fewer. */
-function featurizeFirstRows(
-  reader: TableReader,
-  table: SourceTable,
-  resolved: ResolvedModel,
-  rowCount: number,
-): TensorValues[] {
-  const tensors = resolved.layouts.inputs;
-  const values = tensors.map((tensor) => allocateTensor(tensor, rowCount));
-  const projection = resolved.schemas.projection(table, resolved.requests);
-  try {
-    const source = reader.openFirst(table, projection, resolved.requests, rowCount);
-    try {
-      const chunk = source.next();
-      if (chunk === undefined)
-        throw new TandemError('BAD_SHARD', 'Expected rows, got none.', { place: { shard: table.name } });
-      let firstVector = 0;
-      tensors.forEach((tensor, index) => {
-        const featurizer = createFeaturizer(tensor, firstVector);
-        for (let row = 0; row < rowCount; row++)
-          featurizer.fill(chunk, Math.min(row, chunk.rowCount - 1), 1, values[index]!, row);
-        firstVector += tensor.features.length;
-      });
-    } finally {
-      source.close();
-    }
-  } catch (error) {
-    if (error instanceof BadRowError) {
-      throw new TandemError('BAD_ROW', error.message, {
-        place: { shard: table.name, rowGroup: 0, row: error.rowInChunk, column: error.featureLabel },
-        remedy: error.remedy,
-        cause: error,
-      });
-    }
-    throw reader.explain(error, table, resolved.requests) ?? error;
-  }
-  return values;
-}
-
-function allocateTensor(tensor: TensorLayout, rowCount: number): TensorValues {
-  const length = rowCount * tensor.width;
-  const elementType: ElementType = tensor.elementType;
-  return elementType === 'string'
-    ? new Array<string>(length).fill('')
-    : viewOf(elementType, new ArrayBuffer(length * elementBytes[elementType]), 0, length);
 }

@@ -36,16 +36,16 @@ export class SchemaPlanner {
 
   /** SELECT list of the requests over a shard. @throws BAD_COLUMN naming the shard */
   projection(table: SourceTable, requests: readonly ColumnRequest[]): string {
-    return requests
-      .map((request, index) => {
-        try {
-          const type = this.#typeOf(request.feature.source, table);
-          return `${this.#reader.project(request, type, table)} AS c${index}`;
-        } catch (error) {
-          throw error instanceof TandemError ? error.at({ shard: table.name }) : error;
-        }
-      })
-      .join(', ');
+    return requests.map((request, index) => `${this.expression(table, request)} AS c${index}`).join(', ');
+  }
+
+  /** What is selected for one request. @throws BAD_COLUMN naming the shard */
+  expression(table: SourceTable, request: ColumnRequest): string {
+    try {
+      return this.#reader.project(request, this.#typeOf(request.feature.source, table), table);
+    } catch (error) {
+      throw error instanceof TandemError ? error.at({ shard: table.name }) : error;
+    }
   }
 
   /** All schemas. @throws BAD_COLUMN for a kept column that is missing or named twice, BAD_CONTRACT for a name that is there twice */

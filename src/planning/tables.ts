@@ -7,6 +7,7 @@ import { describe, selectColumns, shardError, type SourceTable } from '../read/f
 import { createEnum, projectColumn, sourceSql, type ColumnType } from '../read/projection.ts';
 import { explainRowFailure } from '../read/row-failure.ts';
 import { openChunks, type ChunkSource } from '../read/shard-reader.ts';
+import type { VectorPlace } from '../read/vector-places.ts';
 
 export type SqlSource = Extract<Source, { readonly sql: string }>;
 
@@ -17,8 +18,14 @@ export interface TableReader {
   project(request: ColumnRequest, type: string, table: SourceTable): string;
   /** The kept columns as a SELECT list. @throws BAD_COLUMN */
   projectKept(names: readonly string[], table: SourceTable): string;
-  /** At least the first `rowCount` rows, where the table has so many. */
-  openFirst(table: SourceTable, projection: string, requests: readonly ColumnRequest[], rowCount: number): ChunkSource;
+  /** At least the first `rowCount` rows, where the table has so many. DuckDB's go into `places`, if there are any. */
+  openFirst(
+    table: SourceTable,
+    projection: string,
+    requests: readonly ColumnRequest[],
+    rowCount: number,
+    places?: readonly VectorPlace[],
+  ): ChunkSource;
   /** What a failure of the library means; undefined: it is none. */
   explain(error: unknown, table: SourceTable, requests: readonly ColumnRequest[]): TandemError | undefined;
 }
@@ -67,8 +74,15 @@ export class DuckDbTables implements TableReader {
     return selectColumns(names);
   }
 
-  openFirst(table: SourceTable, projection: string, requests: readonly ColumnRequest[], rowCount: number): ChunkSource {
-    return openChunks(this.#connection, `SELECT ${projection} FROM ${table.from} AS shard LIMIT ${rowCount}`, requests);
+  openFirst(
+    table: SourceTable,
+    projection: string,
+    requests: readonly ColumnRequest[],
+    rowCount: number,
+    places?: readonly VectorPlace[],
+  ): ChunkSource {
+    const sql = `SELECT ${projection} FROM ${table.from} AS shard LIMIT ${rowCount}`;
+    return openChunks(this.#connection, sql, requests, places);
   }
 
   explain(error: unknown, table: SourceTable, requests: readonly ColumnRequest[]): TandemError | undefined {

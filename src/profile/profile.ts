@@ -1,5 +1,5 @@
 /** `profile`: a measured stretch of a real run, warm-up left out, with CPU profiles of its threads. Its output is gone afterwards. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { bug, TandemError } from '../errors.ts';
@@ -7,8 +7,9 @@ import { hotFunctionsShown, profileSecondsDefault, profileWarmUpMsMax } from '..
 import { hottest } from '../measure/flame.ts';
 import type { ProfileOptions, ProfileReport, Progress, RunningScore, ScoreResult } from '../options.ts';
 import { score } from '../pipeline.ts';
+import { peakBytes } from '../report/comparison.ts';
 import type { RunProfile, RunRecord } from '../run-record.ts';
-import { writeCpuProfiles } from '../write/profile-folder.ts';
+import { writeProfileFiles } from './profile-files.ts';
 
 /**
  * Scores into a temporary folder for as long as the profile takes, as `score` would with the same options.
@@ -21,7 +22,7 @@ export async function profile(options: ProfileOptions): Promise<ProfileReport> {
   const scratch = mkdtempSync(join(tmpdir(), 'tandem-profile-'));
   try {
     const measured = await measure(common, scratch);
-    const files = await writeAll(folder, measured);
+    const files = await writeProfileFiles(folder, measured.taken);
     return reportOf(resolve(folder), files, measured);
   } catch (error) {
     if (isOurs) rmSync(folder, { recursive: true, force: true });
@@ -33,7 +34,6 @@ export async function profile(options: ProfileOptions): Promise<ProfileReport> {
 
 interface Measured {
   readonly taken: RunProfile;
-  readonly record: RunRecord;
   /** The shards were scored to their end before the time was up. */
   readonly wholeInput: boolean;
 }
@@ -67,16 +67,12 @@ async function measure(options: Omit<ProfileOptions, 'output'>, output: string):
     if (!taker.isTaking) throw tooFewRows(result);
     const taken = await taker.taken;
     if (record === undefined) throw bug('A run that was profiled has no record');
-    return { taken, record: recordOf(record, taken), wholeInput: result !== undefined };
+    // GPUs tell what they held when they have ended.
+    const withDevices = { ...taken.record.result, devices: record.result.devices };
+    return { taken: { ...taken, record: { ...taken.record, result: withDevices } }, wholeInput: result !== undefined };
   } finally {
     signal?.removeEventListener('abort', stop);
   }
-}
-
-/** Its ledger is that of the profile: the run was stopped on purpose, and its start is not what was asked for. */
-function recordOf(record: RunRecord, { profiles, ledger, seconds }: RunProfile): RunRecord {
-  const settings = { ...record.settings, 'ledger and flame graphs': `of ${seconds.toFixed(1)} s after the warm-up` };
-  return { ...record, ended: 'done', settings, result: { ...record.result, ledger }, profiles };
 }
 
 /** Takes the profile once the run has warmed up. */
@@ -142,31 +138,20 @@ function makeEmptyFolder(folder: string): boolean {
   }
 }
 
-/** @returns names of the files */
-async function writeAll(folder: string, { taken, record }: Measured): Promise<string[]> {
-  const files = writeCpuProfiles(folder, taken.profiles);
-  writeFileSync(join(folder, 'record.json'), `${JSON.stringify(record)}\n`);
-  // Loads what draws charts: a run that fails need not wait for it.
-  const { writeReport } = await import('../report/write-report.ts');
-  writeReport(join(folder, 'report.html'), [record]);
-  return [...files, 'record.json', 'report.html'];
-}
-
-function reportOf(folder: string, files: readonly string[], { taken, record, wholeInput }: Measured): ProfileReport {
-  const { seconds, ledger, missing, heaps, profiles } = taken;
+function reportOf(folder: string, files: readonly string[], { taken, wholeInput }: Measured): ProfileReport {
+  const { seconds, ledger, missing, heaps, profiles, record } = taken;
   const { result, samples } = record;
-  const rowCount = ledger.scorers.reduce((sum, scorer) => sum + scorer.rowCount, 0);
   return {
     version: 1,
     device: result.device,
     seconds,
-    rowsPerSecond: rowCount / seconds,
+    rowsPerSecond: result.rowsPerSecond,
     threads: result.threads,
     batchSize: result.batchSize,
     ledger,
     functions: hottest(profiles, hotFunctionsShown),
     memory: {
-      peakBytes: Math.max(...samples.map(({ residentBytes }) => residentBytes)),
+      peakBytes: peakBytes(record),
       samples: samples.map(({ atSeconds, residentBytes }) => ({ atSeconds, residentBytes })),
       heaps,
     },

@@ -5,16 +5,15 @@ import type {
   ColumnRequest,
   ColumnVector,
   ListVector,
-  NumberArray,
   NumberVector,
   TextVector,
 } from '../batch.ts';
 import type { Connection, RowStream } from '../engines/duckdb/database.ts';
 import { loadDuckDb } from '../engines/duckdb/bindings.ts';
-import { arrayFor, duckDbType, vectorRows } from '../engines/duckdb/types.ts';
+import { duckDbType, vectorRows } from '../engines/duckdb/types.ts';
 import { copyValues, readListEntries, readStrings, readValidity } from '../engines/duckdb/vectors.ts';
 import type { Pointer } from '../engines/native.ts';
-import { bug } from '../errors.ts';
+import { createVectorPlaces, type VectorPlace } from './vector-places.ts';
 
 /** Rows in file order; what every reader offers. */
 export interface ChunkSource {
@@ -23,10 +22,19 @@ export interface ChunkSource {
   close(): void;
 }
 
-/** Reads the result of a query whose columns are the requests', in order. @throws DuckDbError */
-export function openChunks(connection: Connection, sql: string, requests: readonly ColumnRequest[]): ChunkSource {
+/**
+ * Reads the result of a query whose columns are the requests', in order.
+ * @param places where the columns' vectors go, one for each request; other streams must not use them meanwhile
+ * @throws DuckDbError
+ */
+export function openChunks(
+  connection: Connection,
+  sql: string,
+  requests: readonly ColumnRequest[],
+  places: readonly VectorPlace[] = createVectorPlaces(requests),
+): ChunkSource {
   const stream = connection.stream(sql);
-  const readers = requests.map((request, column) => columnReader(stream, column, request));
+  const readers = requests.map((request, column) => columnReader(stream, column, request, places[column]!));
   const chunk: Chunk = { rowCount: 0, vectors: readers.map((reader) => reader.vector) };
   return {
     next() {
@@ -45,36 +53,34 @@ interface ColumnReader {
   read(source: Pointer, rowCount: number): void;
 }
 
-function columnReader(stream: RowStream, column: number, request: ColumnRequest): ColumnReader {
+function columnReader(stream: RowStream, column: number, request: ColumnRequest, place: VectorPlace): ColumnReader {
   const type = stream.columns[column]!.type;
   switch (request.as) {
     case 'number':
-      return numberReader(type);
+      return numberReader(type, place);
     case 'category':
-      return categoryReader();
+      return categoryReader(place);
     case 'text':
       return textReader();
     case 'list':
-      return type === duckDbType.ARRAY ? arrayReader(stream, column) : listReader(stream, column);
+      return type === duckDbType.ARRAY ? arrayReader(stream, column, place) : listReader(stream, column, place);
   }
 }
 
-function numberReader(type: number): ColumnReader {
-  const values = arrayFor(type, vectorRows);
-  if (values === undefined) throw bug(`A number column came as type ${type}`);
-  const bitmap = new Uint8Array(vectorRows / 8);
+function numberReader(type: number, place: VectorPlace): ColumnReader {
+  const values = place.values(type, vectorRows);
   const vector: NumberVector = { kind: 'number', values, validity: null };
   return {
     vector,
     read(source, rowCount) {
       copyValues(source, values, rowCount);
-      vector.validity = readValidity(source, rowCount, bitmap);
+      vector.validity = readValidity(source, rowCount, place.rowBits);
     },
   };
 }
 
-function categoryReader(): ColumnReader {
-  const codes = new Int32Array(vectorRows);
+function categoryReader(place: VectorPlace): ColumnReader {
+  const codes = place.values(duckDbType.INTEGER, vectorRows) as Int32Array;
   const vector: CategoryVector = { kind: 'category', codes };
   return { vector, read: (source, rowCount) => copyValues(source, codes, rowCount) };
 }
@@ -89,26 +95,18 @@ function textReader(): ColumnReader {
   };
 }
 
-/** A list's child vector as an array that grows with the largest chunk seen. */
-function childValues(type: number): (child: Pointer, count: number) => Pick<ListVector, 'values' | 'valueValidity'> {
-  let values: NumberArray | undefined;
-  return (child, count) => {
-    if (values === undefined || values.length < count) values = arrayFor(type, count);
-    if (values === undefined) throw bug(`A list column came with values of type ${type}`);
-    if (count > 0) copyValues(child, values.subarray(0, count), count);
-    return { values, valueValidity: count === 0 ? null : readValidity(child, count) };
-  };
+/** The `count` values of a list's child vector. */
+function readChild(vector: ListVector, child: Pointer, type: number, count: number, place: VectorPlace): void {
+  vector.values = place.values(type, count);
+  vector.valueValidity = null;
+  if (count === 0) return;
+  copyValues(child, vector.values, count);
+  vector.valueValidity = readValidity(child, count, place.valueBits(count));
 }
 
-function emptyList(): ListVector {
-  return {
-    kind: 'list',
-    values: new Float32Array(0),
-    valueValidity: null,
-    offsets: new Int32Array(vectorRows),
-    lengths: new Int32Array(vectorRows),
-    validity: null,
-  };
+function emptyList(place: VectorPlace, type: number): ListVector {
+  const { offsets, lengths } = place;
+  return { kind: 'list', values: place.values(type, 0), valueValidity: null, offsets, lengths, validity: null };
 }
 
 function childType(stream: RowStream, column: number, kind: 'list' | 'array'): number {
@@ -122,28 +120,25 @@ function childType(stream: RowStream, column: number, kind: 'list' | 'array'): n
   });
 }
 
-function listReader(stream: RowStream, column: number): ColumnReader {
-  const readChild = childValues(childType(stream, column, 'list'));
-  const vector = emptyList();
+function listReader(stream: RowStream, column: number, place: VectorPlace): ColumnReader {
+  const type = childType(stream, column, 'list');
+  const vector = emptyList(place, type);
   return {
     vector,
     read(source, rowCount) {
       const duckdb = loadDuckDb();
       const count = Number(duckdb.duckdb_list_vector_get_size(source));
-      Object.assign(
-        vector,
-        readChild(duckdb.duckdb_list_vector_get_child(source), count),
-        readListEntries(source, rowCount),
-      );
-      vector.validity = readValidity(source, rowCount);
+      readChild(vector, duckdb.duckdb_list_vector_get_child(source), type, count, place);
+      readListEntries(source, rowCount, vector.offsets, vector.lengths);
+      vector.validity = readValidity(source, rowCount, place.rowBits);
     },
   };
 }
 
-function arrayReader(stream: RowStream, column: number): ColumnReader {
-  const readChild = childValues(childType(stream, column, 'array'));
+function arrayReader(stream: RowStream, column: number, place: VectorPlace): ColumnReader {
+  const type = childType(stream, column, 'array');
   const length = stream.withLogicalType(column, (type) => Number(loadDuckDb().duckdb_array_type_array_size(type)));
-  const vector = emptyList();
+  const vector = emptyList(place, type);
   vector.lengths.fill(length);
   vector.offsets.forEach((_, row) => {
     vector.offsets[row] = row * length;
@@ -151,9 +146,8 @@ function arrayReader(stream: RowStream, column: number): ColumnReader {
   return {
     vector,
     read(source, rowCount) {
-      const child = loadDuckDb().duckdb_array_vector_get_child(source);
-      Object.assign(vector, readChild(child, rowCount * length));
-      vector.validity = readValidity(source, rowCount);
+      readChild(vector, loadDuckDb().duckdb_array_vector_get_child(source), type, rowCount * length, place);
+      vector.validity = readValidity(source, rowCount, place.rowBits);
     },
   };
 }

@@ -1,6 +1,6 @@
 /** The parts of a report that are words and figures: verdict, shards, environment, and two runs side by side. */
 import { counted, formatBytes, formatCount, formatRate, formatSeconds, printable } from '../cli/format.ts';
-import type { RunRecord } from '../run-record.ts';
+import type { RunRecord, RunWindow } from '../run-record.ts';
 import { peakBytes, type Comparison } from './comparison.ts';
 import { markup, type Markup } from './markup.ts';
 import { numberColumn, reportTable } from './table.ts';
@@ -9,11 +9,14 @@ import { numberColumn, reportTable } from './table.ts';
 export const shardsShownMax = 200;
 
 export function verdictPart(record: RunRecord): Markup {
-  const { result, startedAt, ended } = record;
+  const { result, startedAt, ended, window } = record;
   const { ledger } = result;
   const sentence = ledger?.verdict.sentence ?? 'nothing to do: all shards were whole already';
   const whatIf = ledger?.verdict.whatIf;
-  const scored = `${counted(result.rowsOut, 'row')} of ${counted(result.shards, 'shard')} in ${formatSeconds(result.wallSeconds)}`;
+  const scored =
+    window === undefined
+      ? `${counted(result.rowsOut, 'row')} of ${counted(result.shards, 'shard')} in ${formatSeconds(result.wallSeconds)}`
+      : `${windowWords(window)}, ${counted(result.rowsOut, 'row')}`;
   const more =
     whatIf === undefined
       ? undefined
@@ -21,8 +24,14 @@ export function verdictPart(record: RunRecord): Markup {
   return markup`<p class="when">${startedAt.replace('T', ' ').slice(0, 19)} · ${record.model.path} · ${scored}</p>
 <p class="verdict">${upperFirst(sentence)}.</p>${more}
 ${ended === 'done' ? undefined : markup`<p class="warning">This run ended with ${ended}: what follows is what was known by then.</p>`}
+${(window?.missing ?? []).map((thread) => markup`<p class="warning">${thread} ended no batch in that time: it has no CPU profile.</p>`)}
 ${result.warnings.map((warning) => markup`<p class="warning">${warning}</p>`)}
 ${tiles(record)}`;
+}
+
+/** `profile of 10.0 s, from second 3.2 of the run on` */
+export function windowWords({ fromSeconds, seconds }: RunWindow): string {
+  return `profile of ${seconds.toFixed(1)} s, from second ${fromSeconds.toFixed(1)} of the run on`;
 }
 
 /** A device keeps its name. */
@@ -35,7 +44,7 @@ function tiles(record: RunRecord): Markup {
   const peak = peakBytes(record);
   const shown: readonly (readonly [string, string | undefined])[] = [
     ['rate', formatRate(result.rowsPerSecond)],
-    ['wall time', formatSeconds(result.wallSeconds)],
+    [record.window === undefined ? 'wall time' : 'profiled', formatSeconds(result.wallSeconds)],
     ['device', result.device],
     ['batch size', result.batchSize === undefined ? undefined : formatCount(result.batchSize)],
     ['threads', formatCount(result.threads)],
@@ -49,7 +58,7 @@ function tiles(record: RunRecord): Markup {
 
 /** @param ledgers of both runs, as markup */
 export function comparisonPart(comparison: Comparison, names: readonly [string, string], ledgers: Markup): Markup {
-  const { sentence, notes, changed, effects } = comparison;
+  const { sentence, notes, changed, effects, partsOf } = comparison;
   const named = names.map((title) => ({ title, kind: 'name' }) as const);
   const changes =
     changed.length === 0
@@ -68,7 +77,7 @@ export function comparisonPart(comparison: Comparison, names: readonly [string, 
 ${notes.map((note) => markup`<p class="warning">${note}</p>`)}
 <section><h2>What changed</h2>${changes}</section>
 <section><h2>What it did</h2>
-<p>Parts are means over the scorers, as shares of the wall time; a share may grow because another part has become faster.</p>
+<p>Parts are means over the scorers, as shares of their ${partsOf}; a share may grow because another part has become faster.</p>
 ${ledgers}
 ${reportTable([{ title: '' }, numberColumn(names[0]), numberColumn(names[1]), numberColumn('difference')], effectRows)}</section>\n`;
 }

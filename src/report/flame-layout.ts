@@ -1,5 +1,7 @@
 /** From V8's CPU profile to the frames of a flame graph: pure data, drawn elsewhere. */
 import type { Profiler } from 'node:inspector';
+import { flameDepthMax, flameShareMin } from '../limits.ts';
+import { selfMicroseconds } from '../measure/self-time.ts';
 
 export type Library = 'DuckDB' | 'ONNX Runtime' | 'Tandem' | 'Node';
 
@@ -26,7 +28,7 @@ export interface FlameLimits {
   readonly shareMin: number;
 }
 
-export const flameLimits: FlameLimits = { depthMax: 40, shareMin: 0.001 };
+export const flameLimits: FlameLimits = { depthMax: flameDepthMax, shareMin: flameShareMin };
 
 /** A node with its time; children that are the same function are one. */
 interface TimedNode {
@@ -69,15 +71,14 @@ function frameOf({ frame, selfUs, totalUs }: TimedNode, depth: number, leftUs: n
   };
 }
 
-/** A sample stands for the time since the one before it. Undefined: there are no nodes. */
-function timedTree({ nodes, samples = [], timeDeltas = [] }: Profiler.Profile): TimedNode | undefined {
-  const selfUs = new Map<number, number>();
-  samples.forEach((id, index) => selfUs.set(id, (selfUs.get(id) ?? 0) + Math.max(0, timeDeltas[index] ?? 0)));
+/** Undefined: there are no nodes. */
+function timedTree(profile: Profiler.Profile): TimedNode | undefined {
+  const { nodes } = profile;
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const root = nodes[0];
   // Each node is somebody's child once: a file that says otherwise would never end.
   if (root !== undefined) byId.delete(root.id);
-  return root === undefined ? undefined : mergedNode([root], byId, selfUs);
+  return root === undefined ? undefined : mergedNode([root], byId, selfMicroseconds(profile));
 }
 
 function mergedNode(

@@ -67,10 +67,10 @@ export function lookOfPart(name: LedgerPartName): PartLook {
 }
 
 export function lookOfActivity(activity: TimelineSpan['activity']): PartLook {
+  if (activity === 'outOfMemory') return lookOfPart(activity);
   if (activity === 'copyIn' || activity === 'copyOut') {
-    const [label, colour] = scorerLooks[activity];
     const meaning = activity === 'copyIn' ? 'tensors were copied to the GPU' : 'scores were copied back';
-    return { label, colour, meaning };
+    return { ...lookOfPart(activity), meaning };
   }
   const [label, colour] = threadLooks[activity];
   return { label, colour, meaning: `the thread ${activityKinds[activity].describe}` };

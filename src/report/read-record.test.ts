@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { toJson } from '../cli/format.ts';
+import { toJson } from '../json.ts';
 import { TandemError } from '../errors.ts';
 import { cpuRunRecord, gpuRunRecord } from '../testing/run-records.ts';
 import { tempDir } from '../testing/shards.ts';
@@ -32,6 +32,13 @@ test('what is no record is refused by name, with what was expected', (t) => {
   const folder = tempDir(t);
   const record = cpuRunRecord();
   const cases: readonly (readonly [name: string, content: string, message: RegExp])[] = [
+    ['scores.parquet', 'PAR1\u0015\u0004', /got a Parquet file\./],
+    [
+      'run.trace',
+      '[\n{"pid":1,"ph":"M","name":"process_name","args":{"name":"tandem score"}}\n]',
+      /got the trace of a run\./,
+    ],
+    ['prep-0.cpuprofile', '{"nodes":[]}', /got the CPU profile of a thread\./],
     ['text', 'score', /got no JSON: /],
     ['empty', '', /got no JSON: /],
     ['null', 'null', /got Invalid input/],
@@ -67,4 +74,15 @@ test('what is not there is wrong usage', (t) => {
   assert.throws(() => readRecords(join(folder, 'none')), { code: 'USAGE', message: expected });
   assert.throws(() => readRecords(join(folder, 'none')), { message: /got no such file\./ });
   assert.throws(() => readRecords(folder), { message: /got a folder without _report\.json\./ });
+});
+
+test('a figure that was not written is none, and not 0', (t) => {
+  const path = join(tempDir(t), 'run.json');
+  const record = cpuRunRecord();
+  const nothing = { ...record, result: { ...record.result, rowsPerSecond: NaN, wallSeconds: 0 } };
+  for (const text of [toJson(nothing), JSON.stringify(nothing)]) {
+    writeFileSync(path, text);
+    const [{ result }] = readRecords(path);
+    assert.deepEqual([result.rowsPerSecond, result.wallSeconds], [NaN, 0]);
+  }
 });

@@ -1,14 +1,18 @@
 /** Reads the record of a run back: from an output folder, its `_report.json`, a record, or a report. */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { TandemError } from '../errors.ts';
-import { activities } from '../measure/activities.ts';
+import { activities, tracedActivities } from '../measure/activities.ts';
 import { ledgerParts, type LedgerPartName, type RunRecord } from '../run-record.ts';
 import { recordsElement } from './report.ts';
 
-/** JSON has no NaN and no infinities: they are written as strings. */
-const figure = z.union([z.number(), z.enum(['NaN', 'Infinity', '-Infinity']).transform(Number)]);
+/** JSON has no NaN and no infinities: they are written as strings. Earlier versions wrote null, which is not 0. */
+const figure = z.union([
+  z.number(),
+  z.enum(['NaN', 'Infinity', '-Infinity']).transform(Number),
+  z.null().transform(() => NaN),
+]);
 const text = z.string();
 const texts = z.array(text);
 const activity = z.enum(activities);
@@ -88,7 +92,7 @@ const profileForm = z.looseObject({
   timeDeltas: z.array(z.number()).optional(),
 });
 const spanForm = z.looseObject({
-  activity: z.union([activity, z.enum(['copyIn', 'copyOut'])]),
+  activity: z.enum(tracedActivities),
   startMs: figure,
   durationMs: figure,
   shardIndex: z.number().optional(),
@@ -113,6 +117,14 @@ const recordForm = z.looseObject({
   }),
   model: z.looseObject({ path: text, sha256: text, contractSha256: text }),
   settings: z.record(text, text),
+  window: z
+    .looseObject({
+      fromSeconds: figure,
+      seconds: figure,
+      missing: texts,
+      heaps: z.array(z.looseObject({ thread: text, bytes: figure })),
+    })
+    .optional(),
   ended: text,
   result: resultForm,
   shards: z.array(
@@ -141,6 +153,26 @@ const recordForm = z.looseObject({
   profiles: z.array(z.looseObject({ thread: text, profile: profileForm })),
 });
 
+/** What people give instead, by its first bytes, and what it is good for. */
+const others = [
+  {
+    start: /^PAR1/,
+    got: 'a Parquet file',
+    remedy:
+      '`tandem inspect` shows what is in it; the run that wrote it left _report.json at the top of its output folder.',
+  },
+  {
+    start: /^\[\s*\{.{0,100}"tandem score"/s,
+    got: 'the trace of a run',
+    remedy: 'Perfetto (ui.perfetto.dev) opens it; `tandem score --report <file>` writes a report, too.',
+  },
+  {
+    start: /^\{"nodes":\[/,
+    got: 'the CPU profile of a thread',
+    remedy: 'Chrome (DevTools, Performance) and speedscope.app open it; give the folder that it lies in.',
+  },
+];
+
 /** The name of a run's record in its output folder. */
 const recordName = '_report.json';
 /** And in the folder of `tandem profile`. */
@@ -164,8 +196,10 @@ function readContent(path: string): { readonly file: string; readonly content: s
     if (statSync(path).isDirectory())
       file =
         [join(path, recordName), join(path, profileName)].find((each) => existsSync(each)) ?? join(path, recordName);
+    refuseOthers(file);
     return { file, content: readFileSync(file, 'utf8') };
   } catch (cause) {
+    if (cause instanceof TandemError) throw cause;
     const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     const got = !isMissing
       ? (cause as Error).message
@@ -180,6 +214,19 @@ function readContent(path: string): { readonly file: string; readonly content: s
   }
 }
 
+/** Before all of it is read: shards may be larger than any text. @throws BAD_OUTPUT */
+function refuseOthers(file: string): void {
+  const bytes = Buffer.alloc(200);
+  const descriptor = openSync(file, 'r');
+  try {
+    readSync(descriptor, bytes);
+  } finally {
+    closeSync(descriptor);
+  }
+  const found = others.find(({ start }) => start.test(bytes.toString('latin1')));
+  if (found !== undefined) throw badRecord(file, found.got, { remedy: found.remedy });
+}
+
 function jsonOf(file: string, content: string): readonly unknown[] {
   const start = content.indexOf(recordsElement);
   const isHtml = /^\s*</.test(content);
@@ -190,7 +237,7 @@ function jsonOf(file: string, content: string): readonly unknown[] {
     const records = JSON.parse(content.slice(from, content.indexOf('</script>', from))) as unknown;
     return Array.isArray(records) ? records : [records];
   } catch (cause) {
-    throw badRecord(file, `no JSON: ${(cause as Error).message}`, cause);
+    throw badRecord(file, `no JSON: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -206,9 +253,9 @@ function checkRecord(file: string, content: unknown): RunRecord {
   throw badRecord(file, `${issue.path.length === 0 ? '' : `${issue.path.join('.')}: `}${issue.message}`);
 }
 
-function badRecord(file: string, got: string, cause?: unknown): TandemError {
+function badRecord(file: string, got: string, options: { remedy?: string; cause?: unknown } = {}): TandemError {
   return new TandemError('BAD_OUTPUT', `Expected ${file} to hold the record of a run, got ${got}.`, {
     remedy: `Give ${expected}.`,
-    ...(cause === undefined ? {} : { cause }),
+    ...options,
   });
 }

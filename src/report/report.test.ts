@@ -106,6 +106,24 @@ test('sections without data say so, and how to get it', () => {
   assert.ok(!text.includes('class="chart"'));
 });
 
+test('a report says what its window is: of a profile, and of the timeline', () => {
+  const record = gpuRunRecord();
+  const window = { fromSeconds: 7.25, seconds: 10, missing: ['prep 3'], heaps: [] };
+  const textOf = (shown: RunRecord): string => renderReport([shown]).replace(/<script[\s\S]*?<\/script>/g, '');
+  const whole = textOf(record);
+  assert.match(
+    whole,
+    /120 milliseconds of the run, from 24\.0 s after its start on, as near to its middle as was kept/,
+  );
+  assert.match(whole, /They hold [\d,]+ stretches of time/);
+  assert.match(whole, /Wall time of each GPU from start to end/);
+  const part = textOf({ ...record, window });
+  assert.match(part, /profile of 10\.0 s, from second 7\.3 of the run on, 403,200,000 rows/);
+  assert.match(part, /prep 3 ended no batch in that time: it has no CPU profile/);
+  assert.match(part, /Wall time of each GPU while it was profiled/);
+  assert.match(part, /Of the whole run until the end of the profile/);
+});
+
 test('the records in a report are read back as they were', (t) => {
   const path = join(tempDir(t), 'run.html');
   const records = [hostileRunRecord(), cpuRunRecord()];

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { toJson } from '../cli/format.ts';
+import { toJson } from '../json.ts';
 import { TandemError } from '../errors.ts';
 import type { RunRecord } from '../run-record.ts';
 import type { Chart } from './chart.ts';

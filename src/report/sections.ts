@@ -66,7 +66,7 @@ function barsShown(bars: readonly BarPart[]): string {
   return count <= ledgerBarsMax ? '' : ` The first ${ledgerBarsMax} of ${count} are shown; the means are of all.`;
 }
 
-function ledgerSection({ result: { ledger, devices } }: RunRecord, prefix: string): Section {
+function ledgerSection({ result: { ledger, devices }, window }: RunRecord, prefix: string): Section {
   const title = 'Where every second went';
   if (ledger === undefined) {
     return missing(
@@ -78,8 +78,10 @@ function ledgerSection({ result: { ledger, devices } }: RunRecord, prefix: strin
   const threads = threadBars(ledger);
   const who = devices.length > 0 ? 'GPU' : 'thread';
   const charts = [barChart(`${prefix}scorers`, `What each ${who} did with its time`, firstBars(scorers))];
+  const whose = who === 'GPU' ? 'GPU' : 'scoring thread';
+  const when = window === undefined ? 'from start to end' : 'while it was profiled';
   const body = [
-    markup`<p>Wall time of each ${who === 'GPU' ? 'GPU' : 'scoring thread'} from start to end; the parts add up to 100 %.${barsShown(scorers)}</p>`,
+    markup`<p>Wall time of each ${whose} ${when}; the parts add up to 100 %.${barsShown(scorers)}</p>`,
     figure(charts[0]!),
     meaningTable(scorers, ledger.scorers.length > 1 ? 'mean' : 'share'),
   ];
@@ -113,19 +115,28 @@ function decimalBytes(bytes: number): string {
   return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(2)} GB` : `${Math.round(bytes / 1e6)} MB`;
 }
 
-function timelineSection({ timeline, shards }: RunRecord, prefix: string): Section {
+function timelineSection({ timeline, shards, result, window: profiled }: RunRecord, prefix: string): Section {
   const title = 'Which batch was where';
   const spanCount = timeline?.tracks.reduce((sum, { spans }) => sum + spans.length, 0) ?? 0;
   if (timeline === undefined || spanCount === 0) {
-    return missing(title, markup`No timeline was kept; <code>tandem score --report FILE</code> keeps a window of one.`);
+    return missing(
+      title,
+      markup`No timeline was kept; <code>tandem score --report FILE</code> keeps one of a moment of the run.`,
+    );
   }
   const chart = timelineChart(`${prefix}timeline`, timeline, shards);
   const left = timeline.tracks.length - timelineTracksMax;
   const hidden = left > 0 ? ` ${left} more tracks are in the record only.` : '';
-  const window = `${formatCount(timeline.toMs - timeline.fromMs)} milliseconds from second ${(timeline.fromMs / 1000).toFixed(1)} on.`;
+  const { fromMs, toMs } = timeline;
+  const isAll = profiled === undefined && fromMs === 0 && toMs >= result.wallSeconds * 1000;
+  const lasts = toMs - fromMs < 10 ? (toMs - fromMs).toFixed(1) : formatCount(toMs - fromMs);
+  const window = isAll
+    ? 'All of the run.'
+    : `${lasts} milliseconds of the run, from ${(fromMs / 1000).toFixed(1)} s after its start on, as near to its middle as was kept. ` +
+      `They hold ${formatCount(spanCount)} stretches of time: more could not be told apart.`;
   return section(
     title,
-    [markup`<p>${window} Point at a span: those with rows in common stay bright.${hidden}</p>`, figure(chart)],
+    [markup`<p>${window} Point at a stretch: those about the same rows stay bright.${hidden}</p>`, figure(chart)],
     [chart],
   );
 }
@@ -144,7 +155,11 @@ function overTimeSection(record: RunRecord, prefix: string): Section {
   ].flatMap(({ title, chart }) => (chart === undefined ? [] : [{ title, chart }]));
   return section(
     title,
-    [markup`<div class="grid">${figures.map(({ title, chart }) => figure(chart, title))}</div>`, decisionTable(record)],
+    [
+      ...(record.window === undefined ? [] : [markup`<p>Of the whole run until the end of the profile.</p>`]),
+      markup`<div class="grid">${figures.map(({ title, chart }) => figure(chart, title))}</div>`,
+      decisionTable(record),
+    ],
     figures.map(({ chart }) => chart),
   );
 }

@@ -1,4 +1,5 @@
 /** A report on disk. */
+import { randomBytes } from 'node:crypto';
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { TandemError } from '../errors.ts';
 import type { RunRecord } from '../run-record.ts';
@@ -11,7 +12,7 @@ import { renderReport } from './report.ts';
  */
 export function writeReport(path: string, records: readonly RunRecord[], names: readonly string[] = []): void {
   const html = renderReport(records, names);
-  const temporary = `${path}.tmp-${process.pid}`;
+  const temporary = `${path}.tmp-${randomBytes(6).toString('hex')}`;
   try {
     writeFileSync(temporary, html);
     renameSync(temporary, path);

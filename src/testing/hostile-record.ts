@@ -12,6 +12,7 @@ export function hostileRunRecord(): RunRecord {
   return {
     ...record,
     command: ['tandem', hostile],
+    window: { fromSeconds: 2, seconds: 10, missing: [hostile], heaps: [{ thread: hostile, bytes: 1 }] },
     model: { path: hostile, sha256: hostile, contractSha256: hostile },
     settings: { [hostile]: hostile },
     environment: { ...record.environment, gpus: [hostile], cpu: hostile },

@@ -253,6 +253,7 @@ export function gpuRunRecord(): RunRecord {
       'slots per thread': '4',
       'gpu memory': '90 % of what is free',
     },
+    window: undefined,
     ended: 'done',
     result: {
       ...resultOf(gpuRows, gpuWall, 24, ledger),
@@ -287,6 +288,7 @@ function resultOf(rows: number, wallSeconds: number, shards: number, ledger: Led
     batchSize: 2048,
     threads: 4,
     device: 'cpu',
+    scorer: 'ONNX Runtime',
     devices: [],
     decisions: [],
     precision: 'float32',
@@ -371,6 +373,7 @@ export function cpuRunRecord(): RunRecord {
     environment: { ...environment, cores: 4 },
     model,
     settings: { compression: 'snappy', reader: 'duckdb' },
+    window: undefined,
     ended: 'done',
     result: resultOf(cpuRows, cpuWall, 8, ledger),
     shards: shardsOf(8, cpuRows, cpuWall, 132),

@@ -33,7 +33,7 @@ export function profileOf(root: Call, intervalUs = 1000): Profiler.Profile {
     startTime,
     endTime: startTime + samples.length * intervalUs,
     samples,
-    timeDeltas: samples.map(() => intervalUs),
+    timeDeltas: samples.map((_, index) => (index === 0 ? 0 : intervalUs)),
   };
 }
 

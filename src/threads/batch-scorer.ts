@@ -8,6 +8,7 @@ import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import type { Pointer } from '../engines/native.ts';
+import { createSharedMemory } from '../engines/wasm.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { createTimeSheet, TimeSheet } from '../measure/time-sheet.ts';
 import type {
@@ -21,17 +22,20 @@ import type {
 import type { ModelPlan } from '../plan.ts';
 import { chooseDevices, fitDevices, planDevices } from '../planning/devices.ts';
 import { planBatchSlots } from '../planning/batch-slots.ts';
+import { sharedBytes, threadKernels } from '../planning/kernel-bytes.ts';
 import { planModel, resolveModel } from '../planning/model.ts';
+import { chooseScorer, scoresOnDevices } from '../planning/scorer.ts';
 import { DuckDbTables } from '../planning/tables.ts';
-import { slotRowsFor } from '../planning/allocate.ts';
+import { inPlaceSlotRows } from '../planning/allocate.ts';
 import { describe } from '../read/footers.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
-import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
+import { layOutSlot, slotBytes, type Slot } from '../score/scorer.ts';
 import { SlotSender } from '../transfer/slot-queue.ts';
 import { putScores, roomForScores } from '../write/score-arrow.ts';
 import { DeviceBatches } from './device-batches.ts';
 import { DeviceLane } from './device-lane.ts';
 import { duckDbReader } from './duckdb-reader.ts';
+import { modelKernelBytes, openInPlaceScorer, writeModelTables, type InPlaceScorer } from './in-place-scorer.ts';
 import { InPlaceLane, type Lane } from './lane.ts';
 import type { LaneRows } from './slot-filler.ts';
 
@@ -47,7 +51,7 @@ let lane: Lane | undefined;
 let deviceBatches: DeviceBatches | undefined;
 /** Says when this thread has work: devices do not wait for one that has none. */
 let sender: SlotSender | undefined;
-let scorer: SlotScorer | undefined;
+let scorer: InPlaceScorer | undefined;
 let runOptions: Pointer | undefined;
 let plan = start.plan;
 /** Only the first thread, which starts without a plan, opens these. */
@@ -95,18 +99,22 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   const source = { name: 'the first batch', from, rowCount: batch.numRows, columns: describe(connection, '*', from) };
   const engines = { reader: new DuckDbTables(connection), session };
   const resolved = resolveModel(engines, start.model, [source]);
-  const model = planModel(engines, [source], resolved);
-  requireOwnNames(batch, model);
-  const batchSize = model.fixedBatchRows ?? start.batchSize;
+  const described = planModel(engines, [source], resolved);
+  requireOwnNames(batch, described);
   const { gpuMemory } = start.deviceOptions;
-  chosen = fitDevices(chosen, model, batchSize, gpuMemory);
+  chosen = fitDevices(chosen, described, described.fixedBatchRows ?? start.batchSize, gpuMemory);
+  const { model, kernel, warnings } =
+    chosen.found.length > 0
+      ? scoresOnDevices(described)
+      : chooseScorer(engines, [source], resolved, described, start.kernelOptions);
+  const batchSize = model.fixedBatchRows ?? start.batchSize;
   const devices = planDevices(chosen, model, batchSize, gpuMemory);
   const { slotRows, handOver } =
     devices.length === 0
-      ? { slotRows: slotRowsFor(slotBytes(model, 64) / 64, batchSize), handOver: undefined }
+      ? { slotRows: inPlaceSlotRows(model, batchSize), handOver: undefined }
       : planBatchSlots(devices, model, start.threads);
   return {
-    engines: { database, session },
+    engines: { database, session, kernel },
     model,
     devices,
     allowCpuNodes: start.deviceOptions.allowCpuNodes ?? false,
@@ -115,7 +123,7 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
     slotRows,
     projection: resolved.schemas.projection(source, resolved.requests),
     handOver,
-    warnings: chosen.notes,
+    warnings: [...chosen.notes, ...warnings],
   };
 }
 
@@ -138,6 +146,7 @@ function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Co
   const { slots, slotsPerThread, queues } = handOver;
   const firstSlot = start.threadIndex * slotsPerThread;
   const bytes = slotBytes(model, slotRows);
+  const kernels = threadKernels(slots, model, slotRows, start.threads * slotsPerThread, start.threadIndex);
   const own = Array.from({ length: slotsPerThread }, (_, index): Slot =>
     layOutSlot(model, slotRows, slots.buffer, (firstSlot + index) * bytes),
   );
@@ -145,7 +154,8 @@ function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Co
   sender.begin();
   const deviceLane = new DeviceLane({
     plan: known,
-    reader: duckDbReader(open, model),
+    reader: duckDbReader(open, model, kernels),
+    kernels,
     slots: own,
     firstSlot,
     sender,
@@ -161,11 +171,16 @@ function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Co
 
 function createLane(known: BatchPlan, open: Connection): Lane {
   runOptions = createRunOptions();
-  const slot = layOutSlot(known.model, known.slotRows, new ArrayBuffer(slotBytes(known.model, known.slotRows)), 0);
-  scorer = new SlotScorer(known.model, known.engines.session, runOptions, slot);
+  const behind = sharedBytes(known.model, known.slotRows, 1, 1);
+  const memory = createSharedMemory(behind + modelKernelBytes(known.model, 1));
+  writeModelTables(known.engines, memory, behind);
+  const kernels = threadKernels(memory, known.model, known.slotRows, 1, 0);
+  const slot = layOutSlot(known.model, known.slotRows, memory.buffer, 0);
+  scorer = openInPlaceScorer(known.model, known.engines, runOptions, slot, { memory, start: behind, threadIndex: 0 });
   return new InPlaceLane({
     plan: known,
-    reader: duckDbReader(open, known.model),
+    reader: duckDbReader(open, known.model, kernels),
+    kernels,
     slot,
     scorer,
     inFlight: { enter: () => {} },

@@ -10,12 +10,12 @@ import {
   type BatchWorkerStart,
   type ScoredValues,
 } from '../messages.ts';
-import type { DeviceOptions, RunOptions } from '../options.ts';
+import type { DeviceOptions, KernelOptions, RunOptions } from '../options.ts';
 import type { ModelPlan } from '../plan.ts';
 import { BatchDevices, threadEnded } from './batch-devices.ts';
 import { startWorker } from './start-worker.ts';
 
-export interface BatchThreadsOptions extends DeviceOptions, Pick<RunOptions, 'batchSize' | 'onWarning'> {
+export interface BatchThreadsOptions extends DeviceOptions, KernelOptions, Pick<RunOptions, 'batchSize' | 'onWarning'> {
   readonly model: string;
   readonly threads: number;
 }
@@ -71,7 +71,8 @@ export class BatchThreads {
   }
 
   #start(): void {
-    const { model, threads, batchSize, device, precision, ortDir, gpuMemory, allowCpuNodes } = this.#options;
+    const { model, threads, batchSize, device, precision, ortDir, gpuMemory, allowCpuNodes, kernels, trees } =
+      this.#options;
     const workerData: BatchWorkerStart = {
       threadIndex: this.#workers.length,
       threads,
@@ -84,6 +85,7 @@ export class BatchThreads {
         ...(gpuMemory && { gpuMemory }),
         ...(allowCpuNodes && { allowCpuNodes }),
       },
+      kernelOptions: { ...(kernels && { kernels }), ...(trees && { trees }) },
       control: this.#control,
       plan: this.#plan,
     };

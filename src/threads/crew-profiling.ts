@@ -97,7 +97,10 @@ export class CrewProfiling {
     if (this.#round?.owing.delete(thread) === true && this.#round.owing.size === 0) this.#round.settle();
   }
 
-  #collect({ told, owing }: Round, main: ThreadProfile['profile'] | undefined): Omit<CrewProfile, 'from' | 'to' | 'cpuSeconds'> {
+  #collect(
+    { told, owing }: Round,
+    main: ThreadProfile['profile'] | undefined,
+  ): Omit<CrewProfile, 'from' | 'to' | 'cpuSeconds'> {
     const of = (thread: string): ThreadProfile['profile'] | undefined => told.get(thread)?.profile;
     const all = [
       { thread: 'main', profile: main },

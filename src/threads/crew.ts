@@ -25,19 +25,18 @@ import {
   type WorkerStart,
 } from '../messages.ts';
 import { cutSpans, scoreBytesPerRow } from '../planning/allocate.ts';
+import { sharedBytes } from '../planning/kernel-bytes.ts';
 import type { BatchSizeDecision, DeviceReport, ReaderName, ScoreOptions } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
-import { slotBytes } from '../score/scorer.ts';
 import { createRing } from '../transfer/ring.ts';
 import { createSlotQueues, slotsInHands } from '../transfer/slot-queue.ts';
 import { CrewProfiling } from './crew-profiling.ts';
+import { modelKernelBytes, writeModelTables } from './in-place-scorer.ts';
 import { startWorker } from './start-worker.ts';
 
 /** What the crew has done so far. */
 export interface Tally {
   readonly rowsScored: number;
-  /** Of all threads together, running the model in place; 0 on a GPU. */
-  readonly modelSeconds: number;
   readonly shardsDone: number;
   readonly bytesWritten: number;
   /** Undefined while it is being chosen. */
@@ -103,7 +102,9 @@ export class Crew {
     this.#hears = hears;
     useOnnxRuntimeAt(plan.onnxRuntimePath);
     const slotCount = plan.threads * plan.slotsPerThread;
-    const slots = createSharedMemory(slotBytes(plan.model, plan.slotRows) * slotCount);
+    const behind = sharedBytes(plan.model, plan.slotRows, slotCount, plan.threads);
+    const slots = createSharedMemory(behind + modelKernelBytes(plan.model, plan.threads));
+    writeModelTables(engines, slots, behind);
     this.#figures = plan.devices.map(createDeviceFigures);
     const queues = (this.#queues =
       plan.devices.length === 0 ? undefined : createSlotQueues(slotCount, plan.threads, plan.devices.length));
@@ -141,7 +142,6 @@ export class Crew {
     const chosen = Atomics.load(this.#control, control.batchSize);
     return {
       rowsScored: Number(Atomics.load(this.#rowsScored, 0)),
-      modelSeconds: this.#modelSeconds(),
       shardsDone: this.#shardsDone,
       bytesWritten: this.#bytesWritten,
       batchSize: this.#plan.batchSize ?? (chosen === 0 ? undefined : chosen),
@@ -187,7 +187,8 @@ export class Crew {
     }));
   }
 
-  #modelSeconds(): number {
+  /** Of all threads together, running the model in place; 0 on a GPU. */
+  get modelSeconds(): number {
     const nowMs = threadsNowMs();
     const parts = this.sheets.prep.map((sheet) => readTimeSheet(sheet, nowMs).parts);
     return parts.reduce((sum, { compute, search, newShapes }) => sum + compute + search + newShapes, 0) / 1000;

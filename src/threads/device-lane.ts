@@ -4,6 +4,7 @@
  * be put in order again.
  */
 import type { SpanAddress } from '../batch.ts';
+import type { KernelMemory } from '../engines/wasm.ts';
 import type { Timekeeper } from '../measure/time-sheet.ts';
 import type { RunPlan } from '../plan.ts';
 import type { Slot } from '../score/scorer.ts';
@@ -15,6 +16,7 @@ import { SlotFiller, type LaneReader, type LaneRows } from './slot-filler.ts';
 export interface DeviceLaneParts {
   readonly plan: Pick<RunPlan, 'model' | 'slotRows'>;
   readonly reader: LaneReader;
+  readonly kernels: KernelMemory;
   /** The thread's own; with one alone it would wait for each. */
   readonly slots: readonly Slot[];
   /** Number of the first one among the slots of all threads. */
@@ -52,7 +54,7 @@ export class DeviceLane implements Lane {
 
   constructor(parts: DeviceLaneParts) {
     this.#parts = parts;
-    this.#filler = new SlotFiller(parts.plan.model, parts.reader, parts.control, parts.sheet);
+    this.#filler = new SlotFiller(parts.plan.model, parts.reader, parts.control, parts.sheet, parts.kernels);
     this.#free = parts.slots.map((_, index) => index);
   }
 

@@ -1,15 +1,24 @@
 /** Rows of a lane through DuckDB. */
 import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
+import type { KernelMemory } from '../engines/wasm.ts';
+import { requestsOf } from '../featurize/featurizer.ts';
 import type { ModelPlan } from '../plan.ts';
 import { shardError } from '../read/footers.ts';
 import { explainRowFailure } from '../read/row-failure.ts';
 import { openChunks } from '../read/shard-reader.ts';
+import { createVectorPlaces } from '../read/vector-places.ts';
 import type { LaneReader } from './slot-filler.ts';
 
-export function duckDbReader(connection: Connection, model: Pick<ModelPlan, 'inputs'>): LaneReader {
-  const sources = model.inputs.flatMap((tensor) => tensor.features).map((feature) => feature.source);
+/** @param kernels where the columns go that kernels read, as far as there is room */
+export function duckDbReader(
+  connection: Connection,
+  { inputs }: Pick<ModelPlan, 'inputs'>,
+  kernels: KernelMemory,
+): LaneReader {
+  const sources = inputs.flatMap((tensor) => tensor.features).map((feature) => feature.source);
+  const places = createVectorPlaces(inputs.flatMap(requestsOf), kernels);
   return {
-    open: (rows, requests) => openChunks(connection, rows.sql, requests),
+    open: (rows, requests) => openChunks(connection, rows.sql, requests, places),
     explain(error, rows) {
       if (!(error instanceof DuckDbError)) return undefined;
       return explainRowFailure(connection, sources, rows, error) ?? shardError(error, rows.name);

@@ -279,7 +279,7 @@ function layOutSlots(): Slot[] {
 /** One device's thread pins for all: memory is pinned once. */
 function pinSlots(driver: GpuDriver): Uint8Array | undefined {
   if (start.deviceIndex > 0) return undefined;
-  const memory = new Uint8Array(start.slots.buffer);
+  const memory = new Uint8Array(start.slots.buffer, 0, start.queues.slotCount * slotBytes(plan.model, plan.slotRows));
   if (driver.pin(memory)) return memory;
   post({ kind: 'warning', text: `${device.name} refused to page-lock the slots: copies to it will be slow.` });
   return undefined;

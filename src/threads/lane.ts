@@ -3,13 +3,15 @@
  * leave before the next one is made.
  */
 import type { SpanAddress, TensorValues } from '../batch.ts';
+import type { KernelMemory } from '../engines/wasm.ts';
 import type { Activity } from '../measure/activities.ts';
 import type { Timekeeper } from '../measure/time-sheet.ts';
 import { control } from '../messages.ts';
 import type { RunPlan } from '../plan.ts';
 import { addSample, chosenBatchSize, nextBatchSize, startSweep, type BatchSizeState } from '../score/batch-size.ts';
-import type { Slot, SlotScorer } from '../score/scorer.ts';
+import type { Slot } from '../score/scorer.ts';
 import type { InFlight } from '../write/in-flight.ts';
+import type { InPlaceScorer } from './in-place-scorer.ts';
 import { SlotFiller, type LaneReader, type LaneRows } from './slot-filler.ts';
 
 /** Scores of a batch: rows [0, rowCount) of each output tensor of the slot, until the next batch. */
@@ -30,8 +32,10 @@ export interface Lane {
 export interface LaneParts {
   readonly plan: Pick<RunPlan, 'model' | 'slotRows' | 'batchSize'>;
   readonly reader: LaneReader;
+  /** Undefined: columns never lie in memory that kernels reach. */
+  readonly kernels?: KernelMemory;
   readonly slot: Slot;
-  readonly scorer: SlotScorer;
+  readonly scorer: Pick<InPlaceScorer, 'score'>;
   readonly inFlight: Pick<InFlight, 'enter'>;
   readonly control: Int32Array;
   readonly rowsScored: BigInt64Array;
@@ -49,7 +53,7 @@ export class InPlaceLane implements Lane {
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
-    this.#filler = new SlotFiller(parts.plan.model, parts.reader, parts.control, parts.sheet);
+    this.#filler = new SlotFiller(parts.plan.model, parts.reader, parts.control, parts.sheet, parts.kernels);
     this.#sweep = startSweep(parts.plan.slotRows);
   }
 

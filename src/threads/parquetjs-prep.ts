@@ -6,15 +6,17 @@ import { asTandemError } from '../errors.ts';
 import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { TimeSheet } from '../measure/time-sheet.ts';
 import type { WorkerMessage, WorkerStart } from '../messages.ts';
+import { sharedBytes } from '../planning/kernel-bytes.ts';
 import { openParquetJs } from '../read/parquetjs/footers.ts';
 import { openParquetJsChunks } from '../read/parquetjs/open-chunks.ts';
 import { explainParquetJs, keptColumn } from '../read/parquetjs/refusals.ts';
-import { layOutSlot, slotBytes, SlotScorer } from '../score/scorer.ts';
+import { layOutSlot, slotBytes } from '../score/scorer.ts';
 import { InFlight } from '../write/in-flight.ts';
 import { inFlightPath } from '../write/output-folder.ts';
 import { ParquetJsShardWriter, type TakeScores } from '../write/parquetjs/shard-writer.ts';
 import { sliceColumns } from '../write/score-columns.ts';
 import { Claims, type Claim } from './claims.ts';
+import { openInPlaceScorer } from './in-place-scorer.ts';
 import { InPlaceLane, type Lane, type ScoredBatch } from './lane.ts';
 import type { LaneReader } from './slot-filler.ts';
 
@@ -74,7 +76,9 @@ function run(): void {
     start.slots.buffer,
     start.firstSlot * slotBytes(plan.model, plan.slotRows),
   );
-  const scorer = new SlotScorer(plan.model, engines.session, runOptions, slot);
+  const behind = sharedBytes(plan.model, plan.slotRows, plan.threads * plan.slotsPerThread, plan.threads);
+  const place = { memory: start.slots, start: behind, threadIndex: start.threadIndex };
+  const scorer = openInPlaceScorer(plan.model, engines, runOptions, slot, place);
   const inFlight = new InFlight(inFlightPath(plan.output), start.threadIndex);
   const writer = new ParquetJsShardWriter(plan, start.attempt);
   const lane = new InPlaceLane({

@@ -10,8 +10,7 @@ import { closeEnvironment, closeSession, openSession } from '../engines/onnxrunt
 import { asTandemError } from '../errors.ts';
 import type { PlainScoreOptions, PlannerReply, PlannerRequest } from '../messages.ts';
 import type { ReaderName } from '../options.ts';
-import type { RunPlan } from '../plan.ts';
-import { buildPlan, memoryLimit, readShardFooters } from '../planning/build-plan.ts';
+import { buildPlan, memoryLimit, readShardFooters, type Planned } from '../planning/build-plan.ts';
 import { chooseDevices } from '../planning/devices.ts';
 import { compareWithGolden } from '../planning/golden.ts';
 import { buildInspection } from '../planning/inspection.ts';
@@ -70,7 +69,7 @@ async function openShards(
   return { reader: new DuckDbTables(open), footers: await readShardFooters(open, patterns, outside) };
 }
 
-async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
+async function planRun(options: PlainScoreOptions): Promise<Planned> {
   if (options.reader === 'parquetjs') checkParquetJsOptions(options);
   const { reader, footers } = await openShards(
     options.shards,
@@ -94,9 +93,9 @@ async function planRun(options: PlainScoreOptions): Promise<RunPlan> {
 async function answer(request: PlannerRequest): Promise<void> {
   switch (request.kind) {
     case 'plan': {
-      const plan = await planRun(request.options);
+      const { plan, kernel } = await planRun(request.options);
       if (!request.dryRun) prepareOutput(plan, identityOf(plan), request.options.overwrite ?? false);
-      return post({ kind: 'planned', plan, engines: { database: database ?? 0n, session: session! } });
+      return post({ kind: 'planned', plan, engines: { database: database ?? 0n, session: session!, kernel } });
     }
     case 'inspect': {
       const { reader, footers } = await openShards(request.shards, request.reader);

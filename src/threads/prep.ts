@@ -11,7 +11,8 @@ import { asTandemError } from '../errors.ts';
 import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { TimeSheet } from '../measure/time-sheet.ts';
 import type { WorkerMessage, WorkerStart } from '../messages.ts';
-import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
+import { sharedBytes, threadKernels } from '../planning/kernel-bytes.ts';
+import { layOutSlot, slotBytes, type Slot } from '../score/scorer.ts';
 import { SlotSender } from '../transfer/slot-queue.ts';
 import { InFlight } from '../write/in-flight.ts';
 import { inFlightPath } from '../write/output-folder.ts';
@@ -20,6 +21,7 @@ import { ShardWriter } from '../write/shard-writer.ts';
 import { Claims, type Claim } from './claims.ts';
 import { DeviceLane } from './device-lane.ts';
 import { duckDbReader } from './duckdb-reader.ts';
+import { openInPlaceScorer } from './in-place-scorer.ts';
 import { InPlaceLane, type Lane, type ScoredBatch } from './lane.ts';
 import type { LaneRows } from './slot-filler.ts';
 import { isAhead, workOfThread } from './start-worker.ts';
@@ -108,7 +110,10 @@ function openLane(
   claims: Claims,
 ): { readonly lane: Lane; readonly close: () => void } {
   const { queues, control: flags, rowsScored } = start;
-  const shared = { plan, reader: duckDbReader(reading, plan.model), inFlight, control: flags, rowsScored, sheet };
+  const slotCount = plan.threads * plan.slotsPerThread;
+  const kernels = threadKernels(start.slots, plan.model, plan.slotRows, slotCount, start.threadIndex);
+  const reader = duckDbReader(reading, plan.model, kernels);
+  const shared = { plan, reader, kernels, inFlight, control: flags, rowsScored, sheet };
   const bytes = slotBytes(plan.model, plan.slotRows);
   const slots = Array.from({ length: plan.slotsPerThread }, (_, index): Slot =>
     layOutSlot(plan.model, plan.slotRows, start.slots.buffer, (start.firstSlot + index) * bytes),
@@ -120,7 +125,9 @@ function openLane(
     return { lane, close: () => sender.end() };
   }
   const slot = slots[0]!;
-  const scorer = new SlotScorer(plan.model, engines.session, runOptions, slot);
+  const behind = sharedBytes(plan.model, plan.slotRows, slotCount, plan.threads);
+  const place = { memory: start.slots, start: behind, threadIndex: start.threadIndex };
+  const scorer = openInPlaceScorer(plan.model, engines, runOptions, slot, place);
   const now = (): number => performance.now() / 1000;
   return { lane: new InPlaceLane({ ...shared, slot, scorer, now }), close: () => scorer.close() };
 }

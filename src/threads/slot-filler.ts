@@ -3,6 +3,7 @@
  * the shard.
  */
 import type { Chunk, ColumnRequest, Span, SpanAddress } from '../batch.ts';
+import type { KernelMemory } from '../engines/wasm.ts';
 import { TandemError } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer, requestsOf, type Featurizer } from '../featurize/featurizer.ts';
@@ -40,15 +41,24 @@ export class SlotFiller {
   #nextRow = 0;
   #endRow = 0;
 
-  /** @param control the run's flags, see `messages.ts` */
-  constructor(model: Pick<ModelPlan, 'inputs'>, reader: LaneReader, control: Int32Array, sheet: Timekeeper) {
+  /**
+   * @param control the run's flags, see `messages.ts`
+   * @param kernels where the reader puts its columns, as far as there is room; the slots lie in the same memory
+   */
+  constructor(
+    model: Pick<ModelPlan, 'inputs'>,
+    reader: LaneReader,
+    control: Int32Array,
+    sheet: Timekeeper,
+    kernels: KernelMemory | undefined,
+  ) {
     this.#model = model;
     this.#reader = reader;
     this.#control = control;
     this.#sheet = sheet;
     let firstVector = 0;
     this.#featurizers = model.inputs.map((tensor) => {
-      const featurizer = createFeaturizer(tensor, firstVector);
+      const featurizer = createFeaturizer(tensor, firstVector, kernels);
       firstVector += tensor.features.length;
       return featurizer;
     });

@@ -93,8 +93,8 @@ async function watch(
   const startMs = performance.now();
   const look = (): void => {
     const atMs = performance.now();
-    const { rowsScored: rows, modelSeconds } = crew.tally;
-    if (rows !== (moments.at(-1)?.rows ?? 0)) moments.push({ atMs, rows, modelSeconds });
+    const { rowsScored: rows } = crew.tally;
+    if (rows !== (moments.at(-1)?.rows ?? 0)) moments.push({ atMs, rows, modelSeconds: crew.modelSeconds });
     const measuredMs = atMs - (moments[0]?.atMs ?? atMs);
     const isEnough = measuredMs >= seconds * 1000 && moments.length >= momentsMin;
     // Planning is over, but sessions, memory and threads of a GPU take a second or more before the first row.

@@ -163,7 +163,7 @@ interface Compared {
 /** The job without and with all that was chosen, in turn; the default stays where the rest is slower after all. */
 async function compareWithDefault(tuner: Tuner, standard: JobSetting): Promise<Compared> {
   const words = ['as it is by default', 'as it was chosen'];
-  const samples = await tuner.measure([standard, tuner.setting], (_, index) => words[index]!);
+  const samples = await tuner.measure([standard, tuner.setting], (_, index) => words[index]!, true);
   const [before = 0, after = 0] = samples.map(median);
   // Shards that are over before the default has found its batch size say nothing for it.
   const isKnown = tuner.trialOf(standard)?.batchSize !== undefined;

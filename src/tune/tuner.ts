@@ -1,11 +1,11 @@
 /** Coordinate descent over the settings of a job: one setting after the other, each measured in turn on short jobs. */
 import { TandemError } from '../errors.ts';
-import { tuneRoundsMin, tuneTrialSecondsMax, tuneTrialSecondsMin, tuneTrialsPlanned } from '../limits.ts';
+import { tuneTrialSecondsMax, tuneTrialSecondsMin, tuneTrialsPlanned } from '../limits.ts';
 import type { BatchSizeFinding, PlainScoreOptions } from '../messages.ts';
 import type { Precision, TunedSetting, TuneOptions } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { runTrial, type Trial } from './trial.ts';
-import { chooseLeast, measureInTurn, median, noiseOf } from './turns.ts';
+import { chooseLeast, mayTry, measureInTurn, median, noiseOf } from './turns.ts';
 
 /** Undefined: as it is by default. */
 export interface JobSetting {
@@ -117,18 +117,22 @@ export class Tuner {
     this.settings.splice(0, this.settings.length, ...others, ...tried);
   }
 
-  /** Rates of each candidate, in the order of its trials. */
+  /**
+   * Rates of each candidate, in the order of its trials.
+   * @param isLast nothing will be measured after these
+   */
   async measure(
     candidates: readonly JobSetting[],
     describe: (candidate: JobSetting, index: number) => string,
+    isLast = false,
   ): Promise<readonly (readonly number[])[]> {
-    const endSeconds = this.secondsElapsed + shareOfTime * this.#seconds;
+    const shareEndSeconds = this.secondsElapsed + shareOfTime * this.#seconds;
+    const time = { allSeconds: this.#seconds, shareEndSeconds, isLast };
     const { samples } = await measureInTurn(
       candidates,
       async (candidate) =>
         (await this.run(describe(candidate, candidates.indexOf(candidate)), candidate)).rowsPerSecond,
-      // A median of fewer trials says nothing; twice the time is enough even for that.
-      (round) => round === 0 || this.secondsElapsed < (round < tuneRoundsMin ? 2 * this.#seconds : endSeconds),
+      (round) => mayTry(round, this.secondsElapsed, time),
     );
     this.#samples.push(...samples);
     return samples;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tuneRoundsMax, tuneRoundsMin } from '../limits.ts';
-import { chooseLeast, measureInTurn, median, noiseOf } from './turns.ts';
+import { chooseLeast, mayTry, measureInTurn, median, noiseOf } from './turns.ts';
 
 /** Candidates are their own rates; `rateOf` may make them drift with the number of the trial. */
 async function turns(
@@ -48,6 +48,23 @@ test('it ends when the time is up', async () => {
   const { samples } = await turns([100, 99], undefined, (round) => round < 1);
   assert.deepEqual(samples, [[100], [99]]);
   assert.deepEqual((await turns([100, 99], undefined, () => false)).samples, [[], []]);
+});
+
+test('trials end with the time, but for one of each candidate', () => {
+  const descent = { allSeconds: 60, shareEndSeconds: 30, isLast: false };
+  assert.deepEqual(
+    [0, 20, 30, 50, 51, 200].map((seconds) => [0, 1, 2, 3].map((round) => mayTry(round, seconds, descent))),
+    [
+      [true, true, true, true],
+      [true, true, true, true],
+      [true, true, true, false],
+      [true, true, true, false],
+      [true, false, false, false],
+      [true, false, false, false],
+    ],
+  );
+  const end = { ...descent, shareEndSeconds: 70, isLast: true };
+  assert.deepEqual([mayTry(1, 59, end), mayTry(5, 59, end), mayTry(1, 60, end)], [true, true, false]);
 });
 
 test('the first within three percent of the best wins', () => {

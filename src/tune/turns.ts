@@ -40,6 +40,24 @@ export async function measureInTurn<Candidate>(
   return { samples };
 }
 
+/** Kept for the comparison with the default at the end. */
+const shareKept = 0.15;
+
+/**
+ * Whether another trial is begun. One of each candidate always is, and while the time lasts as many as a median needs; noise
+ * is answered until the candidates' own share of the time is over.
+ * @param round that it is of, from 0
+ */
+export function mayTry(
+  round: number,
+  elapsedSeconds: number,
+  time: { readonly allSeconds: number; readonly shareEndSeconds: number; readonly isLast: boolean },
+): boolean {
+  const lastSeconds = time.allSeconds * (time.isLast ? 1 : 1 - shareKept);
+  const end = round < tuneRoundsMin ? lastSeconds : Math.min(lastSeconds, time.shareEndSeconds);
+  return round === 0 || elapsedSeconds < end;
+}
+
 /** Index of the first candidate within 3 % of the best; the first ones take least. -1: none was tried. */
 export function chooseLeast(rates: readonly number[]): number {
   const best = Math.max(...rates);

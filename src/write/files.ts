@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, relative, sep } from 'node:path';
+import { toJson } from '../json.ts';
 
 /** Node 20's own recursion never ends where a folder cannot be made although its parent is there (below /proc). */
 export function makeFolder(path: string): void {
@@ -48,7 +49,7 @@ export function listFiles(folder: string): string[] {
 export function writeJson(path: string, value: unknown): void {
   const temporary = `${path}.tmp-${randomBytes(6).toString('hex')}`;
   try {
-    writeFileSync(temporary, `${JSON.stringify(value, null, 2)}\n`);
+    writeFileSync(temporary, `${toJson(value, 2)}\n`);
     renameSync(temporary, path);
   } finally {
     rmSync(temporary, { force: true });

@@ -6,6 +6,7 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -24,6 +25,8 @@ import { cannotWrite } from './write-failure.ts';
 
 const planName = '_plan.json';
 const reportName = '_report.json';
+/** Of the runs into the same folder before the last one, the first of them 1. */
+const earlierReportPattern = /^_report-\d+\.json$/;
 const successName = '_SUCCESS';
 const inFlightName = '_inflight';
 const manifestFolder = '_manifests';
@@ -126,7 +129,7 @@ function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): voi
   }
   const foreign = listFiles(folder).filter(
     (path) =>
-      ![temporaryPattern, profileFilePattern].some((pattern) => pattern.test(path)) &&
+      ![temporaryPattern, profileFilePattern, earlierReportPattern].some((pattern) => pattern.test(path)) &&
       !ours.has(path) &&
       !isUnfinished(folder, path),
   );
@@ -232,7 +235,8 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
     makeFolder(join(folder, manifestFolder));
     if (overwrite) removeOurs(folder);
     for (const path of listFiles(folder)) if (temporaryPattern.test(path)) rmSync(join(folder, path), { force: true });
-    for (const name of [successName, reportName, inFlightName]) rmSync(join(folder, name), { force: true });
+    if (plan.shards.some(({ done }) => !done)) keepReport(folder);
+    for (const name of [successName, inFlightName]) rmSync(join(folder, name), { force: true });
     for (const shard of plan.shards) if (!shard.done) rmSync(join(folder, manifestName(shard.name)), { force: true });
     for (const shard of plan.shards) makeFolder(dirname(join(folder, outputName(shard.name))));
     const text = { version, model: plan.model.path, run: identity, shards: plan.shards.map((shard) => shard.name) };
@@ -253,7 +257,18 @@ function removeOurs(folder: string): void {
   removeProfiles(folder);
   rmSync(join(folder, manifestFolder), { recursive: true, force: true });
   mkdirSync(join(folder, manifestFolder));
-  for (const name of [planName, reportName, successName, inFlightName]) rmSync(join(folder, name), { force: true });
+  const accounts = readdirSync(folder).filter((name) => earlierReportPattern.test(name));
+  for (const name of [planName, reportName, successName, inFlightName, ...accounts])
+    rmSync(join(folder, name), { force: true });
+}
+
+/** The account of the run before, of shards that are whole and will not be scored again, gets a name of its own. */
+function keepReport(folder: string): void {
+  if (!existsSync(join(folder, reportName))) return;
+  for (let number = 1; ; number++) {
+    const name = `_report-${number}.json`;
+    if (!existsSync(join(folder, name))) return renameSync(join(folder, reportName), join(folder, name));
+  }
 }
 
 function removeEmptyParents(folder: string, path: string): void {

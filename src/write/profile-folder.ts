@@ -1,33 +1,10 @@
-/** Profiles of a run beside its output: `_profile-1/prep-0.cpuprofile`, `_profile-1/ledger.json`. */
-import { mkdirSync, readdirSync, rmSync, rmdirSync, writeFileSync } from 'node:fs';
+/** Profiles of a run beside its output: `_profile-1/prep-0.cpuprofile`, `_profile-1/report.html`. */
+import { mkdirSync, readdirSync, rmSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { listFiles } from './files.ts';
-import type { RunProfile, ThreadProfile } from '../run-record.ts';
 
-/** Paths of such files under the output folder. */
-export const profileFilePattern = /^_profile-\d+\/(?:[\w.-]+\.cpuprofile|ledger\.json)$/;
-
-/**
- * Writes a profile into the first folder `_profile-<n>` that is free under the output folder.
- * @returns the folder
- * @throws what the file system says
- */
-export function leaveProfile(output: string, profile: RunProfile): string {
-  const folder = makeNumberedFolder(output);
-  writeCpuProfiles(folder, profile.profiles);
-  const { profiles: _, ...ledger } = profile;
-  writeFileSync(join(folder, 'ledger.json'), `${JSON.stringify(ledger, null, 2)}\n`);
-  return folder;
-}
-
-/** One file for each thread, as Chrome's DevTools and speedscope read it. @returns their names */
-export function writeCpuProfiles(folder: string, profiles: readonly ThreadProfile[]): string[] {
-  return profiles.map(({ thread, profile }) => {
-    const name = `${thread.replace(/[^\w.-]+/g, '-')}.cpuprofile`;
-    writeFileSync(join(folder, name), JSON.stringify(profile));
-    return name;
-  });
-}
+/** Paths of such files under the output folder; earlier versions wrote a ledger. */
+export const profileFilePattern = /^_profile-\d+\/(?:[\w.-]+\.cpuprofile|record\.json|report\.html|ledger\.json)$/;
 
 /** Removes them, and nothing else that may lie there. */
 export function removeProfiles(output: string): void {
@@ -38,7 +15,8 @@ export function removeProfiles(output: string): void {
   }
 }
 
-function makeNumberedFolder(output: string): string {
+/** Makes the first folder `_profile-<n>` that is free under the output folder. @throws what the file system says */
+export function makeProfileFolder(output: string): string {
   for (let number = 1; ; number++) {
     const folder = join(output, `_profile-${number}`);
     try {

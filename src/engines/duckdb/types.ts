@@ -1,5 +1,6 @@
 /** DuckDB's type numbers (enum DUCKDB_TYPE of duckdb.h 1.5.6) and the memory of their vectors. */
-import type { NumberArray } from '../../batch.ts';
+import { elementBytes, viewOf, type NumberArray } from '../../batch.ts';
+import type { ElementType } from '../../contract/contract.ts';
 
 export const duckDbType = {
   BOOLEAN: 1,
@@ -23,34 +24,41 @@ export const duckDbType = {
 /** Largest row count of a chunk; compiled into the library. */
 export const vectorRows = 2048;
 
-/** Typed array for the values of a type of fixed width. Undefined: the type is none. */
-export function arrayFor(type: number, length: number): NumberArray | undefined {
-  switch (type) {
-    case duckDbType.BOOLEAN:
-    case duckDbType.UTINYINT:
-      return new Uint8Array(length);
-    case duckDbType.TINYINT:
-      return new Int8Array(length);
-    case duckDbType.SMALLINT:
-      return new Int16Array(length);
-    case duckDbType.INTEGER:
-      return new Int32Array(length);
-    case duckDbType.BIGINT:
-      return new BigInt64Array(length);
-    case duckDbType.USMALLINT:
-      return new Uint16Array(length);
-    case duckDbType.UINTEGER:
-      return new Uint32Array(length);
-    case duckDbType.UBIGINT:
-      return new BigUint64Array(length);
-    case duckDbType.FLOAT:
-      return new Float32Array(length);
-    case duckDbType.DOUBLE:
-      return new Float64Array(length);
-    default:
-      return undefined;
-  }
+/** Typed array for the values of a type of fixed width, over given memory or its own. Undefined: the type is none. */
+export function arrayFor(
+  type: number,
+  length: number,
+  memory?: { readonly buffer: ArrayBufferLike; readonly byteOffset: number },
+): NumberArray | undefined {
+  const elementType = elementTypes[type];
+  if (elementType === undefined) return undefined;
+  const { buffer, byteOffset } = memory ?? {
+    buffer: new ArrayBuffer(length * elementBytes[elementType]),
+    byteOffset: 0,
+  };
+  return viewOf(elementType, buffer, byteOffset, length);
 }
+
+/** Bytes of a value of a type of fixed width; 0: the type is none. */
+export function typeBytes(type: number): number {
+  const elementType = elementTypes[type];
+  return elementType === undefined ? 0 : elementBytes[elementType];
+}
+
+/** Booleans are bytes of 0 and 1. */
+const elementTypes: Readonly<Partial<Record<number, ElementType>>> = {
+  [duckDbType.BOOLEAN]: 'uint8',
+  [duckDbType.TINYINT]: 'int8',
+  [duckDbType.SMALLINT]: 'int16',
+  [duckDbType.INTEGER]: 'int32',
+  [duckDbType.BIGINT]: 'int64',
+  [duckDbType.UTINYINT]: 'uint8',
+  [duckDbType.USMALLINT]: 'uint16',
+  [duckDbType.UINTEGER]: 'uint32',
+  [duckDbType.UBIGINT]: 'uint64',
+  [duckDbType.FLOAT]: 'float32',
+  [duckDbType.DOUBLE]: 'float64',
+};
 
 /**
  * Types of fixed width whose vectors are, byte for byte, what Arrow has for them: the numbers, TIMESTAMP (12), DATE,

@@ -29,7 +29,7 @@ const validityScratch = new Uint8Array(vectorRows / 8);
 export function readValidity(
   vector: Pointer,
   rowCount: number,
-  scratch = new Uint8Array(Math.ceil(rowCount / 8)),
+  scratch: Uint8Array = new Uint8Array(Math.ceil(rowCount / 8)),
 ): Validity {
   const pointer = loadDuckDb().duckdb_vector_get_validity(vector);
   if (pointer === null) return null;
@@ -97,15 +97,15 @@ function readLongStrings(rows: readonly number[], values: (string | null)[]): vo
   }
 }
 
-/** Offsets and lengths of a LIST vector's rows in its child vector. */
-export function readListEntries(vector: Pointer, rowCount: number): { offsets: Int32Array; lengths: Int32Array } {
-  const pairs = new BigUint64Array(rowCount * 2);
-  copyValues(vector, pairs, rowCount * 2);
-  const offsets = new Int32Array(rowCount);
-  const lengths = new Int32Array(rowCount);
+/** Words of offset and length of a list, both of 64 bits. */
+const listEntryWords = 4;
+const listEntries = new Uint32Array(vectorRows * listEntryWords);
+
+/** Offsets and lengths of a LIST vector's rows in its child vector. Undefined for null lists. */
+export function readListEntries(vector: Pointer, rowCount: number, offsets: Int32Array, lengths: Int32Array): void {
+  copyValues(vector, listEntries, rowCount * listEntryWords);
   for (let row = 0; row < rowCount; row++) {
-    offsets[row] = Number(pairs[row * 2]!);
-    lengths[row] = Number(pairs[row * 2 + 1]!);
+    offsets[row] = listEntries[row * listEntryWords]!;
+    lengths[row] = listEntries[row * listEntryWords + 2]!;
   }
-  return { offsets, lengths };
 }

@@ -39,8 +39,8 @@ export function readModelGraph(path: string): ModelGraph {
     const functions = new Map<string, Graph>();
     let graph: Graph = { inputs: [], outputs: [], nodes: [] };
     for (const field of fields(read, 0, size)) {
-      if (field.number === model.graph) graph = readGraph(read, field);
-      if (field.number === model.functions) {
+      if (field.number === modelFields.graph) graph = readGraph(read, field);
+      if (field.number === modelFields.functions) {
         const { key, body } = readFunction(read, field);
         functions.set(key, body);
       }
@@ -52,12 +52,12 @@ export function readModelGraph(path: string): ModelGraph {
 }
 
 /** Gives bytes of the file, fewer at its end. They are good until the next call. */
-type Read = (start: number, end: number) => Buffer;
+export type Read = (start: number, end: number) => Buffer;
 
 /** Many fields are a few bytes long: one call of the system brings in so much of the file. */
 const windowBytes = 2 ** 14;
 
-function openWindow(descriptor: number): Read {
+export function openWindow(descriptor: number): Read {
   const window = Buffer.alloc(windowBytes);
   let from = 0;
   let until = 0;
@@ -75,15 +75,15 @@ function openWindow(descriptor: number): Read {
 }
 
 /** Numbers of the fields that are read, as onnx.proto gives them. */
-const model = { graph: 7, functions: 25 } as const;
-const graphFields = { node: 1, input: 11, output: 12 } as const;
+export const modelFields = { graph: 7, functions: 25 } as const;
+export const graphFields = { node: 1, initializer: 5, input: 11, output: 12 } as const;
 const functionFields = { name: 1, input: 4, output: 5, node: 7, domain: 10, overload: 13 } as const;
-const nodeFields = { input: 1, output: 2, name: 3, operator: 4, attribute: 5, domain: 7, overload: 8 } as const;
+export const nodeFields = { input: 1, output: 2, name: 3, operator: 4, attribute: 5, domain: 7, overload: 8 } as const;
 const attributeFields = { graph: 6, graphs: 11 } as const;
 const valueFields = { name: 1 } as const;
 
 /** One field of a protobuf message, and where in the file its value lies. */
-interface Field {
+export interface Field {
   readonly number: number;
   readonly start: number;
   readonly end: number;
@@ -93,7 +93,7 @@ interface Field {
 const headBytes = 20;
 
 /** Wire format: https://protobuf.dev/programming-guides/encoding. A value that is skipped is not read. */
-function* fields(read: Read, start: number, end: number): Generator<Field> {
+export function* fields(read: Read, start: number, end: number): Generator<Field> {
   for (let at = start; at < end;) {
     const head = read(at, Math.min(end, at + headBytes));
     const tag = varint(head, 0);
@@ -112,7 +112,7 @@ function* fields(read: Read, start: number, end: number): Generator<Field> {
     }
   }
 }
-const wire = { varint: 0, fixed64: 1, bytes: 2 } as const;
+export const wire = { varint: 0, fixed64: 1, bytes: 2 } as const;
 
 /** Seven bits a byte, lowest first; beyond 2^53, where no length can be, rounded. */
 function varint(bytes: Buffer, at: number): { readonly value: number; readonly length: number } {
@@ -149,7 +149,7 @@ function readFunction(read: Read, { start, end }: Field): { readonly key: string
   return { key: `${operatorName(names.name, names.domain)}:${names.overload}`, body };
 }
 
-function readNode(read: Read, place: Field): GraphNode {
+export function readNode(read: Read, place: Field): GraphNode {
   const node = { inputs: [] as string[], outputs: [] as string[], bodies: [] as Graph[] };
   const names = { name: '', operator: '', domain: '', overload: '' };
   for (const field of fields(read, place.start, place.end)) {
@@ -169,14 +169,14 @@ function readNode(read: Read, place: Field): GraphNode {
   return { ...node, name: names.name, operator, calls: `${operator}:${names.overload}` };
 }
 
-function readValueName(read: Read, { start, end }: Field): string {
+export function readValueName(read: Read, { start, end }: Field): string {
   for (const field of fields(read, start, end)) {
     if (field.number === valueFields.name) return textOf(read, field);
   }
   return '';
 }
 
-function textOf(read: Read, { start, end }: Field): string {
+export function textOf(read: Read, { start, end }: Field): string {
   return read(start, end).toString('utf8');
 }
 

@@ -12,6 +12,7 @@ import {
 import { holdsArrowLayout } from '../../engines/duckdb/types.ts';
 import type { Pointer } from '../../engines/native.ts';
 import type { ShardFile } from '../find-shards.ts';
+import { describe } from '../footers.ts';
 import { ColumnBuilder } from './column-builder.ts';
 import type { ColumnData } from './layout.ts';
 import type { ShardBatch, ShardStart } from './messages.ts';
@@ -42,9 +43,33 @@ export function* readShardBatches(
       stream.close();
     }
   } catch (error) {
-    throw inShard(error, shard);
+    throw missingColumn(connection, error, source, columns, shard) ?? inShard(error, shard);
   }
 }
+
+/** DuckDB names the column too, in words about its own binder; undefined: the error is about something else. */
+function missingColumn(
+  connection: Connection,
+  cause: unknown,
+  source: string,
+  columns: readonly string[] | undefined,
+  shard: ShardFile,
+): TandemError | undefined {
+  if (columns === undefined || !(cause instanceof DuckDbError) || !cause.message.startsWith('Binder Error')) return;
+  const names = describe(connection, '*', source).map(({ name }) => name);
+  const lowered = new Set(names.map((name) => name.toLowerCase()));
+  const column = columns.find((name) => !lowered.has(name.toLowerCase()));
+  if (column === undefined) return undefined;
+  const more = names.length > columnsNamedMax ? ` and ${names.length - columnsNamedMax} more` : '';
+  return new TandemError('BAD_COLUMN', `Expected column \`${column}\` in the shard, got none of that name.`, {
+    place: { shard: shard.name, column },
+    remedy: `The shard has: ${names.slice(0, columnsNamedMax).join(', ')}${more}.`,
+    cause,
+  });
+}
+
+/** More are no help. */
+const columnsNamedMax = 20;
 
 /** Joins the chunks of a query into batches. */
 class BatchAssembly {

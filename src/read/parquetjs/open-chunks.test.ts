@@ -5,14 +5,17 @@ import { test } from 'node:test';
 import { codeNull, codeUnknown, isValid, type Chunk, type ColumnRequest, type ColumnVector } from '../../batch.ts';
 import type { Feature } from '../../contract/contract.ts';
 import { quoteText } from '../../engines/duckdb/database.ts';
+import { duckDbType, vectorRows } from '../../engines/duckdb/types.ts';
 import { readParquetFile } from '../../engines/parquetjs/file.ts';
 import { ParquetJsError } from '../../engines/parquetjs/library.ts';
 import { TandemError } from '../../errors.ts';
+import { createKernelMemory } from '../../engines/wasm.ts';
 import { SchemaPlanner } from '../../planning/schemas.ts';
 import { DuckDbTables } from '../../planning/tables.ts';
 import { corruptPage, tempDir, withConnection, writeShard } from '../../testing/shards.ts';
 import { readFooters } from '../footers.ts';
 import { openChunks, type ChunkSource } from '../shard-reader.ts';
+import { createVectorPlaces, vectorPlaceBytes } from '../vector-places.ts';
 import { readParquetJsFooters } from './footers.ts';
 import { openParquetJsChunks } from './open-chunks.ts';
 
@@ -80,7 +83,19 @@ function readNative(path: string, requests: readonly ColumnRequest[]): unknown[]
   return withConnection((connection) => {
     const [footer] = readFooters(connection, [{ path, name: 'a' }]);
     const projection = new SchemaPlanner(new DuckDbTables(connection), [footer!]).projection(footer!, requests);
-    return allRows(openChunks(connection, `SELECT ${projection} FROM ${footer!.from} AS shard`, requests), requests);
+    const sql = `SELECT ${projection} FROM ${footer!.from} AS shard`;
+    const rows = allRows(openChunks(connection, sql, requests), requests);
+    // Once more into kernel memory, each stream over what the one before it left there.
+    const places = createVectorPlaces(requests, createKernelMemory(vectorPlaceBytes(requests)));
+    for (const [index, place] of places.entries()) {
+      const type = requests[index]!.as === 'category' ? duckDbType.INTEGER : duckDbType.DOUBLE;
+      if (requests[index]!.as === 'text' || requests[index]!.as === 'list') continue;
+      assert.ok(place.values(type, vectorRows).buffer instanceof SharedArrayBuffer, 'kernels reach the column');
+    }
+    for (let round = 0; round < 2; round++) {
+      assert.deepEqual(allRows(openChunks(connection, sql, requests, places), requests), rows);
+    }
+    return rows;
   });
 }
 

@@ -1,0 +1,279 @@
+/**
+ * A model file's own graph with what its nodes and weights hold, for kernels that score it without ONNX Runtime. Only
+ * for small graphs: every attribute is read. Weights are read when they are asked for.
+ */
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { ElementType } from '../../contract/contract.ts';
+import {
+  fields,
+  graphFields,
+  modelFields,
+  nodeFields,
+  openWindow,
+  readNode,
+  readValueName,
+  wire,
+  type Field,
+  type GraphNode,
+  type Read,
+} from './model-graph.ts';
+import { elementTypeOf } from './session.ts';
+
+/** A tensor of numbers, row-major; integers beyond 2^53 are rounded. */
+export interface Weight {
+  readonly elementType: ElementType;
+  readonly shape: readonly number[];
+  readonly values: Float64Array;
+}
+
+/** What an attribute has of each kind; those that it is not are empty. */
+export interface Attribute {
+  readonly floats: Float32Array;
+  /** Beyond 2^53 rounded. */
+  readonly ints: Float64Array;
+  readonly texts: readonly string[];
+  readonly tensor: Weight | undefined;
+}
+
+export interface WeightedNode extends GraphNode {
+  readonly attributes: ReadonlyMap<string, Attribute>;
+}
+
+export interface WeightedGraph {
+  /** Also those that have a default, in old files all weights. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly nodes: readonly WeightedNode[];
+  /** By the names of the values that they are; strings and types that no column can fill are left out. */
+  readonly weights: ReadonlyMap<string, Weight>;
+}
+
+/** Reads what ONNX Runtime has loaded. */
+export function readWeightedGraph(path: string): WeightedGraph {
+  const descriptor = openSync(path, 'r');
+  try {
+    const read = openWindow(descriptor);
+    const folder = dirname(path);
+    const graph = {
+      inputs: [] as string[],
+      outputs: [] as string[],
+      nodes: [] as WeightedNode[],
+      weights: new Map<string, Weight>(),
+    };
+    for (const outer of fields(read, 0, fstatSync(descriptor).size)) {
+      if (outer.number !== modelFields.graph) continue;
+      for (const field of fields(read, outer.start, outer.end)) {
+        if (field.number === graphFields.input) graph.inputs.push(readValueName(read, field));
+        if (field.number === graphFields.output) graph.outputs.push(readValueName(read, field));
+        if (field.number === graphFields.node) graph.nodes.push(readWeightedNode(read, field, folder));
+        if (field.number !== graphFields.initializer) continue;
+        const { name, weight } = readTensor(bytesOf(read, field), folder);
+        if (weight !== undefined) graph.weights.set(name, weight);
+      }
+    }
+    return graph;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Its own bytes: a window's are gone with the next call. */
+function bytesOf(read: Read, { start, end }: Field): Buffer {
+  return Buffer.from(read(start, end));
+}
+
+function readWeightedNode(read: Read, place: Field, folder: string): WeightedNode {
+  const attributes = new Map<string, Attribute>();
+  for (const field of fields(read, place.start, place.end)) {
+    if (field.number !== nodeFields.attribute) continue;
+    const { name, attribute } = readAttribute(bytesOf(read, field), folder);
+    attributes.set(name, attribute);
+  }
+  return { ...readNode(read, place), attributes };
+}
+
+/** Numbers of the fields, as onnx.proto gives them. */
+const attributeFields = { name: 1, float: 2, int: 3, text: 4, tensor: 5, floats: 7, ints: 8, texts: 9 } as const;
+const tensorFields = {
+  shape: 1,
+  elementType: 2,
+  floats: 4,
+  smallInts: 5,
+  ints: 7,
+  name: 8,
+  raw: 9,
+  doubles: 10,
+  unsigned: 11,
+  external: 13,
+} as const;
+const entryFields = { key: 1, value: 2 } as const;
+
+function readAttribute(bytes: Buffer, folder: string): { readonly name: string; readonly attribute: Attribute } {
+  let name = '';
+  let tensor: Weight | undefined;
+  const floats: number[] = [];
+  const ints: number[] = [];
+  const texts: string[] = [];
+  scan(bytes, (field, kind, value, start, end) => {
+    switch (field) {
+      case attributeFields.name:
+        name = bytes.toString('utf8', start, end);
+        return;
+      case attributeFields.text:
+      case attributeFields.texts:
+        texts.push(bytes.toString('utf8', start, end));
+        return;
+      case attributeFields.float:
+      case attributeFields.floats:
+        return pushFloats(bytes, kind, start, end, floats);
+      case attributeFields.int:
+      case attributeFields.ints:
+        return pushInts(bytes, kind, value, start, end, ints);
+      case attributeFields.tensor:
+        tensor = readTensor(bytes.subarray(start, end), folder).weight;
+    }
+  });
+  return { name, attribute: { floats: Float32Array.from(floats), ints: Float64Array.from(ints), texts, tensor } };
+}
+
+function readTensor(bytes: Buffer, folder: string): { readonly name: string; readonly weight: Weight | undefined } {
+  let name = '';
+  let elementType: ElementType | undefined;
+  let raw: Buffer | undefined;
+  const shape: number[] = [];
+  const listed: number[] = [];
+  const external = new Map<string, string>();
+  scan(bytes, (field, kind, value, start, end) => {
+    switch (field) {
+      case tensorFields.shape:
+        return pushInts(bytes, kind, value, start, end, shape);
+      case tensorFields.elementType:
+        elementType = elementTypeOf(value);
+        return;
+      case tensorFields.name:
+        name = bytes.toString('utf8', start, end);
+        return;
+      case tensorFields.floats:
+        return pushFloats(bytes, kind, start, end, listed);
+      case tensorFields.smallInts:
+      case tensorFields.ints:
+      case tensorFields.unsigned:
+        return pushInts(bytes, kind, value, start, end, listed);
+      case tensorFields.doubles:
+        for (let at = start; at + 8 <= end; at += 8) listed.push(bytes.readDoubleLE(at));
+        return;
+      case tensorFields.raw:
+        raw = bytes.subarray(start, end);
+        return;
+      case tensorFields.external:
+        addEntry(bytes.subarray(start, end), external);
+    }
+  });
+  if (external.size > 0) raw = readExternal(folder, external);
+  const values = raw === undefined ? Float64Array.from(listed) : rawValues(elementType, raw);
+  const isWhole = values?.length === shape.reduce((product, size) => product * size, 1);
+  if (elementType === undefined || values === undefined || !isWhole) return { name, weight: undefined };
+  return { name, weight: { elementType, shape, values } };
+}
+
+function addEntry(bytes: Buffer, entries: Map<string, string>): void {
+  let key = '';
+  let text = '';
+  scan(bytes, (field, _kind, _value, start, end) => {
+    if (field === entryFields.key) key = bytes.toString('utf8', start, end);
+    if (field === entryFields.value) text = bytes.toString('utf8', start, end);
+  });
+  entries.set(key, text);
+}
+
+/** Weights beside the model file. */
+function readExternal(folder: string, entries: ReadonlyMap<string, string>): Buffer | undefined {
+  const descriptor = openSync(join(folder, entries.get('location') ?? ''), 'r');
+  try {
+    const offset = Number(entries.get('offset') ?? 0);
+    const bytes = Buffer.alloc(Number(entries.get('length') ?? fstatSync(descriptor).size - offset));
+    return readSync(descriptor, bytes, 0, bytes.length, offset) === bytes.length ? bytes : undefined;
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+/** Little-endian numbers; undefined: a type that kernels do not read. */
+function rawValues(elementType: ElementType | undefined, raw: Buffer): Float64Array | undefined {
+  const numbers = (bytesEach: number, at: (offset: number) => number): Float64Array =>
+    Float64Array.from({ length: Math.floor(raw.length / bytesEach) }, (_, index) => at(index * bytesEach));
+  switch (elementType) {
+    case 'float32':
+      return numbers(4, (offset) => raw.readFloatLE(offset));
+    case 'float64':
+      return numbers(8, (offset) => raw.readDoubleLE(offset));
+    case 'int32':
+      return numbers(4, (offset) => raw.readInt32LE(offset));
+    case 'int64':
+      return numbers(8, (offset) => Number(raw.readBigInt64LE(offset)));
+    case 'uint8':
+    case 'bool':
+      return numbers(1, (offset) => raw[offset]!);
+    default:
+      return undefined;
+  }
+}
+
+/** One value, or packed ones. */
+function pushFloats(bytes: Buffer, kind: number, start: number, end: number, into: number[]): void {
+  if (kind === wire.varint || kind === wire.fixed64) return;
+  for (let at = start; at + 4 <= end; at += 4) into.push(bytes.readFloatLE(at));
+}
+
+function pushInts(bytes: Buffer, kind: number, value: number, start: number, end: number, into: number[]): void {
+  if (kind === wire.varint) into.push(value);
+  if (kind !== wire.bytes) return;
+  for (let at = start; at < end;) {
+    const next = endOfVarint(bytes, at);
+    into.push(varintAt(bytes, at, next));
+    at = next;
+  }
+}
+
+/** Calls `each` for every field of a message: a number in `value`, anything else from `start` to `end`. */
+function scan(
+  bytes: Buffer,
+  each: (field: number, kind: number, value: number, start: number, end: number) => void,
+): void {
+  for (let at = 0; at < bytes.length;) {
+    const afterTag = endOfVarint(bytes, at);
+    const tag = varintAt(bytes, at, afterTag);
+    const kind = tag % 8;
+    let start = afterTag;
+    let end = kind === wire.fixed64 ? start + 8 : start + 4;
+    let value = 0;
+    if (kind === wire.varint || kind === wire.bytes) {
+      end = endOfVarint(bytes, start);
+      value = varintAt(bytes, start, end);
+      if (kind === wire.bytes) [start, end] = [end, end + value];
+    }
+    // What is cut off ends somewhere, too.
+    end = Math.min(bytes.length, end);
+    each(Math.floor(tag / 8), kind, value, start, end);
+    at = end;
+  }
+}
+
+function endOfVarint(bytes: Buffer, at: number): number {
+  let end = at;
+  while (end < bytes.length && bytes[end]! >= 0x80) end++;
+  return Math.min(bytes.length, end + 1);
+}
+
+/** Seven bits a byte, lowest first; a negative number takes ten bytes. */
+function varintAt(bytes: Buffer, at: number, end: number): number {
+  if (end - at < 10) {
+    let value = 0;
+    for (let index = end - 1; index >= at; index--) value = value * 0x80 + (bytes[index]! & 0x7f);
+    return value;
+  }
+  let value = 0n;
+  for (let index = end - 1; index >= at; index--) value = (value << 7n) | BigInt(bytes[index]! & 0x7f);
+  return Number(BigInt.asIntN(64, value));
+}

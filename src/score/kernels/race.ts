@@ -1,0 +1,33 @@
+/** Which of two ways to score is faster, by running both for a moment on the same rows. */
+import { raceMs, raceMsMax, raceRoundsMin, raceRoundsWanted } from '../../limits.ts';
+
+/** A way to score, at the sizes of batch that it may like. */
+export interface Contender {
+  /** Rows of a run, each of at least 1. */
+  readonly sizes: readonly number[];
+  run(rowCount: number): void;
+}
+
+/**
+ * The least seconds a row that each contender took, at the size that it liked best. They take turns, so that whatever
+ * else the machine does hits all of them.
+ * @param now seconds, from a monotonic clock
+ */
+export function race(contenders: readonly Contender[], now: () => number): number[] {
+  const best = contenders.map(() => Infinity);
+  const start = now();
+  const goesOn = (round: number): boolean => {
+    const ms = (now() - start) * 1000;
+    return round < raceRoundsMin || ms < raceMs || (round < raceRoundsWanted && ms < raceMsMax);
+  };
+  for (let round = 0; goesOn(round); round++) {
+    contenders.forEach(({ sizes, run }, index) => {
+      for (const rowCount of sizes) {
+        const started = now();
+        run(rowCount);
+        best[index] = Math.min(best[index]!, (now() - started) / rowCount);
+      }
+    });
+  }
+  return best;
+}

@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { seededRandom } from '../../testing/random.ts';
+import {
+  randomEnsemble,
+  randomValue,
+  type EnsembleOptions,
+  type Labels,
+  type RandomMode,
+} from '../../testing/random-ensembles.ts';
+import { runModel } from '../../testing/run-model.ts';
+import { scoreByKernel, treesOf } from '../../testing/score-trees.ts';
+import { sumsOf } from './reference.ts';
+import { kernelForms } from './trees.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'tandem-trees-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const comparisons: readonly RandomMode[] = ['LEQ', 'LT', 'GTE', 'GT'];
+const base: EnsembleOptions = {
+  treeCount: 7,
+  leafCountMax: 31,
+  columnCount: 5,
+  modes: [...comparisons, 'EQ', 'NEQ'],
+  version: 3,
+  type: 'float32',
+  tracksMissing: true,
+  targetCount: 1,
+  votes: 'tree',
+  weightMin: -1,
+  weightMax: 1,
+};
+const plain: Labels = { postTransform: 'NONE', baseValues: [] };
+
+/** Rows around every multiple of a block. */
+const rowCounts = [1, 7, 8, 127, 128, 129, 256, 300, 513];
+
+/**
+ * Scores random rows in every form and by ONNX Runtime.
+ * @param tolerance relative; 0 for what must be equal bit for bit
+ */
+function compare(name: string, options: Partial<EnsembleOptions>, more: Partial<Labels> = {}, tolerance = 0): void {
+  test(name, () => {
+    for (let seed = 1; seed <= 4; seed++) {
+      const random = seededRandom(seed * 7919);
+      const all = { ...base, ...options };
+      const spec = randomEnsemble(all, { ...plain, ...more }, random);
+      const rowCount = rowCounts[(seed * 5) % rowCounts.length]!;
+      const values = Array.from({ length: rowCount * all.columnCount }, () => randomValue(random));
+      const x = all.type === 'float32' ? Float32Array.from(values) : Float64Array.from(values);
+      const shape = [rowCount, all.columnCount];
+      const expected = runModel(folder, spec, [{ name: 'x', elementType: all.type, shape, values: x }]);
+      const model = treesOf(join(folder, 'model.onnx'), spec);
+      for (const form of kernelForms(model)) {
+        const got = scoreByKernel(model, form, rowCount, (_input, element, row) => x[row * all.columnCount + element]!);
+        model.outputs.forEach((output, index) => {
+          expectNear(
+            `${output.name}, seed ${seed}`,
+            got[index]!,
+            expected[output.name]!.values as ArrayLike<number>,
+            tolerance,
+          );
+        });
+      }
+      if (more.labels !== undefined || more.postTransform !== undefined || more.aggregate === 'AVERAGE') continue;
+      const sums = Array.from({ length: rowCount }, (_, row) =>
+        sumsOf(
+          model.forest,
+          model.columns.map(({ element }) => x[row * all.columnCount + element]!),
+        ).map((sum, target) => Math.fround(sum + (more.baseValues?.[target] ?? 0))),
+      );
+      const rounded = Array.from(expected['y']!.values as ArrayLike<number>, Math.fround);
+      expectNear(`row by row, seed ${seed}`, sums.flat(), rounded, 0);
+    }
+  });
+}
+
+function expectNear(
+  name: string,
+  got: ArrayLike<number | bigint>,
+  expected: ArrayLike<number | bigint>,
+  tolerance: number,
+): void {
+  assert.equal(got.length, expected.length, name);
+  for (let index = 0; index < got.length; index++) {
+    const [value, other] = [Number(got[index]), Number(expected[index])];
+    const isNear = Object.is(value + 0, other + 0) || Math.abs(value - other) <= tolerance * Math.abs(other);
+    if (!isNear) assert.fail(`${name}: expected value ${index} to be ${other}, got ${value}`);
+  }
+}
+
+for (const mode of ['LEQ', 'LT', 'GTE', 'GT', 'EQ', 'NEQ'] as const) {
+  compare(`BRANCH_${mode}`, { modes: [mode] });
+  compare(`BRANCH_${mode} without a way for NaN`, { modes: [mode], tracksMissing: false });
+}
+compare('all modes in one tree', {});
+compare('all modes, many leaves', { leafCountMax: 700, treeCount: 3 });
+compare('trees of a single leaf and of two', { leafCountMax: 2, treeCount: 70 });
+compare('more trees than a run holds', { treeCount: 150, leafCountMax: 9 });
+compare('thresholds and sums in float64', { type: 'float64' });
+compare('version 5 with sets', { version: 5, modes: [...comparisons, 'MEMBER'], tracksMissing: false });
+compare('version 5 in float64', { version: 5, type: 'float64', modes: ['LEQ', 'MEMBER', 'NEQ'] });
+compare('version 5, leaves that vote for any target', { version: 5, targetCount: 6, votes: 'any' });
+compare('a target for each tree', { targetCount: 3, treeCount: 12 });
+compare('leaves that vote for all targets', { targetCount: 5, votes: 'all' });
+compare('leaves that vote for all targets in float64', { targetCount: 19, votes: 'all', type: 'float64' });
+compare('base values', { targetCount: 3 }, { baseValues: [0.25, -1, 3] });
+
+for (const aggregate of ['AVERAGE', 'MIN', 'MAX'] as const) {
+  compare(`${aggregate} of one target`, {}, { aggregate, baseValues: [0.25] });
+  compare(`${aggregate} of three targets`, { targetCount: 3, votes: 'all' }, { aggregate, baseValues: [0.25, 1, 2] });
+  compare(`${aggregate} in float64`, { type: 'float64' }, { aggregate });
+}
+
+for (const postTransform of ['LOGISTIC', 'SOFTMAX', 'SOFTMAX_ZERO']) {
+  const near = 1e-6;
+  compare(`${postTransform} of one target`, {}, { postTransform }, near);
+  compare(`${postTransform} of three targets`, { targetCount: 3, votes: 'all' }, { postTransform }, near);
+  compare(`${postTransform} of four classes`, { targetCount: 4 }, { postTransform, labels: [7, -3, 2 ** 40, 0] }, near);
+}
+compare('four classes in float64', { targetCount: 4, type: 'float64' }, { labels: [0, 1, 2, 3] });
+compare(
+  'four classes with base values',
+  { targetCount: 4, votes: 'all' },
+  { labels: [0, 1, 2, 3], baseValues: [-1, 0, 2, 1] },
+);
+compare('two classes that both have votes', { targetCount: 2, votes: 'all' }, { labels: [5, 9] });
+compare('two classes, logistic', { targetCount: 2, votes: 'all' }, { labels: [0, 1], postTransform: 'LOGISTIC' }, 1e-6);

@@ -1,0 +1,129 @@
+/**
+ * Boosted trees and forests by kernels of our own: `readTrees` finds them in a model, `kernelForms` says in which ways
+ * they can be scored, `compileForest` makes plain data of one of these ways, which crosses threads, and `ForestKernel`
+ * scores rows with it.
+ */
+import { compileModule, instantiate, type KernelMemory, type WasmExports } from '../../engines/wasm.ts';
+import { leavesOf, type NumberType } from './forest.ts';
+import type { TreesModel } from './read-trees.ts';
+import { ScoreWriter, type SumLayout } from './score-writer.ts';
+import { slicedCode } from './sliced-code.ts';
+import { layOutSliced, slicedLeavesMax } from './sliced-layout.ts';
+import { slicedTables } from './sliced-tables.ts';
+
+export { readTrees, type ModelColumn, type TreesModel, type TreesOutput } from './read-trees.ts';
+
+/** One of the ways to score a forest. Which is the fastest depends on the forest: measure. */
+export interface KernelForm {
+  /** Rows are bits of vectors, every split splits all rows of a block at once. */
+  readonly kind: 'sliced';
+  /** Vectors of 128 rows in a block. */
+  readonly vectorCount: number;
+}
+
+/** A forest in one form, without addresses: all threads run the same code over the same tables. */
+export interface CompiledForest extends Omit<TreesModel, 'forest'> {
+  readonly form: KernelForm;
+  /** Of the columns that the kernel reads. */
+  readonly columnType: NumberType;
+  readonly treeCount: number;
+  /** Of a module. */
+  readonly code: Uint8Array<ArrayBuffer>;
+  /** To be copied into the memory of the slots, once. */
+  readonly tables: Uint8Array<ArrayBuffer>;
+  /** What {@link ForestKernel} takes of its thread's memory. */
+  readonly scratchBytes: number;
+  /** Offsets in the scratch. */
+  readonly columnsAt: number;
+  readonly sumsAt: number;
+  readonly sums: SumLayout;
+}
+
+/** The forms that can score this forest, the one that is mostly the fastest first; empty: none. */
+export function kernelForms({ forest }: TreesModel): KernelForm[] {
+  const leafCountMax = Math.max(...Array.from(forest.roots, (root) => leavesOf(forest, root).length));
+  if (leafCountMax > slicedLeavesMax) return [];
+  return [2, 1, 4].map((vectorCount) => ({ kind: 'sliced', vectorCount }));
+}
+
+/** For the log: `100 trees, 256 rows at once`. */
+export function describeForest({ treeCount, sums }: CompiledForest): string {
+  return `${treeCount === 1 ? '1 tree' : `${treeCount} trees`}, ${sums.blockRows} rows at once`;
+}
+
+export function compileForest({ forest, ...model }: TreesModel, form: KernelForm): CompiledForest {
+  const layout = layOutSliced(forest, form.vectorCount);
+  const { blockRows, hasOneTarget, sumWidth, scratch } = layout;
+  return {
+    ...model,
+    form,
+    columnType: forest.columnType,
+    treeCount: forest.roots.length,
+    code: slicedCode(forest, layout),
+    tables: slicedTables(forest, layout),
+    scratchBytes: scratch.bytes,
+    columnsAt: scratch.columns,
+    sumsAt: scratch.sums,
+    sums: { blockRows, hasOneTarget, sumWidth },
+  };
+}
+
+/** Scores rows of one thread. */
+export class ForestKernel {
+  readonly #blockRows: number;
+  readonly #columns: Int32Array;
+  readonly #scratch: number;
+  readonly #tables: number;
+  readonly #score: WasmExports[string];
+  readonly #writer: ScoreWriter;
+
+  /**
+   * @param memory where the thread's own bytes are taken, and where columns and outputs lie
+   * @param tables byte offset in the same memory of a copy of the forest's tables, a multiple of 64
+   */
+  constructor(forest: CompiledForest, memory: KernelMemory, tables: number) {
+    const { buffer } = memory.memory;
+    this.#blockRows = forest.sums.blockRows;
+    this.#scratch = memory.allocate(forest.scratchBytes);
+    this.#tables = tables;
+    this.#score = instantiate(compileModule(forest.code), memory.memory)['score']!;
+    this.#columns = new Int32Array(buffer, this.#scratch + forest.columnsAt, forest.columns.length);
+    this.#writer = new ScoreWriter(forest, buffer, this.#scratch + forest.sumsAt);
+  }
+
+  /**
+   * @param columns byte offset of each of the forest's columns: row r at 4 * r (float32) or 8 * r (float64) from there
+   * @param outputs byte offset of each output: row-major, of its element type (bool takes a byte); rows from `rowCount`
+   *   on stay as they are
+   */
+  score(columns: readonly number[], outputs: readonly number[], rowCount: number): void {
+    this.#columns.set(columns);
+    for (let first = 0; first < rowCount; first += this.#blockRows) {
+      const count = Math.min(this.#blockRows, rowCount - first);
+      this.#score(this.#scratch, this.#tables, first, count);
+      this.#writer.write(outputs, first, count);
+    }
+  }
+}
+
+/**
+ * Seconds a row of a kernel on sample columns: the least of the runs that fit into `seconds`, at least two, since other
+ * work on the machine only ever makes a run slower.
+ */
+export function measureKernel(
+  kernel: ForestKernel,
+  columns: readonly number[],
+  outputs: readonly number[],
+  rowCount: number,
+  seconds: number,
+  now: () => number,
+): number {
+  const end = now() + seconds;
+  let best = Infinity;
+  for (let run = 0; run < 2 || now() < end; run++) {
+    const before = now();
+    kernel.score(columns, outputs, rowCount);
+    best = Math.min(best, now() - before);
+  }
+  return best / rowCount;
+}
