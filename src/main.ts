@@ -2,7 +2,7 @@
 import type { LoadApi } from './cli/api.ts';
 import { processIo } from './cli/io.ts';
 import { withFirstSignals } from './cli/report-error.ts';
-import { startWorkersAhead } from './threads/start-worker.ts';
+import { endIdleWorkers, startWorkersAhead } from './threads/start-worker.ts';
 
 const args = process.argv.slice(2);
 // Before anything that takes time to load. What asks for a profile must not end the process while nothing listens.
@@ -27,3 +27,4 @@ const loadApi: LoadApi = async () => ({
 });
 
 process.exitCode = await runCommandLine(args, io, loadApi);
+endIdleWorkers();

@@ -109,6 +109,7 @@ test('every file is imported, started or run', () => {
     'src/contract/publish.ts',
     'src/testing/nodes.ts',
     'bench/run.ts',
+    'bench/startup.ts',
     'bench/storage.ts',
     'bench/trees.ts',
     'bench/what-if.ts',

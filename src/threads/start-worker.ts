@@ -1,8 +1,12 @@
 /** Starts a worker's entry file: when there is work for it, or ahead of that, while others find out what the work is. */
 import { parentPort, Worker, workerData } from 'node:worker_threads';
+import type { PlannerRequest } from '../messages.ts';
 
 /** Threads that were started ahead and wait for their work, by entry. */
 const ahead = new Map<string, Set<Worker>>();
+
+/** What they get instead of work. */
+const noWork = { kind: 'close', connections: [] } as const satisfies PlannerRequest;
 
 /**
  * @param entry compiled file beside this one, for example `./prep.js`
@@ -13,14 +17,13 @@ export function startWorker(entry: string, work?: unknown): Worker {
   if (worker === undefined) return newWorker(entry, work);
   ahead.get(entry)!.delete(worker);
   worker.removeAllListeners();
-  worker.ref();
   if (work !== undefined) worker.postMessage(work);
   return worker;
 }
 
 /**
- * Starts threads whose work {@link startWorker} will bring: a thread takes some 50 ms until its modules are there. They do
- * not keep the process alive; who has them started calls {@link endIdleWorkers} when no more work comes.
+ * Starts threads whose work {@link startWorker} will bring: it takes some 50 ms until a thread's modules are there. Who has
+ * them started calls {@link endIdleWorkers} when no more work comes.
  */
 export function startWorkersAhead(entry: string, count: number): void {
   const waiting = ahead.get(entry) ?? new Set();
@@ -30,14 +33,16 @@ export function startWorkersAhead(entry: string, count: number): void {
     waiting.add(worker);
     // Why it ended is told by the one that is started in its place.
     worker.on('error', () => {}).on('exit', () => waiting.delete(worker));
-    worker.unref();
   }
 }
 
-/** Ends the threads that nobody took. */
+/**
+ * Has the threads end that nobody took; the process waits for them. They are not terminated, nor may the process exit
+ * before: koffi ends the process with an abort when that finds a thread in a native call, as one that loads libraries is.
+ */
 export function endIdleWorkers(): void {
   for (const waiting of ahead.values()) {
-    for (const worker of waiting) void worker.terminate();
+    for (const worker of waiting) worker.postMessage(noWork);
     waiting.clear();
   }
 }
@@ -52,7 +57,10 @@ export function isAhead(): boolean {
   return workerData === undefined || workerData === null;
 }
 
-/** On the thread: what it was started with, or for one that was started ahead the first message that it gets. */
-export async function workOfThread<Work>(): Promise<Work> {
-  return isAhead() ? new Promise((resolve) => parentPort!.once('message', resolve)) : (workerData as Work);
+/** On the thread: what it was started with, or for one that was started ahead what comes later; it ends when nothing does. */
+export async function workOfThread<Work extends object>(): Promise<Work> {
+  if (!isAhead()) return workerData as Work;
+  const work = await new Promise<Work | typeof noWork>((resolve) => parentPort!.once('message', resolve));
+  if ('kind' in work) process.exit();
+  return work;
 }
