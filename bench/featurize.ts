@@ -87,7 +87,7 @@ function checkBits(featurizer: Featurizer, chunk: Chunk, slot: Float32Array): vo
   const { layout } = featurizer;
   for (let row = 0; row < chunk.rowCount; row++) {
     featurizeRow(layout, chunk.vectors, row).forEach((expected, feature) => {
-      const found = slot[row * layout.width + feature];
+      const found = slot[layout.order === 'columns' ? feature * vectorRows + row : row * layout.width + feature];
       if (Object.is(found, expected)) return;
       throw new Error(`Expected row ${row} of feature ${feature} to be ${expected}, got ${found}.`);
     });

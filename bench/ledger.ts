@@ -1,18 +1,16 @@
 /** Ledger: what a lane (decode, featurize, score) notes of its time, without the lane; against the lane without notes. */
 import { closeDatabase, Connection, openDatabase } from '../src/engines/duckdb/database.ts';
-import { createRunOptions } from '../src/engines/onnxruntime/run.ts';
 import { closeSession, openSession } from '../src/engines/onnxruntime/session.ts';
-import { createSharedMemory } from '../src/engines/wasm.ts';
 import type { Activity } from '../src/measure/activities.ts';
 import { threadsNowMs } from '../src/measure/clock.ts';
 import { createTimeSheet, readTimeSheet, TimeSheet, type Timekeeper } from '../src/measure/time-sheet.ts';
 import { control } from '../src/messages.ts';
-import { sharedBytes, threadKernels } from '../src/planning/kernel-bytes.ts';
-import { layOutSlot, SlotScorer } from '../src/score/scorer.ts';
+import { threadKernels } from '../src/planning/kernel-bytes.ts';
 import { duckDbReader } from '../src/threads/duckdb-reader.ts';
 import { InPlaceLane } from '../src/threads/lane.ts';
 import { shardRows } from '../src/threads/slot-filler.ts';
 import type { Stage, StageTask } from './measure.ts';
+import { openPlanned } from './scorer.ts';
 
 const batchSize = 2_048;
 /** The ledger's time must be another clock's, within this: a thread may lose its core between reading the two. */
@@ -44,9 +42,7 @@ export function openLedger({ plan: chosen, threadIndex }: StageTask): Stage {
   const database = openDatabase();
   const connection = new Connection(database);
   const session = openSession(model.path, { intraOpThreads: 1 });
-  const memory = createSharedMemory(sharedBytes(model, plan.slotRows, 1, 1));
-  const slot = layOutSlot(model, plan.slotRows, memory.buffer, 0);
-  const scorer = new SlotScorer(model, session, createRunOptions(), slot);
+  const { memory, slot, scorer } = openPlanned(plan, session);
   const rows = shardRows(plan, plan.shards[threadIndex % plan.shards.length]!);
   const scoreWith = (sheet: Timekeeper): number => {
     const kernels = threadKernels(memory, model, plan.slotRows, 1, 0);

@@ -42,6 +42,8 @@ export async function openWorkloadSlot(
     model: models[workload],
     output: join(folder, 'output'),
     useProfile: false,
+    // It is ONNX Runtime that is looked at.
+    kernels: 'onnxruntime',
   });
   const { model } = plan;
   const slot = layOutSlot(model, slotRows, createSharedMemory(slotBytes(model, slotRows)).buffer, 0);
