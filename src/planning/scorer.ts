@@ -11,6 +11,8 @@ import type { SourceTable } from '../read/footers.ts';
 import type { Agreement } from '../score/kernels/agreement.ts';
 import { kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
 import { race } from '../score/kernels/race.ts';
+import { slotBytes } from '../score/scorer.ts';
+import { slotRowsFor } from './allocate.ts';
 import type { PlanningEngines, ResolvedModel } from './model.ts';
 import { readSample } from './sample.ts';
 import { Trial } from './trial.ts';
@@ -42,7 +44,9 @@ export function chooseScorer(
   const isSmall = tables.reduce((rowCount, each) => rowCount + each.rowCount, 0) < smallJobRows;
   const kernels = findKernels(model, options, isSmall ? 1 : Infinity);
   if (typeof kernels === 'string') return byOnnxRuntime(model, kernels);
-  const sample = readSample(engines.reader, table, resolved, Math.min(kernelSampleRows, table.rowCount));
+  // Wide rows take memory: no more of them than a slot holds.
+  const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(model, 64) / 64, undefined));
+  const sample = readSample(engines.reader, table, resolved, Math.min(rowsMax, table.rowCount));
   if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
   const { tolerance } = resolved.contract.kernels;
   const trial = new Trial(model, kernels, sample, engines.session);
