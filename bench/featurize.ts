@@ -1,26 +1,34 @@
 /** Featurize: the product's kernels, against the plainest loop that anyone would write by hand for just this work. */
 import type { Chunk, ColumnVector, NumberVector, TensorLayout } from '../src/batch.ts';
 import { closeDatabase, Connection, openDatabase } from '../src/engines/duckdb/database.ts';
-import { createSharedMemory } from '../src/engines/wasm.ts';
+import { vectorRows } from '../src/engines/duckdb/types.ts';
+import { createSharedMemory, type KernelMemory } from '../src/engines/wasm.ts';
 import { createFeaturizer, type Featurizer } from '../src/featurize/featurizer.ts';
 import { featurizeRow } from '../src/featurize/reference.ts';
 import type { RunPlan } from '../src/plan.ts';
-import { layOutSlot, slotBytes } from '../src/score/scorer.ts';
+import { sharedBytes, threadKernels } from '../src/planning/kernel-bytes.ts';
+import { layOutSlot } from '../src/score/scorer.ts';
 import { openShard } from './decode.ts';
 import type { Stage, StageTask } from './measure.ts';
 
 /** Times that a chunk is featurized in a row, so that the clock costs nothing. */
 const repeats = 100;
 
-/** A copy of the shard's first rows; a reader overwrites its own. */
-export function firstChunk(plan: RunPlan, shardIndex: number): Chunk {
+/** A copy of the shard's first rows, where kernels reach it if there are any; a reader overwrites its own. */
+export function firstChunk(plan: RunPlan, shardIndex: number, kernels?: KernelMemory): Chunk {
   const database = openDatabase();
   const connection = new Connection(database);
   const source = openShard(connection, plan, shardIndex);
   const chunk = source.next()!;
   const vectors = chunk.vectors.map((vector): ColumnVector => {
     const { values, validity } = vector as NumberVector;
-    return { kind: 'number', values: values.slice(), validity: validity?.slice() ?? null };
+    if (!(values instanceof Float32Array)) throw new Error('Expected float32 vectors.');
+    const copy =
+      kernels === undefined
+        ? new Float32Array(values.length)
+        : new Float32Array(kernels.memory.buffer, kernels.allocate(values.byteLength), values.length);
+    copy.set(values);
+    return { kind: 'number', values: copy, validity: validity?.slice() ?? null };
   });
   source.close();
   connection.close();
@@ -30,10 +38,11 @@ export function firstChunk(plan: RunPlan, shardIndex: number): Chunk {
 
 export function openFeaturize({ plan, threadIndex }: StageTask): Stage {
   const layout = plan.model.inputs[0]!;
-  const chunk = firstChunk(plan, threadIndex % plan.shards.length);
-  const featurizer = createFeaturizer(layout, 0);
-  const memory = createSharedMemory(slotBytes(plan.model, chunk.rowCount));
-  const slot = layOutSlot(plan.model, chunk.rowCount, memory.buffer, 0).inputs[0] as Float32Array;
+  const memory = createSharedMemory(sharedBytes(plan.model, vectorRows, 1, 1));
+  const kernels = threadKernels(memory, plan.model, vectorRows, 1, 0);
+  const chunk = firstChunk(plan, threadIndex % plan.shards.length, kernels);
+  const featurizer = createFeaturizer(layout, 0, kernels);
+  const slot = layOutSlot(plan.model, vectorRows, memory.buffer, 0).inputs[0] as Float32Array;
   const byHand = handWritten(layout, chunk);
   const repeated = (work: () => void) => (): number => {
     for (let repeat = 0; repeat < repeats; repeat++) work();

@@ -65,7 +65,6 @@ export const kernelCases: readonly KernelCase[] = [
   },
   { name: 'the same 32 floats, column by column', features: floats(32), elementType: 'float32', order: 'columns' },
   { name: '32 floats to float16', features: floats(32), elementType: 'float16' },
-  { name: '8 log1p', features: steps8({ kind: 'log1p' }), elementType: 'float32' },
   ...[8, 32, 64, 128].map((count): KernelCase => {
     const boundaries = Array.from({ length: count }, (_, i) => (i * 40) / count);
     return {

@@ -56,9 +56,12 @@ export const raceBatchRows: readonly number[] = [512, 2_048];
 /** Timing them takes so long, but so many rounds at least, the first of which prepares their shapes. */
 export const raceMs = 20;
 export const raceRoundsMin = 2;
-/** On a machine that does other work too, up to so many rounds are waited for, and so long. */
+/** On a machine that does other work too, up to so many rounds are waited for, so many times as long. */
 export const raceRoundsWanted = 16;
-export const raceMsMax = 200;
+export const racePatience = 4;
+/** A job of fewer rows races a quarter of that time, and tries the likeliest form only: the others take 0.1 s and gain 10 % at most. */
+export const smallJobRows = 10_000_000;
+export const raceMsSmall = 5;
 /** Nodes of a graph that is looked at for kernels: exporters write a linear model or a forest with a dozen. */
 export const kernelNodesMax = 64;
 

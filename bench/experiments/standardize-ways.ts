@@ -1,8 +1,7 @@
 /** Standardize, then clip one column: the ways of JavaScript. */
-import type { TensorLayout } from '../../src/batch.ts';
 import type { NumericStep } from '../../src/contract/contract.ts';
-import { createFeaturizer } from '../../src/featurize/featurizer.ts';
 import { seededRandom } from '../../src/testing/random.ts';
+import { kernelColumn } from './kernel-column.ts';
 
 /** clip((x - mean) / std, low, high) */
 export interface Standardizing {
@@ -54,7 +53,7 @@ interface Row {
 
 export function waysOfJavaScript(column: Float64Array, task: Standardizing): Readonly<Record<string, Way>> {
   const rows: readonly Row[] = Array.from(column, (x, id) => ({ id, x }));
-  const [ofRows, byHand, fused] = [column, column, column].map(({ length }) => new Float64Array(length));
+  const [ofRows, byHand] = [column, column].map(({ length }) => new Float64Array(length));
   const inBatches = (score: (batch: readonly Row[]) => { readonly id: number; readonly z: number }[]) => (): void => {
     for (let from = 0; from < rows.length; from += rowsPerBatch) {
       for (const { id, z } of score(rows.slice(from, from + rowsPerBatch))) ofRows![id] = z;
@@ -62,8 +61,7 @@ export function waysOfJavaScript(column: Float64Array, task: Standardizing): Rea
   };
   const objects = inBatches((batch) => batch.map((row) => ({ id: row.id, x: row.x, z: scoreOf(row.x, task) })));
   const spread = inBatches((batch) => batch.map((row) => ({ ...row, z: scoreOf(row.x, task) })));
-  const featurizer = createFeaturizer(layoutOf(task), 0);
-  const chunk = { rowCount: column.length, vectors: [{ kind: 'number', values: column, validity: null } as const] };
+  const kernel = kernelColumn(stepsOf(task), column);
   const way = (once: () => void, target: Float64Array): Way => {
     const answers = (): Float64Array => {
       target.fill(NaN);
@@ -76,7 +74,7 @@ export function waysOfJavaScript(column: Float64Array, task: Standardizing): Rea
     [names.objects]: way(objects, ofRows!),
     [names.spread]: way(spread, ofRows!),
     [names.arrays]: way(() => standardizeColumn(column, byHand!, task), byHand!),
-    [names.kernel]: way(() => featurizer.fill(chunk, 0, column.length, fused!, 0), fused!),
+    [names.kernel]: way(kernel.run, kernel.target),
   };
 }
 
@@ -87,11 +85,9 @@ function standardizeColumn(column: Float64Array, target: Float64Array, { mean, s
   }
 }
 
-function layoutOf({ mean, std, low, high }: Standardizing): TensorLayout {
-  const steps: NumericStep[] = [
+function stepsOf({ mean, std, low, high }: Standardizing): NumericStep[] {
+  return [
     { kind: 'standardize', mean, std },
     { kind: 'clip', low, high },
   ];
-  const feature = { kind: 'number', source: { column: 'x' }, missing: undefined, steps } as const;
-  return { name: 'x', elementType: 'float64', rowShape: [1], width: 1, features: [feature], featureWidths: [1] };
 }

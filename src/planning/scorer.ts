@@ -4,7 +4,7 @@
  */
 import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
 import { readWeightedGraph } from '../engines/onnxruntime/model-weights.ts';
-import { kernelNodesMax, kernelSampleRows } from '../limits.ts';
+import { kernelNodesMax, kernelSampleRows, raceMs, raceMsSmall, smallJobRows } from '../limits.ts';
 import type { KernelOptions } from '../options.ts';
 import type { ChosenScorer, ModelPlan } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
@@ -39,7 +39,8 @@ export function chooseScorer(
 ): ScorerChoice {
   const table = tables.find((candidate) => candidate.rowCount > 0);
   if (table === undefined) return byOnnxRuntime(model, 'there are no rows');
-  const kernels = findKernels(model, options);
+  const isSmall = tables.reduce((rowCount, each) => rowCount + each.rowCount, 0) < smallJobRows;
+  const kernels = findKernels(model, options, isSmall ? 1 : Infinity);
   if (typeof kernels === 'string') return byOnnxRuntime(model, kernels);
   const sample = readSample(engines.reader, table, resolved, Math.min(kernelSampleRows, table.rowCount));
   if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
@@ -51,7 +52,7 @@ export function chooseScorer(
     const [first] = kernels;
     const agreement = trial.compare(first!);
     if (agreement.differenceMax > tolerance) return disagreeing(model, first!, agreement, tolerance, table.name);
-    const [theirs = 0, ...ours] = race(trial.contenders, now);
+    const [theirs = 0, ...ours] = race(trial.contenders, (isSmall ? raceMsSmall : raceMs) / 1000, now);
     const best = ours.indexOf(Math.min(...ours));
     const kernel = kernels[best]!;
     const found = best === 0 ? agreement : trial.compare(kernel);
@@ -68,13 +69,13 @@ export function scoresOnDevices(model: ModelPlan): ScorerChoice {
 }
 
 /** Kernels that know the model, at least one, or in words why there is none. */
-function findKernels(model: ModelPlan, options: KernelOptions): readonly KernelModel[] | string {
+function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number): readonly KernelModel[] | string {
   if (options.kernels === 'onnxruntime') return 'as asked for';
   const [constant] = model.constants;
   if (constant !== undefined) return `input ${constant.name} is a constant`;
   const nodeCount = readModelGraph(model.path).nodes.length;
   if (nodeCount > kernelNodesMax) return `it has ${nodeCount} nodes, and kernels know small graphs`;
-  return readKernelModels(readWeightedGraph(model.path), model.inputs, model.outputs, options);
+  return readKernelModels(readWeightedGraph(model.path), model.inputs, model.outputs, options, formsMax);
 }
 
 function byOnnxRuntime(model: ModelPlan, reason: string | undefined, tried: Partial<ChosenScorer> = {}): ScorerChoice {

@@ -15,7 +15,8 @@ export function longs(low: bigint, high = low): Code {
 
 /** Lanes of `bytes` bytes each, numbered through both vectors. */
 export function shuffleLanes(bytes: number, lanes: readonly number[], first: Code, second: Code = first): Code {
-  const positions = lanes.flatMap((lane) => Array.from({ length: bytes }, (_, byte) => lane * bytes + byte));
+  const positions: number[] = [];
+  for (const lane of lanes) for (let byte = 0; byte < bytes; byte++) positions.push(lane * bytes + byte);
   return shuffle(positions, first, second);
 }
 

@@ -50,15 +50,19 @@ export interface ModelKernel {
 export const kernelRows = 32;
 if (kernelRows % blockRows !== 0) throw new RangeError('Blocks of rows would be cut. This is a bug.');
 
-/** @returns ways to score the model, at least one, or in words why ONNX Runtime has to */
+/**
+ * @param formsMax ways that are tried, the likeliest first: compiling one takes time
+ * @returns ways to score the model, at least one, or in words why ONNX Runtime has to
+ */
 export function readKernelModels(
   graph: WeightedGraph,
   inputs: readonly TensorLayout[],
   outputs: readonly OutputLayout[],
   { trees = 'auto' }: KernelOptions,
+  formsMax: number,
 ): readonly KernelModel[] | string {
   const hasTrees = graph.nodes.some(({ operator }) => ensembleOperators.some((name) => name === operator));
-  if (hasTrees) return trees === 'auto' ? readForests(graph, inputs, outputs) : 'as asked for';
+  if (hasTrees) return trees === 'auto' ? readForests(graph, inputs, outputs, formsMax) : 'as asked for';
   const model = readLinear(graph, inputs, outputs);
   return typeof model === 'string' ? model : [{ kind: 'linear', compiled: compileLinear(model) }];
 }
@@ -67,6 +71,7 @@ function readForests(
   graph: WeightedGraph,
   inputs: readonly TensorLayout[],
   outputs: readonly OutputLayout[],
+  formsMax: number,
 ): readonly KernelModel[] | string {
   const names = outputs.map(({ name }) => name);
   const model = readTrees(graph, inputs, names);
@@ -86,7 +91,7 @@ function readForests(
     input: inputs.findIndex(({ name }) => name === input),
     column: element,
   }));
-  const forms = kernelForms(model);
+  const forms = kernelForms(model).slice(0, formsMax);
   if (forms.length === 0) return 'its trees have more leaves than kernels take';
   return forms.map((form) => ({ kind: 'trees', compiled: compileForest(model, form), columns }));
 }

@@ -1,5 +1,5 @@
 /** Which of two ways to score is faster, by running both for a moment on the same rows. */
-import { raceMs, raceMsMax, raceRoundsMin, raceRoundsWanted } from '../../limits.ts';
+import { racePatience, raceRoundsMin, raceRoundsWanted } from '../../limits.ts';
 
 /** A way to score, at the sizes of batch that it may like. */
 export interface Contender {
@@ -11,14 +11,15 @@ export interface Contender {
 /**
  * The least seconds a row that each contender took, at the size that it liked best. They take turns, so that whatever
  * else the machine does hits all of them.
+ * @param seconds that it takes where nothing comes in between
  * @param now seconds, from a monotonic clock
  */
-export function race(contenders: readonly Contender[], now: () => number): number[] {
+export function race(contenders: readonly Contender[], seconds: number, now: () => number): number[] {
   const best = contenders.map(() => Infinity);
   const start = now();
   const goesOn = (round: number): boolean => {
-    const ms = (now() - start) * 1000;
-    return round < raceRoundsMin || ms < raceMs || (round < raceRoundsWanted && ms < raceMsMax);
+    const spent = now() - start;
+    return round < raceRoundsMin || spent < seconds || (round < raceRoundsWanted && spent < racePatience * seconds);
   };
   for (let round = 0; goesOn(round); round++) {
     contenders.forEach(({ sizes, run }, index) => {
