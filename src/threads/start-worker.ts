@@ -1,6 +1,7 @@
 /** Starts a worker's entry file: when there is work for it, or ahead of that, while others find out what the work is. */
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 import type { PlannerRequest } from '../messages.ts';
+import { placeOf } from '../place.ts';
 
 /** Threads that were started ahead and wait for their work, by entry. */
 const ahead = new Map<string, Set<Worker>>();
@@ -9,7 +10,7 @@ const ahead = new Map<string, Set<Worker>>();
 const noWork = { kind: 'close', connections: [] } as const satisfies PlannerRequest;
 
 /**
- * @param entry compiled file beside this one, for example `./prep.js`
+ * @param entry compiled file of this folder, for example `./prep.js`
  * @param work what {@link workOfThread} gives the thread, unless it takes none
  */
 export function startWorker(entry: string, work?: unknown): Worker {
@@ -49,7 +50,7 @@ export function endIdleWorkers(): void {
 
 /** Flags of the process do not pass on: with `node --input-type=module --eval ...` no file could be started. */
 function newWorker(entry: string, work: unknown): Worker {
-  return new Worker(new URL(entry, import.meta.url), { workerData: work, execArgv: [] });
+  return new Worker(placeOf(`./threads/${entry}`), { workerData: work, execArgv: [] });
 }
 
 /** On the thread: whether its work is still to come. */
