@@ -23,7 +23,7 @@ const targetMs = 500;
 
 const folder = mkdtempSync(join(tmpdir(), 'tandem-startup-'));
 const output = join(folder, 'output');
-const command = fileURLToPath(new URL('../src/main.js', import.meta.url));
+const command = fileURLToPath(new URL('../bundle/main.js', import.meta.url));
 
 /** Milliseconds, in order; they add up to the whole. */
 interface Phases {

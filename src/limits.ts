@@ -30,6 +30,17 @@ export const memoryShare = 0.9;
 /** Nodes of one tree that a kernel scores: far more than any library grows; a model's loops end here. */
 export const treeNodesMax = 2 ** 20;
 
+/** Leaves of a tree whose rows are split in slots, so that every slot has an address of 16 bits. */
+export const slicedLeavesMax = 1_024;
+/** Trees of fewer leaves are never walked faster than sliced (measured: half as fast at 256 leaves). */
+export const walkedLeavesMin = 128;
+/** Trees of as many leaves are mostly walked faster (measured: 1.3 times at 1,000 leaves). */
+export const walkedLeavesLikely = 600;
+/** Trees whose leaf numbers wait to be summed up: for 256 rows 16 KiB, which stay in the nearest cache. */
+export const forestRunTreesMax = 64;
+/** Rows that walk through a tree before the next one is read: their keys of 32 columns take 32 KiB. */
+export const walkedRows = 256;
+
 /** One WebAssembly.Memory holds the slots of all threads. */
 export const wasmPagesMax = 65_536;
 /** Vectors that a thread reads into its kernel memory; columns beyond it (lists of thousands) are read elsewhere. */
@@ -59,8 +70,10 @@ export const raceRoundsMin = 2;
 /** On a machine that does other work too, up to so many rounds are waited for, so many times as long. */
 export const raceRoundsWanted = 16;
 export const racePatience = 4;
-/** A job of fewer rows races a quarter of that time, and tries the likeliest form only: the others take 0.1 s and gain 10 % at most. */
-export const smallJobRows = 10_000_000;
+/** Whose best is so many times the fastest one's has lost, unless its code is still being optimized. */
+export const raceLost = 2;
+/** A job of fewer rows races a quarter of that time, and tries the likeliest form only: the others take 0.1 s and gain some percent. */
+export const smallJobRows = 30_000_000;
 export const raceMsSmall = 5;
 /** Nodes of a graph that is looked at for kernels: exporters write a linear model or a forest with a dozen. */
 export const kernelNodesMax = 64;

@@ -62,10 +62,11 @@ const engineImports = ['src/errors.ts', 'src/batch.ts', 'src/contract/contract.t
 /** Every relative import as from and to. */
 const imports = files.flatMap(({ path, lines }) =>
   lines.flatMap((line) => {
-    const found = /(?:from|import)[ (]+'(\.[^']+)'/.exec(line) ?? /'(\.[^']+\.js)'/.exec(line);
-    return found === null
-      ? []
-      : [{ from: path, to: normalize(join(dirname(path), found[1]!)).replace(/\.js$/, '.ts') }];
+    // What `placeOf` names lies below src.
+    const placed = /placeOf\('(\.[^']+\.js)'/.exec(line);
+    const found = placed ?? /(?:from|import)[ (]+'(\.[^']+)'/.exec(line) ?? /'(\.[^']+\.js)'/.exec(line);
+    const folder = placed === null ? dirname(path) : 'src';
+    return found === null ? [] : [{ from: path, to: normalize(join(folder, found[1]!)).replace(/\.js$/, '.ts') }];
   }),
 );
 
@@ -104,6 +105,7 @@ test('nothing but tests and benchmarks imports what is made for testing', () => 
 test('every file is imported, started or run', () => {
   const entries = [
     'src/main.ts',
+    'src/bundle.ts',
     'src/index.ts',
     'src/engines/check.ts',
     'src/contract/publish.ts',

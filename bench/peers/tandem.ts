@@ -8,7 +8,7 @@ import { environment } from '../environment.ts';
 import type { Peer, PeerResult } from './peer.ts';
 import type { Line } from './process-tree.ts';
 
-const program = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+const program = fileURLToPath(new URL('../../bundle/main.js', import.meta.url));
 
 export const tandem: Peer = {
   name: 'tandem',

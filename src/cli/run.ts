@@ -1,5 +1,6 @@
 /** A command line from the first word to the exit code. Every error ends here. */
 import { asTandemError, TandemError } from '../errors.ts';
+import { placeOf } from '../place.ts';
 import type { LoadApi } from './api.ts';
 import { checkCommand } from './check.ts';
 import type { Command } from './command.ts';
@@ -72,7 +73,7 @@ const helpWidthMax = 110;
 
 async function printVersion(io: Io): Promise<number> {
   const { readFile } = await import('node:fs/promises');
-  const text = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
+  const text = await readFile(placeOf('../../package.json'), 'utf8');
   io.stdout.write(`${(JSON.parse(text) as { version: string }).version}\n`);
   return 0;
 }

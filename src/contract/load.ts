@@ -1,8 +1,8 @@
 /** From a model folder, or a model file alone, to its {@link Contract}. */
 import { readdirSync, readFileSync, statSync, type Dirent, type Stats } from 'node:fs';
-import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { TandemError } from '../errors.ts';
+import { loadNow } from '../place.ts';
 import { fromIssues } from './complain.ts';
 import type { Contract, ElementType, Feature, InputContract } from './contract.ts';
 import { findJsonFault } from './json.ts';
@@ -79,7 +79,7 @@ export function parseContract(text: string, contractPath: string): Contract {
 /** What is not of the published form, by zod. @throws TandemError BAD_CONTRACT */
 function checkedForm(root: unknown): ContractFile {
   // Not imported above: most contracts are right, and loading zod takes longer than all else that is done with one.
-  const { checkForm } = createRequire(import.meta.url)('./schema.js') as typeof import('./schema.ts');
+  const { checkForm } = loadNow('./contract/schema.js') as typeof import('./schema.ts');
   const checked = checkForm(root);
   if ('issues' in checked) throw fromIssues(checked.issues, root);
   return checked.data;

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { ContractFile } from './schema.ts';
+import { placeOf } from '../place.ts';
 
 /** JSON Schema, draft 7, as far as zod writes it. */
 type Schema = boolean | Readonly<Record<string, unknown>>;
@@ -16,7 +17,7 @@ type Keyword = (rule: never, value: unknown, schema: Members, root: Members) => 
 export function hasPublishedForm(contract: unknown): contract is ContractFile {
   let text: string;
   try {
-    text = readFileSync(new URL('../../../models/tandem.schema.json', import.meta.url), 'utf8');
+    text = readFileSync(placeOf('../../models/tandem.schema.json'), 'utf8');
   } catch {
     return false;
   }

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Answer } from '../engines/cuda/ask.ts';
 import type { CudaLibraryName } from '../engines/cuda/libraries.ts';
+import { placeOf } from '../place.ts';
 
 export type Question =
   | { readonly about: 'duckdb' | 'onnxruntime' }
@@ -66,7 +67,6 @@ function askOnce(questions: readonly Question[], probe: string): Promise<Round> 
   });
 }
 
-/** Compiled beside this file. */
 function probePath(): string {
-  return fileURLToPath(new URL('./probe.js', import.meta.url));
+  return fileURLToPath(placeOf('./doctor/probe.js'));
 }

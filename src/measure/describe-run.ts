@@ -7,9 +7,10 @@ import { coreBound, cpuLabel } from '../machine.ts';
 import type { GpuMemory, ScoreOptions } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import type { RunRecord } from '../run-record.ts';
+import { placeOf } from '../place.ts';
 
 export function describeEnvironment({ devices, profiles }: RunPlan): RunRecord['environment'] {
-  const manifest = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  const manifest = readFileSync(placeOf('../../package.json'), 'utf8');
   return {
     tandem: (JSON.parse(manifest) as { readonly version: string }).version,
     node: process.version,

@@ -14,6 +14,7 @@ import type { DeviceOptions, GpuMemory, Precision } from '../options.ts';
 import type { DeviceProfile, MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
 import { deviceBufferBytes } from '../score/device-buffer.ts';
 import { slotBytes } from '../score/scorer.ts';
+import { placeOf } from '../place.ts';
 import type { Profile, UsedProfile } from './profile.ts';
 
 /** Another module in place of CUDA's; the tests' software GPU comes this way. */
@@ -44,7 +45,7 @@ export async function chooseDevices(
 ): Promise<ChosenDevices> {
   const { kind, names } = parseDevice(text);
   checkGpuMemory(gpuMemory);
-  const module = environment[driverModuleVariable] ?? new URL('../engines/cuda/cuda-devices.js', import.meta.url).href;
+  const module = environment[driverModuleVariable] ?? placeOf('./engines/cuda/cuda-devices.js').href;
   const mayDecline = kind === 'auto';
   const none = { module, found: [], onnxRuntimePath: undefined, mayDecline, areNamed: false };
   if (kind === 'cpu') {

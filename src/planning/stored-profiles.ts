@@ -1,12 +1,12 @@
 /** Reads profiles back, and says what they decide in a run. */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { UsableDevice } from '../engines/cuda/driver.ts';
 import { profileFolder } from '../engines/cuda/libraries.ts';
 import { onnxRuntimeVersion } from '../engines/onnxruntime/bindings.ts';
 import { coreBound, cpuLabel } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
 import type { ModelPlan, RunPlan } from '../plan.ts';
+import { loadNow } from '../place.ts';
 import { profilePath, type Profile, type ProfileKey, type UsedProfile } from './profile.ts';
 
 /** The profile of a key; undefined: there is none. What is there and is none goes to `warn`. */
@@ -20,7 +20,7 @@ export function readProfile(folder: string, key: ProfileKey, warn: (text: string
     return undefined;
   }
   // Not imported above: few runs find one, and the form comes with zod, which takes long to load.
-  const { parseProfile } = createRequire(import.meta.url)('./profile-form.js') as typeof import('./profile-form.ts');
+  const { parseProfile } = loadNow('./planning/profile-form.js') as typeof import('./profile-form.ts');
   const read = parseProfile(text);
   if ('problem' in read) {
     warn(ignored(path, read.problem));

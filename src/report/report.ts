@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { toJson } from '../json.ts';
 import { TandemError } from '../errors.ts';
 import type { RunRecord } from '../run-record.ts';
+import { placeOf } from '../place.ts';
 import type { Chart } from './chart.ts';
 import { compareRuns } from './comparison.ts';
 import { comparisonPart, environmentPart, shardPart, verdictPart } from './facts.ts';
@@ -108,7 +109,7 @@ function scriptPlaces(): URL[] {
     new URL('vega.min.js', import.meta.resolve('vega')),
     new URL('vega-lite.min.js', import.meta.resolve('vega-lite')),
     new URL('vega-embed.min.js', import.meta.resolve('vega-embed')),
-    new URL('./client.js', import.meta.url),
+    placeOf('./report/client.js'),
   ];
 }
 

@@ -1,15 +1,19 @@
 /** Starts a worker's entry file: when there is work for it, or ahead of that, while others find out what the work is. */
 import { parentPort, Worker, workerData } from 'node:worker_threads';
 import type { PlannerRequest } from '../messages.ts';
+import { placeOf } from '../place.ts';
 
 /** Threads that were started ahead and wait for their work, by entry. */
 const ahead = new Map<string, Set<Worker>>();
+
+/** What they are started with. */
+const aheadOfWork = 'ahead of its work';
 
 /** What they get instead of work. */
 const noWork = { kind: 'close', connections: [] } as const satisfies PlannerRequest;
 
 /**
- * @param entry compiled file beside this one, for example `./prep.js`
+ * @param entry compiled file of this folder, for example `./prep.js`
  * @param work what {@link workOfThread} gives the thread, unless it takes none
  */
 export function startWorker(entry: string, work?: unknown): Worker {
@@ -29,7 +33,7 @@ export function startWorkersAhead(entry: string, count: number): void {
   const waiting = ahead.get(entry) ?? new Set();
   ahead.set(entry, waiting);
   while (waiting.size < count) {
-    const worker = newWorker(entry, undefined);
+    const worker = newWorker(entry, aheadOfWork);
     waiting.add(worker);
     // Why it ended is told by the one that is started in its place.
     worker.on('error', () => {}).on('exit', () => waiting.delete(worker));
@@ -49,12 +53,12 @@ export function endIdleWorkers(): void {
 
 /** Flags of the process do not pass on: with `node --input-type=module --eval ...` no file could be started. */
 function newWorker(entry: string, work: unknown): Worker {
-  return new Worker(new URL(entry, import.meta.url), { workerData: work, execArgv: [] });
+  return new Worker(placeOf(`./threads/${entry}`), { workerData: work, execArgv: [] });
 }
 
 /** On the thread: whether its work is still to come. */
 export function isAhead(): boolean {
-  return workerData === undefined || workerData === null;
+  return workerData === aheadOfWork;
 }
 
 /** On the thread: what it was started with, or for one that was started ahead what comes later; it ends when nothing does. */

@@ -143,9 +143,10 @@ function interned(bytes: Buffer): (start: number, end: number) => string {
   const known: { readonly start: number; readonly end: number; readonly text: string }[] = [];
   return (start, end) => {
     for (const word of known) {
-      if (word.end - word.start === end - start && bytes.compare(bytes, word.start, word.end, start, end) === 0) {
-        return word.text;
-      }
+      if (word.end - word.start !== end - start) continue;
+      let at = start;
+      while (at < end && bytes[at] === bytes[word.start + at - start]) at++;
+      if (at === end) return word.text;
     }
     const text = bytes.toString('utf8', start, end);
     if (known.length < wordsMax) known.push({ start, end, text });
@@ -153,7 +154,7 @@ function interned(bytes: Buffer): (start: number, end: number) => string {
   };
 }
 
-/** Words that are compared with before one is decoded again. */
+/** Words that are compared with before one more is decoded: trees have two or three. */
 const wordsMax = 8;
 
 function readTensor(bytes: Buffer, folder: string): { readonly name: string; readonly weight: Weight | undefined } {
@@ -260,20 +261,32 @@ function scan(
   bytes: Buffer,
   each: (field: number, kind: number, value: number, start: number, end: number) => void,
 ): void {
-  for (let at = 0; at < bytes.length;) {
-    const afterTag = endOfVarint(bytes, at);
-    const tag = varintAt(bytes, at, afterTag);
+  const { length } = bytes;
+  for (let at = 0; at < length;) {
+    // Most numbers are one byte: trees are lists of a million of them.
+    let tag = bytes[at]!;
+    let start = at + 1;
+    if (tag >= 0x80) {
+      start = endOfVarint(bytes, at);
+      tag = varintAt(bytes, at, start);
+    }
     const kind = tag % 8;
-    let start = afterTag;
     let end = kind === wire.fixed64 ? start + 8 : start + 4;
     let value = 0;
     if (kind === wire.varint || kind === wire.bytes) {
-      end = endOfVarint(bytes, start);
-      value = varintAt(bytes, start, end);
-      if (kind === wire.bytes) [start, end] = [end, end + value];
+      value = bytes[start] ?? 0;
+      end = start + 1;
+      if (value >= 0x80) {
+        end = endOfVarint(bytes, start);
+        value = varintAt(bytes, start, end);
+      }
+      if (kind === wire.bytes) {
+        start = end;
+        end += value;
+      }
     }
     // What is cut off ends somewhere, too.
-    end = Math.min(bytes.length, end);
+    if (end > length) end = length;
     each(Math.floor(tag / 8), kind, value, start, end);
     at = end;
   }

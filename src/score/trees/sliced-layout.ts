@@ -5,6 +5,7 @@
  * 3. a node splits the rows that reach it by two instructions, until each leaf of a tree has its rows (`slots`);
  * 4. leaf numbers are put together from the bits, and their votes are summed up row by row, in the order of the trees.
  */
+import { forestRunTreesMax } from '../../limits.ts';
 import { leavesOf, type Forest } from './forest.ts';
 import { nanRank, planCuts, ranksBetween, rankOf, type ColumnCuts } from './cuts.ts';
 
@@ -88,13 +89,9 @@ export interface SlicedLayout {
   };
 }
 
-/** Trees whose leaf numbers wait at a time: they stay in the nearest cache. */
-const runTreesMax = 64;
 /** Bytes of the tables for each tree and each split. */
 export const treeBytes = 16;
 export const splitBytes = 8;
-/** Leaves of a tree, so that every slot has an address of 16 bits. */
-export const slicedLeavesMax = 1024;
 
 export function layOutSliced(forest: Forest, vectorCount: number): SlicedLayout {
   const entryBytes = 16 * vectorCount;
@@ -139,12 +136,12 @@ export function layOutSliced(forest: Forest, vectorCount: number): SlicedLayout 
     voteBytes,
     indexShift,
     isWide,
-    runBytes: runTreesMax * blockRows,
+    runBytes: forestRunTreesMax * blockRows,
     scratch: {
       columns: columnsAt,
       zero,
       slots: scratch.take(leafCountMax * entryBytes),
-      indices: scratch.take(runTreesMax * blockRows * (isWide ? 2 : 1)),
+      indices: scratch.take(forestRunTreesMax * blockRows * (isWide ? 2 : 1)),
       sums: scratch.take((hasOneTarget ? forest.targetCount : sumWidth) * blockRows * voteBytes),
       bytes: scratch.taken(),
     },
@@ -208,7 +205,7 @@ function planRuns(trees: readonly SlicedTree[]): SlicedRun[] {
   for (let first = 0; first < trees.length;) {
     const { target } = trees[first]!;
     let end = first + 1;
-    while (end < trees.length && trees[end]!.target === target && end - first < runTreesMax) end++;
+    while (end < trees.length && trees[end]!.target === target && end - first < forestRunTreesMax) end++;
     runs.push({ target, first, end });
     first = end;
   }

@@ -4,11 +4,12 @@
  * scores rows with it.
  */
 import { compileModule, instantiate, type KernelMemory, type WasmExports } from '../../engines/wasm.ts';
+import { slicedLeavesMax, walkedLeavesLikely, walkedLeavesMin } from '../../limits.ts';
 import { leavesOf, type Forest, type NumberType } from './forest.ts';
 import type { TreesModel } from './read-trees.ts';
 import { ScoreWriter, type SumLayout } from './score-writer.ts';
 import { slicedCode } from './sliced-code.ts';
-import { layOutSliced, slicedLeavesMax } from './sliced-layout.ts';
+import { layOutSliced } from './sliced-layout.ts';
 import { slicedTables } from './sliced-tables.ts';
 import { walkCode } from './walk-code.ts';
 import { layOutWalk, refusesWalk, walkTables } from './walk-layout.ts';
@@ -45,11 +46,10 @@ export function kernelForms({ forest }: TreesModel): KernelForm[] {
   const leafCountMax = Math.max(...Array.from(forest.roots, (root) => leavesOf(forest, root).length));
   const sliced = [2, 1, 4].map((vectorCount) => ({ kind: 'sliced', vectorCount }) as const);
   const walks = refusesWalk(forest) === undefined && leafCountMax >= walkedLeavesMin;
-  return [...(leafCountMax > slicedLeavesMax ? [] : sliced), ...(walks ? [{ kind: 'walk' } as const] : [])];
+  const forms = leafCountMax > slicedLeavesMax ? [] : sliced;
+  if (!walks) return forms;
+  return leafCountMax < walkedLeavesLikely ? [...forms, { kind: 'walk' }] : [{ kind: 'walk' }, ...forms];
 }
-
-/** Smaller trees are never walked faster than sliced. */
-const walkedLeavesMin = 128;
 
 /** For the log: `100 trees, 256 rows at once`, or `100 trees, walked`. */
 export function describeForest({ treeCount, form, sums }: CompiledForest): string {

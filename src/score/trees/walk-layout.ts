@@ -3,6 +3,7 @@
  * without branches. Values become whole numbers in the same order first, NaN the largest or the smallest of them, so
  * that a node is one comparison; a leaf leads to itself.
  */
+import { walkedRows } from '../../limits.ts';
 import type { Forest } from './forest.ts';
 import { counter, planTrees, votesForOneTarget, type ForestTree } from './sliced-layout.ts';
 
@@ -27,8 +28,6 @@ export interface WalkLayout {
   readonly scratch: { readonly columns: number; readonly keys: number; readonly sums: number; readonly bytes: number };
 }
 
-/** Rows of a block: a tree is read once for all of them, and their keys stay in the nearest caches. */
-const blockRows = 256;
 /** Bits of a node's second half that name its child; the others name its key. */
 export const childBits = 22;
 const keysMax = 2 ** (32 - childBits);
@@ -72,7 +71,7 @@ export function layOutWalk(forest: Forest): WalkLayout {
   const nodeCount = leafCount * 2 - trees.length;
   const [tables, scratch] = [counter(), counter()];
   return {
-    blockRows,
+    blockRows: walkedRows,
     keys,
     keyOf,
     trees,
@@ -87,8 +86,8 @@ export function layOutWalk(forest: Forest): WalkLayout {
     },
     scratch: {
       columns: scratch.take(4 * forest.columnCount),
-      keys: scratch.take(4 * keys.length * blockRows),
-      sums: scratch.take((hasOneTarget ? forest.targetCount : sumWidth) * blockRows * 4),
+      keys: scratch.take(4 * keys.length * walkedRows),
+      sums: scratch.take((hasOneTarget ? forest.targetCount : sumWidth) * walkedRows * 4),
       bytes: scratch.taken(),
     },
   };
