@@ -27,6 +27,7 @@ import { readParquetJsFooters } from '../read/parquetjs/footers.ts';
 import { identityOf } from '../write/shard-writer.ts';
 import { prepareOutput } from '../write/output-folder.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
+import { isAhead } from './start-worker.ts';
 
 let database: Pointer | undefined;
 let connection: Connection | undefined;
@@ -119,11 +120,13 @@ async function answer(request: PlannerRequest): Promise<void> {
   }
 }
 
-try {
-  // Before the request is there: it takes a while.
-  loadDuckDb();
-} catch {
-  // Whoever needs it hears why.
+if (isAhead()) {
+  try {
+    // Before the request is there: it takes a while.
+    loadDuckDb();
+  } catch {
+    // Whoever needs it hears why.
+  }
 }
 
 parentPort!.on('message', (request: PlannerRequest) => {

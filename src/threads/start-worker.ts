@@ -6,6 +6,9 @@ import { placeOf } from '../place.ts';
 /** Threads that were started ahead and wait for their work, by entry. */
 const ahead = new Map<string, Set<Worker>>();
 
+/** What they are started with. */
+const aheadOfWork = 'ahead of its work';
+
 /** What they get instead of work. */
 const noWork = { kind: 'close', connections: [] } as const satisfies PlannerRequest;
 
@@ -30,7 +33,7 @@ export function startWorkersAhead(entry: string, count: number): void {
   const waiting = ahead.get(entry) ?? new Set();
   ahead.set(entry, waiting);
   while (waiting.size < count) {
-    const worker = newWorker(entry, undefined);
+    const worker = newWorker(entry, aheadOfWork);
     waiting.add(worker);
     // Why it ended is told by the one that is started in its place.
     worker.on('error', () => {}).on('exit', () => waiting.delete(worker));
@@ -55,7 +58,7 @@ function newWorker(entry: string, work: unknown): Worker {
 
 /** On the thread: whether its work is still to come. */
 export function isAhead(): boolean {
-  return workerData === undefined || workerData === null;
+  return workerData === aheadOfWork;
 }
 
 /** On the thread: what it was started with, or for one that was started ahead what comes later; it ends when nothing does. */
