@@ -63,15 +63,12 @@ function finishBinary(rule: ScoreRule, { areAllPositive }: { areAllPositive: boo
   return (values) => {
     const score = round(values[0]! + base);
     const isSecond = score > (areAllPositive ? 0.5 : 0);
-    if (areAllPositive) {
-      values[1] = score;
-      values[0] = round(1 - score);
-    } else if (isLogistic) {
+    if (isLogistic) {
       values[1] = logistic(score);
       values[0] = logistic(-score);
     } else {
-      values[1] = isSecond ? score : -score;
-      values[0] = isSecond ? -score : score;
+      values[1] = score;
+      values[0] = areAllPositive ? round(1 - score) : -score;
     }
     return isSecond ? 1 : 0;
   };

@@ -136,3 +136,18 @@ compare(
 );
 compare('two classes that both have votes', { targetCount: 2, votes: 'all' }, { labels: [5, 9] });
 compare('two classes, logistic', { targetCount: 2, votes: 'all' }, { labels: [0, 1], postTransform: 'LOGISTIC' }, 1e-6);
+
+for (const postTransform of ['NONE', 'LOGISTIC']) {
+  for (const [weights, weightMin, weightMax] of [
+    ['of both signs', -1, 1],
+    ['that are positive', 0, 0.3],
+    ['that are negative', -1, -0.1],
+  ] as const) {
+    const labels = [0, 1];
+    const single = { targetCount: 1, weightMin, weightMax };
+    const name = `two classes, ${postTransform}, leaves ${weights}`;
+    compare(`${name}: one score`, single, { postTransform, labels }, 1e-6);
+    compare(`${name}: one score and a base value`, single, { postTransform, labels, baseValues: [0.25] }, 1e-6);
+    compare(`${name}: two scores`, { ...single, targetCount: 2, votes: 'all' }, { postTransform, labels }, 1e-6);
+  }
+}
