@@ -143,6 +143,14 @@ test('threads: as many slots as one shared memory addresses', () => {
   });
 });
 
+test('threads: the tables of a kernel lie in the shared memory too', () => {
+  const wanted = { value: 8, setBy: '--threads' };
+  const slots = { rows: 8192, bytes: 1000 * mib, count: 1, where: 'host', kernelBytes: 0 } as const;
+  const threads = (tableBytes: number): number =>
+    allocateRun(wanted, [shard(1e6)], { ...slots, tableBytes }, 4, enough).threads;
+  assert.deepEqual([threads(0), threads(95 * mib), threads(96 * mib), threads(1200 * mib)], [4, 4, 3, 2]);
+});
+
 test('the memory table stays within the limit: fewer split shards, then fewer threads', () => {
   const wanted = { value: 8, setBy: '--threads' };
   const slots = { rows: 8192, bytes: mib, count: 1, where: 'host', kernelBytes: mib, tableBytes: 0 } as const;

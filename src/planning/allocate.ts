@@ -1,6 +1,6 @@
 /** Threads, split shards, slots and memory of a run: pure arithmetic over the footers. */
 import { elementBytes, type Span } from '../batch.ts';
-import { pageBytes } from '../engines/wasm.ts';
+import { alignedBytes, pageBytes } from '../engines/wasm.ts';
 import { TandemError } from '../errors.ts';
 import {
   batchRowsMax,
@@ -84,8 +84,8 @@ export function planSlots(
   if (devices.length === 0) {
     const rows = inPlaceSlotRows(model, batchSize);
     const own = {
-      kernelBytes: ofKernels + (model.kernel?.scratchBytes ?? 0),
-      tableBytes: model.kernel?.tableBytes ?? 0,
+      kernelBytes: ofKernels + alignedBytes(model.kernel?.scratchBytes ?? 0),
+      tableBytes: alignedBytes(model.kernel?.tableBytes ?? 0),
     };
     return { rows, bytes: slotBytes(model, rows), count: 1, where: 'host', ...own };
   }
@@ -128,7 +128,7 @@ export function allocateRun(
   perRow: number,
   limit: Bound,
 ): Allocation {
-  const first = chooseThreads(wanted, shards, slot.count * slot.bytes + slot.kernelBytes, limit);
+  const first = chooseThreads(wanted, shards, slot.count * slot.bytes + slot.kernelBytes, limit, slot.tableBytes);
   for (let { threads, setBy } = first; ; threads--) {
     const splits = chooseSplits(shards, threads);
     // Largest first: those gain most from being shared.
@@ -169,6 +169,7 @@ function total(values: readonly number[]): number {
 /**
  * As many threads as cores, or fewer so that the largest row groups that they may hold at once fit into the memory, and
  * their slots into what one WebAssembly.Memory addresses.
+ * @param tableBytes that all threads share there
  * @throws MEMORY when not even one thread fits
  */
 export function chooseThreads(
@@ -176,12 +177,14 @@ export function chooseThreads(
   shards: readonly ShardSize[],
   slotBytes: number,
   limit: Bound,
+  tableBytes = 0,
 ): { readonly threads: number; readonly setBy: string } {
-  const slotsMax = Math.floor((wasmPagesMax * pageBytes) / Math.max(1, slotBytes));
-  if (slotsMax === 0) {
+  const addressable = wasmPagesMax * pageBytes - tableBytes;
+  const slotsMax = Math.floor(addressable / Math.max(1, slotBytes));
+  if (slotsMax <= 0) {
     throw new TandemError(
       'MEMORY',
-      `Expected the slots of a thread to fit into ${mib(wasmPagesMax * pageBytes)}, got a need of ${mib(slotBytes)}.`,
+      `Expected the slots of a thread to fit into ${mib(addressable)}, got a need of ${mib(slotBytes)}.`,
       {
         remedy: 'Choose a smaller --batch-size, or export the model with smaller inputs and outputs.',
       },
@@ -207,7 +210,7 @@ export function chooseThreads(
   if (threads === slotsMax) {
     return {
       threads,
-      setBy: `slots: ${threads + 1} of ${mib(slotBytes)} would not fit into ${mib(wasmPagesMax * pageBytes)} of shared memory`,
+      setBy: `slots: ${threads + 1} of ${mib(slotBytes)} would not fit into ${mib(addressable)} of shared memory`,
     };
   }
   return { threads, setBy: `memory: ${threads + 1} threads would not fit into ${mib(limit.value)} (${limit.setBy})` };
@@ -358,7 +361,8 @@ export function memoryTable(
     },
   ];
   if (slot.tableBytes > 0) {
-    lines.push({ what: "the model's kernel: tables", where: 'host', count: 1, bytesEach: slot.tableBytes });
+    // As the planner made them, and beside the slots.
+    lines.push({ what: "the model's kernel: tables", where: 'host', count: 2, bytesEach: slot.tableBytes });
   }
   if (ringBytes.length > 0) {
     lines.push({ what: 'writer thread', where: 'host', count: 1, bytesEach: threadBytesBase });

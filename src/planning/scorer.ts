@@ -4,13 +4,23 @@
  */
 import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
 import { readWeightedGraph } from '../engines/onnxruntime/model-weights.ts';
-import { kernelNodesMax, kernelSampleRows, raceMs, raceMsSmall, smallJobRows } from '../limits.ts';
+import {
+  kernelNodesMax,
+  kernelSampleRows,
+  kernelWeightBytesMax,
+  raceMs,
+  raceMsSmall,
+  slotBytesMax,
+  smallJobRows,
+} from '../limits.ts';
 import type { KernelOptions } from '../options.ts';
 import type { ChosenScorer, ModelPlan } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
 import type { Agreement } from '../score/kernels/agreement.ts';
-import { kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
+import { kernelRows, kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
 import { race } from '../score/kernels/race.ts';
+import { slotBytes } from '../score/scorer.ts';
+import { slotRowsFor } from './allocate.ts';
 import type { PlanningEngines, ResolvedModel } from './model.ts';
 import { readSample } from './sample.ts';
 import { Trial } from './trial.ts';
@@ -42,7 +52,8 @@ export function chooseScorer(
   const isSmall = tables.reduce((rowCount, each) => rowCount + each.rowCount, 0) < smallJobRows;
   const kernels = findKernels(model, options, isSmall ? 1 : Infinity);
   if (typeof kernels === 'string') return byOnnxRuntime(model, kernels);
-  const sample = readSample(engines.reader, table, resolved, Math.min(kernelSampleRows, table.rowCount));
+  const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(model, 64) / 64, undefined), table.rowCount);
+  const sample = readSample(engines.reader, table, resolved, rowsMax);
   if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
   const { tolerance } = resolved.contract.kernels;
   const trial = new Trial(model, kernels, sample, engines.session);
@@ -73,9 +84,16 @@ function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number)
   if (options.kernels === 'onnxruntime') return 'as asked for';
   const [constant] = model.constants;
   if (constant !== undefined) return `input ${constant.name} is a constant`;
+  if (slotBytes(model, kernelRows) > slotBytesMax) return `${kernelRows} of its rows take more than a slot`;
   const nodeCount = readModelGraph(model.path).nodes.length;
   if (nodeCount > kernelNodesMax) return `it has ${nodeCount} nodes, and kernels know small graphs`;
-  return readKernelModels(readWeightedGraph(model.path), model.inputs, model.outputs, options, formsMax);
+  return readKernelModels(
+    readWeightedGraph(model.path, kernelWeightBytesMax),
+    model.inputs,
+    model.outputs,
+    options,
+    formsMax,
+  );
 }
 
 function byOnnxRuntime(model: ModelPlan, reason: string | undefined, tried: Partial<ChosenScorer> = {}): ScorerChoice {
