@@ -75,6 +75,8 @@ export const racePatience = 4;
 /** A job of fewer rows races a quarter of that time, and tries the likeliest form only: the others take 0.1 s and gain 10 % at most. */
 export const smallJobRows = 10_000_000;
 export const raceMsSmall = 5;
+/** A kernel that has lost gets another race of so long: V8 compiles its code well while it runs (measured on two busy cores: within 0.1 s). */
+export const raceMsLost = 50;
 /** Nodes of a graph that is looked at for kernels: exporters write a linear model or a forest with a dozen. */
 export const kernelNodesMax = 64;
 /** Bytes of one of its weights: 100,000 columns to 160 targets. What has larger ones is a network. */

@@ -9,6 +9,7 @@ import {
   kernelSampleRows,
   kernelWeightBytesMax,
   raceMs,
+  raceMsLost,
   raceMsSmall,
   slotBytesMax,
   smallJobRows,
@@ -18,7 +19,7 @@ import type { ChosenScorer, ModelPlan } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
 import type { Agreement } from '../score/kernels/agreement.ts';
 import { kernelRows, kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
-import { race } from '../score/kernels/race.ts';
+import { raceTwice } from '../score/kernels/race.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { slotRowsFor } from './allocate.ts';
 import type { PlanningEngines, ResolvedModel } from './model.ts';
@@ -63,7 +64,8 @@ export function chooseScorer(
     const [first] = kernels;
     const agreement = trial.compare(first!);
     if (agreement.differenceMax > tolerance) return disagreeing(model, first!, agreement, tolerance, table.name);
-    const [theirs = 0, ...ours] = race(trial.contenders, (isSmall ? raceMsSmall : raceMs) / 1000, now);
+    const seconds = [(isSmall ? raceMsSmall : raceMs) / 1000, raceMsLost / 1000] as const;
+    const [theirs = 0, ...ours] = raceTwice(trial.contenders, seconds, now);
     const best = ours.indexOf(Math.min(...ours));
     const kernel = kernels[best]!;
     const found = best === 0 ? agreement : trial.compare(kernel);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { racePatience, raceRoundsWanted } from '../../limits.ts';
-import { race } from './race.ts';
+import { race, raceTwice } from './race.ts';
 
 /** A contender on a clock of its own. */
 function runner(clock: { now: number }, secondsOf: (rowCount: number, run: number) => number) {
@@ -44,4 +44,19 @@ test('it ends in time, and runs a slow one twice', () => {
   assert.ok(Math.abs(runs(1e-4) - seconds / 1e-4) <= 1);
   assert.equal(runs(2 * seconds * 0.1), raceRoundsWanted);
   assert.equal(runs(racePatience * seconds), 2);
+});
+
+test('what is slow until it has run for a while gets a second race', () => {
+  const times = (runsUntilFast: number) => {
+    const clock = { now: 0 };
+    const first = runner(clock, () => 1e-3);
+    const second = runner(clock, (_rows, run) => (run < runsUntilFast ? 5e-3 : 1e-4));
+    const contenders = [first, second].map(({ run }) => ({ sizes: [1], run }));
+    const [a, b] = raceTwice(contenders, [5e-3, 50e-3], () => clock.now);
+    return { wins: b! < a!, seconds: clock.now };
+  };
+  assert.deepEqual(times(1).wins, true);
+  assert.deepEqual(times(12).wins, true);
+  assert.deepEqual(times(1000).wins, false);
+  assert.ok(times(1).seconds < 0.03 && times(1000).seconds < 0.3);
 });
