@@ -107,6 +107,11 @@ function scoreRule(ensemble: Ensemble, forest: Forest): ScoreRule {
   if (labels === undefined && baseValues.length !== 0 && baseValues.length !== targetCount) {
     refuse(`${baseValues.length} base values for ${targetCount} targets`);
   }
+  // To a sum without a vote ONNX Runtime adds none; only of a single target, and of classes, it does.
+  const hasBase = labels === undefined && targetCount > 1 && baseValues.length > 0;
+  if (hasBase && !(isEven && scored.every((isScored) => isScored))) {
+    refuse('base values of targets that not every row has votes for');
+  }
   const areAllPositive = forest.voteWeights.every((weight) => weight >= 0);
   const rule = { targetCount, aggregate, treeCount: roots.length, type, postTransform, baseValues };
   const classifier =

@@ -186,3 +186,18 @@ test('more columns than the code of a kernel may have stay with ONNX Runtime', (
     kernelForms({ ...model, forest: { ...model.forest, columnCount } }).length;
   assert.deepEqual([formsOf(slicedColumnsMax), formsOf(slicedColumnsMax + 1)], [3, 0]);
 });
+
+test('base values of targets that rows may have no votes for stay with ONNX Runtime', () => {
+  const path = join(folder, 'model.onnx');
+  const more = { ...plain, baseValues: [0.5, 1, 2] };
+  const refused = /base values of targets that not every row has votes for/;
+  for (const votes of ['any', 'tree'] as const) {
+    const spec = randomEnsemble({ ...base, targetCount: 3, treeCount: 2, votes }, more, seededRandom(1));
+    assert.throws(() => treesOf(path, spec), refused);
+    const x = Float32Array.from({ length: 30 * base.columnCount }, (_, at) => at);
+    const shape = [30, base.columnCount];
+    const scores = runModel(folder, spec, [{ name: 'x', elementType: 'float32', shape, values: x }])['y']!.values;
+    // ONNX Runtime's 0 is no base value.
+    assert.ok((scores as Float32Array).includes(0));
+  }
+});
