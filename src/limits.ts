@@ -72,8 +72,10 @@ export const raceRoundsMin = 2;
 /** On a machine that does other work too, up to so many rounds are waited for, so many times as long. */
 export const raceRoundsWanted = 16;
 export const racePatience = 4;
-/** A job of fewer rows races a quarter of that time, and tries the likeliest form only: the others take 0.1 s and gain 10 % at most. */
-export const smallJobRows = 10_000_000;
+/** Whose best is so many times the fastest one's has lost, unless its code is still being optimized. */
+export const raceLost = 2;
+/** A job of fewer rows races a quarter of that time, and tries the likeliest form only: the others take 0.1 s and gain some percent. */
+export const smallJobRows = 30_000_000;
 export const raceMsSmall = 5;
 /** A kernel that has lost gets another race of so long: V8 compiles its code well while it runs (measured on two busy cores: within 0.1 s). */
 export const raceMsLost = 50;

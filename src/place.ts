@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 /** Of this file, or of the one that it has become a part of. */
-const root = /^.*\/dist\/(?:src|bundle)\//.exec(import.meta.url)![0];
+const root = /^.*\/(?:src|bundle)\//.exec(import.meta.url)![0];
 
 /** @param path below dist/src, for example `./threads/prep.js`; `../../package.json` is the package's */
 export function placeOf(path: string): URL {

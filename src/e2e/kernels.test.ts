@@ -202,6 +202,15 @@ test('a row that cannot be used is no reason to fail while planning', async (t) 
   });
 });
 
+test('rows that are wide are tried as many as a slot holds', async (t) => {
+  const place = new Workplace(t);
+  const wide = 20_000;
+  place.writeModel(networkModel(randomNetwork([wide, 1], 3)), { inputs: { x: [{ column: 'x', list: wide }] } });
+  place.shard('a.parquet', `SELECT list_resize([1::FLOAT], ${wide}, 0::FLOAT) AS x FROM range(1000)`);
+  const { scorer } = await planScore(place.options({ keep: [] }));
+  assert.equal(scorer.agreement!.rowCount, Math.floor(slotBytesMax / (4 * (wide + 1))));
+});
+
 test('batches from anywhere', async (t) => {
   const place = linearPlace(t, 5000);
   const batches = readShards(join(place.data, 'a.parquet'), { batchRows: 1500 });

@@ -143,12 +143,23 @@ test('threads: as many slots as one shared memory addresses', () => {
   });
 });
 
-test('threads: the tables of a kernel lie in the shared memory too', () => {
-  const wanted = { value: 8, setBy: '--threads' };
-  const slots = { rows: 8192, bytes: 1000 * mib, count: 1, where: 'host', kernelBytes: 0 } as const;
-  const threads = (tableBytes: number): number =>
-    allocateRun(wanted, [shard(1e6)], { ...slots, tableBytes }, 4, enough).threads;
-  assert.deepEqual([threads(0), threads(95 * mib), threads(96 * mib), threads(1200 * mib)], [4, 4, 3, 2]);
+test('threads: tables of the kernel that scores lie in the same memory as the slots', () => {
+  const wanted = { value: 256, setBy: '--threads' };
+  const slots = { rows: 32, bytes: 60 * mib, count: 1, where: 'host', kernelBytes: 4 * mib } as const;
+  const shards = Array.from({ length: 256 }, () => shard(1000));
+  for (const [tables, threads] of [
+    // 64 would end where 32 bits do.
+    [0, 63],
+    [62 * mib, 63],
+    [64 * mib, 62],
+  ] as const) {
+    assert.equal(allocateRun(wanted, shards, { ...slots, tableBytes: tables }, 4, enough).threads, threads);
+  }
+  const one = processBytesBase + threadBytesBase + 64 * mib + Math.ceil(mib * rowGroupFactor);
+  const run = (limit: number) =>
+    allocateRun(wanted, shards, { ...slots, tableBytes: 100 * mib }, 4, { value: limit, setBy: '--memory' });
+  assert.equal(run(one + 200 * mib).threads, 1);
+  assert.throws(() => run(one + 199 * mib), { code: 'MEMORY' });
 });
 
 test('the memory table stays within the limit: fewer split shards, then fewer threads', () => {

@@ -62,6 +62,9 @@ export interface ThreadSlots {
   readonly tableBytes: number;
 }
 
+/** Of a kernel's tables: as the planner made them, and beside the slots. */
+const tableCopies = 2;
+
 /** What the rows of a run go through. */
 export interface PlannedScoring {
   readonly model: ModelPlan;
@@ -128,7 +131,8 @@ export function allocateRun(
   perRow: number,
   limit: Bound,
 ): Allocation {
-  const first = chooseThreads(wanted, shards, slot.count * slot.bytes + slot.kernelBytes, limit, slot.tableBytes);
+  const ofThread = slot.count * slot.bytes + slot.kernelBytes;
+  const first = chooseThreads(wanted, shards, ofThread, limit, slot.tableBytes);
   for (let { threads, setBy } = first; ; threads--) {
     const splits = chooseSplits(shards, threads);
     // Largest first: those gain most from being shared.
@@ -169,7 +173,7 @@ function total(values: readonly number[]): number {
 /**
  * As many threads as cores, or fewer so that the largest row groups that they may hold at once fit into the memory, and
  * their slots into what one WebAssembly.Memory addresses.
- * @param tableBytes that all threads share there
+ * @param tableBytes what all threads have in that memory together
  * @throws MEMORY when not even one thread fits
  */
 export function chooseThreads(
@@ -179,12 +183,13 @@ export function chooseThreads(
   limit: Bound,
   tableBytes = 0,
 ): { readonly threads: number; readonly setBy: string } {
-  const addressable = wasmPagesMax * pageBytes - tableBytes;
-  const slotsMax = Math.floor(addressable / Math.max(1, slotBytes));
-  if (slotsMax <= 0) {
+  const memoryBytes = wasmPagesMax * pageBytes;
+  const slotsMax = Math.floor((memoryBytes - tableBytes) / Math.max(1, slotBytes));
+  if (slotsMax < 1) {
+    const need = slotBytes + tableBytes;
     throw new TandemError(
       'MEMORY',
-      `Expected the slots of a thread to fit into ${mib(addressable)}, got a need of ${mib(slotBytes)}.`,
+      `Expected the slots of a thread to fit into ${mib(memoryBytes)}, got a need of ${mib(need)}.`,
       {
         remedy: 'Choose a smaller --batch-size, or export the model with smaller inputs and outputs.',
       },
@@ -194,7 +199,8 @@ export function chooseThreads(
   const useful = shards.some((shard) => shard.splittable) ? cap : Math.min(cap, Math.max(1, shards.length));
   const largestFirst = [...shards].sort((a, b) => b.rowGroupBytesMax - a.rowGroupBytesMax);
   let threads = 0;
-  let bytes = processBytesBase;
+  const tablesBytes = tableCopies * tableBytes;
+  let bytes = processBytesBase + tablesBytes;
   while (threads < useful) {
     // More threads than shards read parts of the same shards: then each holds a row group of the largest.
     const shard = largestFirst[threads < largestFirst.length ? threads : 0];
@@ -203,14 +209,14 @@ export function chooseThreads(
     bytes += more;
     threads++;
   }
-  if (threads === 0) throw doesNotFit(largestFirst[0], slotBytes, limit);
+  if (threads === 0) throw doesNotFit(largestFirst[0], slotBytes + tablesBytes, limit);
   if (threads === wanted.value) return { threads, setBy: wanted.setBy };
   if (threads === useful && useful < cap) return { threads, setBy: `${shards.length} shards that cannot be split` };
   if (threads === threadsMax) return { threads, setBy: `at most ${threadsMax} threads` };
   if (threads === slotsMax) {
     return {
       threads,
-      setBy: `slots: ${threads + 1} of ${mib(slotBytes)} would not fit into ${mib(addressable)} of shared memory`,
+      setBy: `slots: ${threads + 1} of ${mib(slotBytes)} would not fit into ${mib(memoryBytes)} of shared memory`,
     };
   }
   return { threads, setBy: `memory: ${threads + 1} threads would not fit into ${mib(limit.value)} (${limit.setBy})` };
@@ -361,8 +367,8 @@ export function memoryTable(
     },
   ];
   if (slot.tableBytes > 0) {
-    // As the planner made them, and beside the slots.
-    lines.push({ what: "the model's kernel: tables", where: 'host', count: 2, bytesEach: slot.tableBytes });
+    const what = "the model's kernel: tables";
+    lines.push({ what, where: 'host', count: tableCopies, bytesEach: slot.tableBytes });
   }
   if (ringBytes.length > 0) {
     lines.push({ what: 'writer thread', where: 'host', count: 1, bytesEach: threadBytesBase });

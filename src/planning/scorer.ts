@@ -53,8 +53,9 @@ export function chooseScorer(
   const isSmall = tables.reduce((rowCount, each) => rowCount + each.rowCount, 0) < smallJobRows;
   const kernels = findKernels(model, options, isSmall ? 1 : Infinity);
   if (typeof kernels === 'string') return byOnnxRuntime(model, kernels);
-  const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(model, 64) / 64, undefined), table.rowCount);
-  const sample = readSample(engines.reader, table, resolved, rowsMax);
+  // Wide rows take memory: no more of them than a slot holds.
+  const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(model, 64) / 64, undefined));
+  const sample = readSample(engines.reader, table, resolved, Math.min(rowsMax, table.rowCount));
   if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
   const { tolerance } = resolved.contract.kernels;
   const trial = new Trial(model, kernels, sample, engines.session);

@@ -83,9 +83,10 @@ export class Trial {
     const sizes = (rowsMax: number): number[] => [...new Set(raceBatchRows.map((rows) => Math.min(rows, rowsMax)))];
     const theirSizes = fixedBatchRows === undefined ? sizes(this.#theirSlot.rowCount) : [fixedBatchRows];
     return [
-      { sizes: theirSizes, run: (rowCount) => this.#theirs.score(rowCount) },
+      { sizes: theirSizes, isReady: true, run: (rowCount) => this.#theirs.score(rowCount) },
       ...[...this.#ours.values()].map((scorer) => ({
         sizes: sizes(this.#sample.rowCount),
+        isReady: false,
         run: (rowCount: number) => scorer.score(rowCount),
       })),
     ];

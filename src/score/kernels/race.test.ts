@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { racePatience, raceRoundsWanted } from '../../limits.ts';
+import { racePatience, raceRoundsMin, raceRoundsWanted } from '../../limits.ts';
 import { race, raceTwice } from './race.ts';
 
 /** A contender on a clock of its own. */
@@ -21,8 +21,8 @@ test('each counts with its best run at the size that it likes', () => {
   const second = runner(clock, (rows) => rows * 4e-7);
   const [a, b] = race(
     [
-      { sizes: [100, 1000], run: first.run },
-      { sizes: [10], run: second.run },
+      { sizes: [100, 1000], isReady: false, run: first.run },
+      { sizes: [10], isReady: true, run: second.run },
     ],
     0.02,
     () => clock.now,
@@ -38,7 +38,7 @@ test('it ends in time, and runs a slow one twice', () => {
   const seconds = 0.02;
   const runs = (each: number): number => {
     const contender = runner(clock, () => each);
-    race([{ sizes: [1], run: contender.run }], seconds, () => clock.now);
+    race([{ sizes: [1], isReady: false, run: contender.run }], seconds, () => clock.now);
     return contender.ran.length;
   };
   assert.ok(Math.abs(runs(1e-4) - seconds / 1e-4) <= 1);
@@ -46,17 +46,34 @@ test('it ends in time, and runs a slow one twice', () => {
   assert.equal(runs(racePatience * seconds), 2);
 });
 
+test('who has clearly lost leaves, but not who may still become faster; the last one need not run alone', () => {
+  const clock = { now: 0 };
+  const slow = runner(clock, () => 1e-3);
+  const late = runner(clock, (_, run) => (run < 5 ? 1e-2 : 1e-4));
+  const fast = runner(clock, () => 2e-4);
+  const contend = ({ run }: { run: (rowCount: number) => void }, isReady: boolean) => ({ sizes: [1], isReady, run });
+  const best = race([contend(slow, true), contend(late, false), contend(fast, false)], 0.1, () => clock.now);
+  assert.deepEqual(
+    best.map((seconds) => Number(seconds.toPrecision(3))),
+    [1e-3, 1e-4, 2e-4],
+  );
+  assert.equal(slow.ran.length, raceRoundsMin);
+  const [one, other] = [runner(clock, () => 1e-3), runner(clock, () => 1e-4)];
+  race([contend(one, true), contend(other, false)], 0.1, () => clock.now);
+  assert.deepEqual([one.ran.length, other.ran.length], [raceRoundsMin, raceRoundsMin]);
+});
+
 test('what is slow until it has run for a while gets a second race', () => {
   const times = (runsUntilFast: number) => {
     const clock = { now: 0 };
     const first = runner(clock, () => 1e-3);
     const second = runner(clock, (_rows, run) => (run < runsUntilFast ? 5e-3 : 1e-4));
-    const contenders = [first, second].map(({ run }) => ({ sizes: [1], run }));
+    const contenders = [first, second].map(({ run }, index) => ({ sizes: [1], isReady: index === 0, run }));
     const [a, b] = raceTwice(contenders, [5e-3, 50e-3], () => clock.now);
     return { wins: b! < a!, seconds: clock.now };
   };
-  assert.deepEqual(times(1).wins, true);
-  assert.deepEqual(times(12).wins, true);
-  assert.deepEqual(times(1000).wins, false);
+  assert.equal(times(1).wins, true);
+  assert.equal(times(12).wins, true);
+  assert.equal(times(1000).wins, false);
   assert.ok(times(1).seconds < 0.03 && times(1000).seconds < 0.3);
 });

@@ -1,33 +1,44 @@
 /** Which of two ways to score is faster, by running both for a moment on the same rows. */
-import { racePatience, raceRoundsMin, raceRoundsWanted } from '../../limits.ts';
+import { raceLost, racePatience, raceRoundsMin, raceRoundsWanted } from '../../limits.ts';
 
 /** A way to score, at the sizes of batch that it may like. */
 export interface Contender {
   /** Rows of a run, each of at least 1. */
   readonly sizes: readonly number[];
+  /** It is as fast from the start: code of WebAssembly becomes faster while it runs. */
+  readonly isReady: boolean;
   run(rowCount: number): void;
 }
 
 /**
  * The least seconds a row that each contender took, at the size that it liked best. They take turns, so that whatever
- * else the machine does hits all of them.
+ * else the machine does hits all of them. One that has clearly lost runs no more, and the last one need not run alone.
  * @param seconds that it takes where nothing comes in between
  * @param now seconds, from a monotonic clock
  */
 export function race(contenders: readonly Contender[], seconds: number, now: () => number): number[] {
   const best = contenders.map(() => Infinity);
   const start = now();
+  const runs = contenders.map(() => true);
   const goesOn = (round: number): boolean => {
     const spent = now() - start;
+    const left = runs.filter((still) => still).length;
+    if (round >= raceRoundsMin && left === 1 && contenders.length > 1) return false;
     return round < raceRoundsMin || spent < seconds || (round < raceRoundsWanted && spent < racePatience * seconds);
   };
   for (let round = 0; goesOn(round); round++) {
     contenders.forEach(({ sizes, run }, index) => {
+      if (!runs[index]) return;
       for (const rowCount of sizes) {
         const started = now();
         run(rowCount);
         best[index] = Math.min(best[index]!, (now() - started) / rowCount);
       }
+    });
+    if (round + 1 < raceRoundsMin) continue;
+    const least = Math.min(...best);
+    contenders.forEach(({ isReady }, index) => {
+      if (isReady && best[index]! > raceLost * least) runs[index] = false;
     });
   }
   return best;
