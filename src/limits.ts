@@ -32,6 +32,8 @@ export const treeNodesMax = 2 ** 20;
 
 /** Leaves of a tree whose rows are split in slots, so that every slot has an address of 16 bits. */
 export const slicedLeavesMax = 1_024;
+/** Columns that such trees test: each takes over 100 bytes and 0.1 ms of one function, of which V8 compiles 7.6 million. */
+export const slicedColumnsMax = 16_384;
 /** Trees of fewer leaves are never walked faster than sliced (measured: half as fast at 256 leaves). */
 export const walkedLeavesMin = 128;
 /** Trees of as many leaves are mostly walked faster (measured: 1.3 times at 1,000 leaves). */
@@ -41,8 +43,8 @@ export const forestRunTreesMax = 64;
 /** Rows that walk through a tree before the next one is read: their keys of 32 columns take 32 KiB. */
 export const walkedRows = 256;
 
-/** One WebAssembly.Memory holds the slots of all threads. */
-export const wasmPagesMax = 65_536;
+/** One WebAssembly.Memory holds the slots of all threads: 4 GiB but for a page, since kernels' loops end at the address behind their bytes. */
+export const wasmPagesMax = 65_535;
 /** Vectors that a thread reads into its kernel memory; columns beyond it (lists of thousands) are read elsewhere. */
 export const kernelVectorBytesMax = 16 * 2 ** 20;
 /** Rows, and columns, that SIMD kernels make before they are put in rows: as much as stays in the fastest cache. */
@@ -56,7 +58,7 @@ export const explainStretches = 10;
 /** SIMD kernels count boundaries one by one; at twice as many JavaScript's halving is faster (measured: 2.6 and 0.9 times). */
 export const simdBoundariesMax = 64;
 
-/** Rows of the shards on which a kernel of ours must agree with ONNX Runtime before it scores in its place. */
+/** Rows of the shards, where a slot holds as many, on which a kernel of ours must agree with ONNX Runtime before it scores in its place. */
 export const kernelSampleRows = 4_096;
 /** Rows of ONNX Runtime's batches meanwhile: it is fastest at 1,024 to 2,048 (measured). */
 export const kernelBatchRows = 2_048;
@@ -75,8 +77,12 @@ export const raceLost = 2;
 /** A job of fewer rows races a quarter of that time, and tries the likeliest form only: the others take 0.1 s and gain some percent. */
 export const smallJobRows = 30_000_000;
 export const raceMsSmall = 5;
+/** A kernel that has lost gets another race of so long: V8 compiles its code well while it runs (measured on two busy cores: within 0.1 s). */
+export const raceMsLost = 50;
 /** Nodes of a graph that is looked at for kernels: exporters write a linear model or a forest with a dozen. */
 export const kernelNodesMax = 64;
+/** Bytes of one of its weights: 100,000 columns to 160 targets. What has larger ones is a network. */
+export const kernelWeightBytesMax = 64 * 2 ** 20;
 
 /** A planner that was told to stop is interrupted again so often: an interrupt between two queries is forgotten. */
 export const interruptIntervalMs = 50;

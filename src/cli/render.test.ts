@@ -279,6 +279,7 @@ test('plan: a profile is one line that says from where, what it decides and how 
     device: 'cpu',
     onnxRuntimeVersion: '1',
     precision: 'float32',
+    scorer: 'onnxruntime',
   } as const;
   const profile = {
     version: 1,

@@ -104,7 +104,7 @@ test('the plan has its memory, and inspect the choice', async (t) => {
   assert.ok(plan.scorer.timesOnnxRuntime! > 1);
   assert.deepEqual([plan.batchSize, plan.slotRows], [100, 128]);
   const line = plan.memory.find(({ what }) => what.startsWith("the model's kernel"));
-  assert.equal(line!.count * line!.bytesEach, plan.model.kernel!.tableBytes);
+  assert.deepEqual([line!.count, line!.bytesEach], [2, plan.model.kernel!.tableBytes]);
   const { model, problems } = await inspect({ shards: place.data, model: place.model });
   assert.deepEqual(problems, []);
   assert.match(model!.scorer!, /^linear: 20 columns to 1 target/);
@@ -226,4 +226,25 @@ test('batches from anywhere', async (t) => {
     warnings.join('\n'),
     /^ONNX Runtime scores: the linear kernel would give y of row \d+ of the first batch as /,
   );
+});
+
+/** One list of so many numbers a row, times weights. */
+function widePlace(t: { after(remove: () => void): void }, listWidth: number, rowCount: number): Workplace {
+  const place = new Workplace(t);
+  const wide = networkModel(linearNetwork(new Array<number>(listWidth).fill(1), 0));
+  place.writeModel(wide, { inputs: { x: [{ column: 'v', list: listWidth }] }, outputs: { y: 's' } });
+  const list = `list_transform(range(${listWidth}), x -> (x + row) % 2)::FLOAT[]`;
+  place.shard('a.parquet', `SELECT ${list} AS v FROM range(${rowCount}) AS t(row)`);
+  return place;
+}
+
+test('wide rows: as many are tried as a slot holds', async (t) => {
+  const listWidth = 2 ** 17;
+  const { scorer } = await planScore(widePlace(t, listWidth, 150).options());
+  assert.equal(scorer.agreement?.rowCount, Math.floor(slotBytesMax / (4 * listWidth + 4)));
+});
+
+test('rows of which a slot does not hold a block have no kernel', async (t) => {
+  const { scorer } = await planScore(widePlace(t, 2 ** 19, 2).options());
+  assert.equal(scorer.words, 'ONNX Runtime: 32 of its rows take more than a slot');
 });

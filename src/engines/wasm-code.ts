@@ -197,8 +197,8 @@ export interface WasmModule {
   readonly functions: readonly WasmFunction[];
 }
 
-/** Pages that a memory can have at most: 4 GiB. */
-export const pagesMax = 65_536;
+/** Pages of a memory at most: 4 GiB but for one, so that what ends with the memory has an end of 32 bits too. */
+export const pagesMax = 65_535;
 const section = { type: 1, import: 2, function: 3, export: 7, code: 10 } as const;
 
 /** The module's bytes, for `WebAssembly.Module`. */

@@ -20,7 +20,7 @@ test('kernels get zeroed stretches one after the other, and no more than were pl
 });
 
 test('memory that nobody can have is refused with its size', () => {
-  assert.throws(() => createSharedMemory(wasmPagesMax * pageBytes + 1), {
+  assert.throws(() => createSharedMemory((wasmPagesMax + 1) * pageBytes + 1), {
     code: 'MEMORY',
     message: 'Expected slots and kernels to fit into 4096 MiB of shared memory, got a need of 4097 MiB.',
     remedy: /smaller batch size/,

@@ -62,6 +62,9 @@ export interface ThreadSlots {
   readonly tableBytes: number;
 }
 
+/** Of a kernel's tables: as the planner made them, and beside the slots. */
+const tableCopies = 2;
+
 /** What the rows of a run go through. */
 export interface PlannedScoring {
   readonly model: ModelPlan;
@@ -196,7 +199,8 @@ export function chooseThreads(
   const useful = shards.some((shard) => shard.splittable) ? cap : Math.min(cap, Math.max(1, shards.length));
   const largestFirst = [...shards].sort((a, b) => b.rowGroupBytesMax - a.rowGroupBytesMax);
   let threads = 0;
-  let bytes = processBytesBase + tableBytes;
+  const tablesBytes = tableCopies * tableBytes;
+  let bytes = processBytesBase + tablesBytes;
   while (threads < useful) {
     // More threads than shards read parts of the same shards: then each holds a row group of the largest.
     const shard = largestFirst[threads < largestFirst.length ? threads : 0];
@@ -205,7 +209,7 @@ export function chooseThreads(
     bytes += more;
     threads++;
   }
-  if (threads === 0) throw doesNotFit(largestFirst[0], slotBytes + tableBytes, limit);
+  if (threads === 0) throw doesNotFit(largestFirst[0], slotBytes + tablesBytes, limit);
   if (threads === wanted.value) return { threads, setBy: wanted.setBy };
   if (threads === useful && useful < cap) return { threads, setBy: `${shards.length} shards that cannot be split` };
   if (threads === threadsMax) return { threads, setBy: `at most ${threadsMax} threads` };
@@ -363,7 +367,8 @@ export function memoryTable(
     },
   ];
   if (slot.tableBytes > 0) {
-    lines.push({ what: "the model's kernel: tables", where: 'host', count: 1, bytesEach: slot.tableBytes });
+    const what = "the model's kernel: tables";
+    lines.push({ what, where: 'host', count: tableCopies, bytesEach: slot.tableBytes });
   }
   if (ringBytes.length > 0) {
     lines.push({ what: 'writer thread', where: 'host', count: 1, bytesEach: threadBytesBase });

@@ -62,7 +62,7 @@ export function buildPlan(
   const choice = chooseScoring(engines, pending, resolved, described, options, asked);
   const { chosen, model, kernel, scorer } = choice;
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
-  const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? []);
+  const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? [], scorer.kind);
   const batchSize = givenBatchSize ?? settings.batchSize;
   const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory, profiles.used);
   const wanted = wantedThreads(options, settings);

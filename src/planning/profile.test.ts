@@ -14,6 +14,7 @@ const key: ProfileKey = {
   driverVersion: '580.65.06',
   onnxRuntimeVersion: '1.30.0',
   precision: 'float32',
+  scorer: 'onnxruntime',
 };
 const profile: Profile = {
   version: 1,
@@ -50,6 +51,8 @@ test('each part of the key tells profiles apart', () => {
     { ...key, driverVersion: undefined },
     { ...key, onnxRuntimeVersion: '1.31.0' },
     { ...key, precision: 'tf32' },
+    { ...key, scorer: 'trees' },
+    { ...key, scorer: 'linear' },
     // Neighbouring parts do not run into each other.
     { ...key, modelSha256: 'mc', contractSha256: '' },
   ];

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { makeFolder } from '../engines/make-folder.ts';
 import type { BatchSizeFinding } from '../messages.ts';
 import type { Precision } from '../options.ts';
-import type { RunPlan } from '../plan.ts';
+import type { ChosenScorer, RunPlan } from '../plan.ts';
 
 /** What must be the same for a profile to say anything. */
 export interface ProfileKey {
@@ -20,6 +20,8 @@ export interface ProfileKey {
   readonly driverVersion?: string | undefined;
   readonly onnxRuntimeVersion: string;
   readonly precision: Precision;
+  /** A kernel likes another batch size than ONNX Runtime. */
+  readonly scorer: ChosenScorer['kind'];
 }
 
 /** Settings of the whole job. They depend on each other: slots without their threads say nothing. */
@@ -59,8 +61,8 @@ export interface UsedProfile {
 
 /** Where the profile of a key lies. */
 export function profilePath(folder: string, key: ProfileKey): string {
-  const { modelSha256, contractSha256, device, driverVersion = null, onnxRuntimeVersion, precision } = key;
-  const parts = [modelSha256, contractSha256, device, driverVersion, onnxRuntimeVersion, precision];
+  const { modelSha256, contractSha256, device, driverVersion = null, onnxRuntimeVersion, precision, scorer } = key;
+  const parts = [modelSha256, contractSha256, device, driverVersion, onnxRuntimeVersion, precision, scorer];
   return join(folder, `${createHash('sha256').update(JSON.stringify(parts)).digest('hex')}.json`);
 }
 

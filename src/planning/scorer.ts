@@ -4,13 +4,22 @@
  */
 import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
 import { readWeightedGraph } from '../engines/onnxruntime/model-weights.ts';
-import { kernelNodesMax, kernelSampleRows, raceMs, raceMsSmall, smallJobRows } from '../limits.ts';
+import {
+  kernelNodesMax,
+  kernelSampleRows,
+  kernelWeightBytesMax,
+  raceMs,
+  raceMsLost,
+  raceMsSmall,
+  slotBytesMax,
+  smallJobRows,
+} from '../limits.ts';
 import type { KernelOptions } from '../options.ts';
 import type { ChosenScorer, ModelPlan } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
 import type { Agreement } from '../score/kernels/agreement.ts';
-import { kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
-import { race } from '../score/kernels/race.ts';
+import { kernelRows, kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
+import { raceTwice } from '../score/kernels/race.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { slotRowsFor } from './allocate.ts';
 import type { PlanningEngines, ResolvedModel } from './model.ts';
@@ -56,7 +65,8 @@ export function chooseScorer(
     const [first] = kernels;
     const agreement = trial.compare(first!);
     if (agreement.differenceMax > tolerance) return disagreeing(model, first!, agreement, tolerance, table.name);
-    const [theirs = 0, ...ours] = race(trial.contenders, (isSmall ? raceMsSmall : raceMs) / 1000, now);
+    const seconds = [(isSmall ? raceMsSmall : raceMs) / 1000, raceMsLost / 1000] as const;
+    const [theirs = 0, ...ours] = raceTwice(trial.contenders, seconds, now);
     const best = ours.indexOf(Math.min(...ours));
     const kernel = kernels[best]!;
     const found = best === 0 ? agreement : trial.compare(kernel);
@@ -77,9 +87,16 @@ function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number)
   if (options.kernels === 'onnxruntime') return 'as asked for';
   const [constant] = model.constants;
   if (constant !== undefined) return `input ${constant.name} is a constant`;
+  if (slotBytes(model, kernelRows) > slotBytesMax) return `${kernelRows} of its rows take more than a slot`;
   const nodeCount = readModelGraph(model.path).nodes.length;
   if (nodeCount > kernelNodesMax) return `it has ${nodeCount} nodes, and kernels know small graphs`;
-  return readKernelModels(readWeightedGraph(model.path), model.inputs, model.outputs, options, formsMax);
+  return readKernelModels(
+    readWeightedGraph(model.path, kernelWeightBytesMax),
+    model.inputs,
+    model.outputs,
+    options,
+    formsMax,
+  );
 }
 
 function byOnnxRuntime(model: ModelPlan, reason: string | undefined, tried: Partial<ChosenScorer> = {}): ScorerChoice {

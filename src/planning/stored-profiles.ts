@@ -5,7 +5,7 @@ import { profileFolder } from '../engines/cuda/libraries.ts';
 import { onnxRuntimeVersion } from '../engines/onnxruntime/bindings.ts';
 import { coreBound, cpuLabel } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { ModelPlan, RunPlan } from '../plan.ts';
+import type { ChosenScorer, ModelPlan, RunPlan } from '../plan.ts';
 import { loadNow } from '../place.ts';
 import { profilePath, type Profile, type ProfileKey, type UsedProfile } from './profile.ts';
 
@@ -49,17 +49,19 @@ export interface Recalled {
   readonly warnings: readonly string[];
 }
 
-/** Looks for the profiles of a run. @param found its GPUs; empty: the CPU scores */
+/** Looks for the profiles of a run. @param found its GPUs; empty: the CPU scores. @param scorer what scores there */
 export function recallProfiles(
   options: PlainScoreOptions,
   model: Pick<ModelPlan, 'sha256' | 'contractSha256' | 'fixedBatchRows'>,
   found: readonly UsableDevice[],
+  scorer: ChosenScorer['kind'],
 ): Recalled {
   const shared = {
     modelSha256: model.sha256,
     contractSha256: model.contractSha256,
     onnxRuntimeVersion,
     precision: options.precision ?? 'float32',
+    scorer,
   };
   const cpu = { label: cpuLabel(), driverVersion: undefined };
   const keys = (found.length === 0 ? [cpu] : found).map(({ label, driverVersion }): ProfileKey => ({

@@ -57,8 +57,31 @@ test('weights in the file and beside it', (t) => {
   ];
   writeModel(path, modelOf({}, initializers));
   const { weights } = readWeightedGraph(path);
-  const values = Object.fromEntries([...weights].map(([name, weight]) => [name, [...weight.values]]));
-  assert.deepEqual(values, { floats: [1, 2, 3, Math.fround(0.1)], ints: [-1, 2 ** 40], scalar: [0.1], far });
+  const values = Object.fromEntries(
+    initializers.map(({ name }) => [name, Array.from(weights.get(name)?.values ?? [])]),
+  );
+  const floats = [1, 2, 3, Math.fround(0.1)];
+  assert.deepEqual(values, { floats, ints: [-1, 2 ** 40], scalar: [0.1], far, words: [] });
+  assert.equal(weights.get('words'), undefined);
+  assert.equal(weights.get('no weight'), undefined);
   assert.deepEqual(weights.get('floats')!.shape, [2, 2]);
   assert.deepEqual(weights.get('scalar')!.shape, []);
+});
+
+test('weights that nobody asks for are not read, and none that is too large', (t) => {
+  const folder = tempDir(t);
+  const path = join(folder, 'model.onnx');
+  const of = (name: string, length: number): Initializer => {
+    return { name, elementType: 'float32', shape: [length], values: new Float32Array(length) };
+  };
+  const beside = (name: string, length: number, location: string): Initializer => {
+    return { ...of(name, length), external: { location, offset: 0 } };
+  };
+  const external = [beside('far', 25, 'far'), beside('too far', 26, 'far'), beside('lost', 1, 'not there')];
+  writeFileSync(join(folder, 'far'), Buffer.alloc(26 * 4));
+  writeModel(path, modelOf({}, [of('near', 4), of('large', 30), ...external]));
+  const { weights } = readWeightedGraph(path, 25 * 4);
+  const lengths = ['near', 'large', 'far', 'too far'].map((name) => weights.get(name)?.values.length);
+  assert.deepEqual(lengths, [4, undefined, 25, undefined]);
+  assert.throws(() => weights.get('lost'), /ENOENT/);
 });

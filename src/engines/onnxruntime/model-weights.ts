@@ -1,6 +1,7 @@
 /**
  * A model file's own graph with what its nodes and weights hold, for kernels that score it without ONNX Runtime. Only
- * for small graphs: every attribute is read. Weights are read when they are asked for.
+ * for small graphs: every attribute is read. Weights are read when they are asked for: few models that have large ones
+ * are for kernels.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -13,6 +14,7 @@ import {
   openWindow,
   readNode,
   readValueName,
+  textOf,
   wire,
   type Field,
   type GraphNode,
@@ -45,37 +47,70 @@ export interface WeightedGraph {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly nodes: readonly WeightedNode[];
-  /** By the names of the values that they are; strings and types that no column can fill are left out. */
-  readonly weights: ReadonlyMap<string, Weight>;
+  /** By the names of the values that they are. Undefined: strings, types that no column can fill, and what is too large. */
+  readonly weights: { get(name: string): Weight | undefined };
 }
 
-/** Reads what ONNX Runtime has loaded. */
-export function readWeightedGraph(path: string): WeightedGraph {
+/** Reads what ONNX Runtime has loaded. @param weightBytesMax of a weight: larger ones are too large */
+export function readWeightedGraph(path: string, weightBytesMax = Infinity): WeightedGraph {
   const descriptor = openSync(path, 'r');
   try {
     const read = openWindow(descriptor);
     const folder = dirname(path);
-    const graph = {
-      inputs: [] as string[],
-      outputs: [] as string[],
-      nodes: [] as WeightedNode[],
-      weights: new Map<string, Weight>(),
-    };
+    const graph = { inputs: [] as string[], outputs: [] as string[], nodes: [] as WeightedNode[] };
+    const places = new Map<string, Field>();
     for (const outer of fields(read, 0, fstatSync(descriptor).size)) {
       if (outer.number !== modelFields.graph) continue;
       for (const field of fields(read, outer.start, outer.end)) {
         if (field.number === graphFields.input) graph.inputs.push(readValueName(read, field));
         if (field.number === graphFields.output) graph.outputs.push(readValueName(read, field));
         if (field.number === graphFields.node) graph.nodes.push(readWeightedNode(read, field, folder));
-        if (field.number !== graphFields.initializer) continue;
-        const { name, weight } = readTensor(bytesOf(read, field), folder);
-        if (weight !== undefined) graph.weights.set(name, weight);
+        if (field.number === graphFields.initializer) places.set(readTensorName(read, field), field);
       }
     }
-    return graph;
+    return { ...graph, weights: new FileWeights(path, places, weightBytesMax) };
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** Opens the file again for each. */
+class FileWeights {
+  readonly #path: string;
+  readonly #places: ReadonlyMap<string, Field>;
+  readonly #bytesMax: number;
+  readonly #known = new Map<string, Weight | undefined>();
+
+  constructor(path: string, places: ReadonlyMap<string, Field>, bytesMax: number) {
+    this.#path = path;
+    this.#places = places;
+    this.#bytesMax = bytesMax;
+  }
+
+  get(name: string): Weight | undefined {
+    const place = this.#places.get(name);
+    if (place === undefined || place.end - place.start > this.#bytesMax) return undefined;
+    if (!this.#known.has(name)) this.#known.set(name, this.#read(place));
+    return this.#known.get(name);
+  }
+
+  #read({ start, end }: Field): Weight | undefined {
+    const descriptor = openSync(this.#path, 'r');
+    try {
+      const bytes = Buffer.alloc(end - start);
+      readSync(descriptor, bytes, 0, bytes.length, start);
+      return readTensor(bytes, dirname(this.#path), this.#bytesMax);
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+}
+
+function readTensorName(read: Read, { start, end }: Field): string {
+  for (const field of fields(read, start, end)) {
+    if (field.number === tensorFields.name) return textOf(read, field);
+  }
+  return '';
 }
 
 /** Its own bytes: a window's are gone with the next call. */
@@ -132,7 +167,7 @@ function readAttribute(bytes: Buffer, folder: string): { readonly name: string; 
       case attributeFields.ints:
         return pushInts(bytes, kind, value, start, end, ints);
       case attributeFields.tensor:
-        tensor = readTensor(bytes.subarray(start, end), folder).weight;
+        tensor = readTensor(bytes.subarray(start, end), folder);
     }
   });
   return { name, attribute: { floats: Float32Array.from(floats), ints: Float64Array.from(ints), texts, tensor } };
@@ -157,8 +192,7 @@ function interned(bytes: Buffer): (start: number, end: number) => string {
 /** Words that are compared with before one more is decoded: trees have two or three. */
 const wordsMax = 8;
 
-function readTensor(bytes: Buffer, folder: string): { readonly name: string; readonly weight: Weight | undefined } {
-  let name = '';
+function readTensor(bytes: Buffer, folder: string, bytesMax = Infinity): Weight | undefined {
   let elementType: ElementType | undefined;
   let raw: Buffer | undefined;
   const shape: number[] = [];
@@ -170,9 +204,6 @@ function readTensor(bytes: Buffer, folder: string): { readonly name: string; rea
         return pushInts(bytes, kind, value, start, end, shape);
       case tensorFields.elementType:
         elementType = elementTypeOf(value);
-        return;
-      case tensorFields.name:
-        name = bytes.toString('utf8', start, end);
         return;
       case tensorFields.floats:
         return pushFloats(bytes, kind, start, end, listed);
@@ -190,11 +221,14 @@ function readTensor(bytes: Buffer, folder: string): { readonly name: string; rea
         addEntry(bytes.subarray(start, end), external);
     }
   });
-  if (external.size > 0) raw = readExternal(folder, external);
+  if (external.size > 0) {
+    raw = readExternal(folder, external, bytesMax);
+    if (raw === undefined) return undefined;
+  }
   const values = raw === undefined ? Float64Array.from(listed) : rawValues(elementType, raw);
   const isWhole = values?.length === shape.reduce((product, size) => product * size, 1);
-  if (elementType === undefined || values === undefined || !isWhole) return { name, weight: undefined };
-  return { name, weight: { elementType, shape, values } };
+  if (elementType === undefined || values === undefined || !isWhole) return undefined;
+  return { elementType, shape, values };
 }
 
 function addEntry(bytes: Buffer, entries: Map<string, string>): void {
@@ -207,12 +241,14 @@ function addEntry(bytes: Buffer, entries: Map<string, string>): void {
   entries.set(key, text);
 }
 
-/** Weights beside the model file. */
-function readExternal(folder: string, entries: ReadonlyMap<string, string>): Buffer | undefined {
+/** Weights beside the model file; undefined: they are not all there, or too large. */
+function readExternal(folder: string, entries: ReadonlyMap<string, string>, bytesMax: number): Buffer | undefined {
   const descriptor = openSync(join(folder, entries.get('location') ?? ''), 'r');
   try {
     const offset = Number(entries.get('offset') ?? 0);
-    const bytes = Buffer.alloc(Number(entries.get('length') ?? fstatSync(descriptor).size - offset));
+    const length = Number(entries.get('length') ?? fstatSync(descriptor).size - offset);
+    if (length > bytesMax) return undefined;
+    const bytes = Buffer.alloc(length);
     return readSync(descriptor, bytes, 0, bytes.length, offset) === bytes.length ? bytes : undefined;
   } finally {
     closeSync(descriptor);

@@ -92,7 +92,7 @@ function readForests(
     column: element,
   }));
   const forms = kernelForms(model).slice(0, formsMax);
-  if (forms.length === 0) return 'its trees have more leaves than kernels take';
+  if (forms.length === 0) return 'its trees have more leaves, or columns, than kernels take';
   return forms.map((form) => ({ kind: 'trees', compiled: compileForest(model, form), columns }));
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { racePatience, raceRoundsMin, raceRoundsWanted } from '../../limits.ts';
-import { race } from './race.ts';
+import { race, raceTwice } from './race.ts';
 
 /** A contender on a clock of its own. */
 function runner(clock: { now: number }, secondsOf: (rowCount: number, run: number) => number) {
@@ -61,4 +61,19 @@ test('who has clearly lost leaves, but not who may still become faster; the last
   const [one, other] = [runner(clock, () => 1e-3), runner(clock, () => 1e-4)];
   race([contend(one, true), contend(other, false)], 0.1, () => clock.now);
   assert.deepEqual([one.ran.length, other.ran.length], [raceRoundsMin, raceRoundsMin]);
+});
+
+test('what is slow until it has run for a while gets a second race', () => {
+  const times = (runsUntilFast: number) => {
+    const clock = { now: 0 };
+    const first = runner(clock, () => 1e-3);
+    const second = runner(clock, (_rows, run) => (run < runsUntilFast ? 5e-3 : 1e-4));
+    const contenders = [first, second].map(({ run }, index) => ({ sizes: [1], isReady: index === 0, run }));
+    const [a, b] = raceTwice(contenders, [5e-3, 50e-3], () => clock.now);
+    return { wins: b! < a!, seconds: clock.now };
+  };
+  assert.equal(times(1).wins, true);
+  assert.equal(times(12).wins, true);
+  assert.equal(times(1000).wins, false);
+  assert.ok(times(1).seconds < 0.03 && times(1000).seconds < 0.3);
 });

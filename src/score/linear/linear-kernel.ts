@@ -10,7 +10,8 @@ export interface CompiledLinear {
   readonly model: LinearModel;
   /** Of a module: writing it takes a thread longer than compiling it. */
   readonly code: Uint8Array<ArrayBuffer>;
-  readonly tables: Uint8Array<ArrayBuffer>;
+  /** To be copied into the memory of the slots, once; no thread gets a copy of its own with the model. */
+  readonly tables: Uint8Array<SharedArrayBuffer>;
   /** What {@link LinearKernel} takes of its thread's memory. */
   readonly scratchBytes: number;
 }

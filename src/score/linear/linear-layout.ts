@@ -54,10 +54,10 @@ export function layOutLinear({ columns, front, targetCount, outputs }: LinearMod
 }
 
 /** The bytes of the tables. */
-export function linearTables(model: LinearModel): Uint8Array<ArrayBuffer> {
+export function linearTables(model: LinearModel): Uint8Array<SharedArrayBuffer> {
   const layout = layOutLinear(model);
   const { columns, front, targetCount, weights, intercepts, outputs } = model;
-  const buffer = new ArrayBuffer(layout.tableBytes);
+  const buffer = new SharedArrayBuffer(layout.tableBytes);
   const floats = (place: number, count: number): Float32Array => new Float32Array(buffer, place, count);
   const grouped = floats(layout.weights, weights.length);
   let at = 0;

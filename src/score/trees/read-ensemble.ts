@@ -122,7 +122,8 @@ function findPlaces(treeIds: Float64Array, nodeIds: Float64Array): (tree: number
 
 const modesVersion5: readonly Mode[] = ['LEQ', 'LT', 'GTE', 'GT', 'EQ', 'NEQ', 'MEMBER'];
 const aggregatesVersion5: readonly Aggregate[] = ['AVERAGE', 'SUM', 'MIN', 'MAX'];
-const postTransforms: readonly PostTransform[] = ['NONE', 'SOFTMAX', 'LOGISTIC', 'SOFTMAX_ZERO', 'PROBIT'];
+/** By ONNX Runtime's numbers, which it takes version 5 for too (found by trying): ONNX has 1 and 2 the other way round. */
+const postTransforms: readonly PostTransform[] = ['NONE', 'LOGISTIC', 'SOFTMAX', 'SOFTMAX_ZERO', 'PROBIT'];
 
 function readVersion5({ attributes }: WeightedNode, type: NumberType): Ensemble {
   const ints = (name: string): Float64Array => attributes.get(name)?.ints ?? new Float64Array(0);

@@ -283,6 +283,21 @@ compare(
   1e-6,
 );
 
+compare(
+  'labels below 0 from a table, whose end they count from',
+  join3(undefined, withAttributes(classes, { classlabels_int64s: { ints: [-2, 1] } }), {
+    outputs: [{ name: 'looked', elementType: 'int64', shape: ['N'] }],
+    initializers: [constant('table', [70, 80, 90, 100], 'int64')],
+    nodes: [{ op: 'Gather', inputs: ['table', 'label'], outputs: ['looked'] }],
+  }),
+);
+
+/** The first node with these, too. */
+function withAttributes(spec: ModelSpec, attributes: NonNullable<NodeSpec['attributes']>): ModelSpec {
+  const [first, ...others] = spec.nodes;
+  return { ...spec, nodes: [{ ...first!, attributes: { ...first!.attributes, ...attributes } }, ...others] };
+}
+
 /** Why a model is left to ONNX Runtime. */
 function expectRefusal(spec: ModelSpec, outputs: readonly string[], reason: RegExp): void {
   const path = join(folder, 'refused.onnx');

@@ -8,6 +8,7 @@ import { readOutputs } from './read-outputs.ts';
 import { leavesOf, type Forest } from './forest.ts';
 import { refuse, Refusal } from './refusal.ts';
 import type { RowValue } from './row-program.ts';
+import { votesForOneTarget } from './sliced-layout.ts';
 import { classifierRule, type ScoreRule } from './scores.ts';
 
 /** A model that is a forest, as plain data. */
@@ -100,9 +101,16 @@ function scoreRule(ensemble: Ensemble, forest: Forest): ScoreRule {
   if (postTransform === 'PROBIT') refuse('post-transform PROBIT');
   const scored = Array.from({ length: targetCount }, (_, target) => forest.voteTargets.includes(target));
   const isEven = Array.from(forest.roots).every((root) => votesAlike(forest, leavesOf(forest, root)));
-  if (!isEven && (aggregate === 'MIN' || aggregate === 'MAX')) refuse(`${aggregate} of leaves that vote differently`);
+  if ((aggregate === 'MIN' || aggregate === 'MAX') && !votesAlways(forest, scored)) {
+    refuse(`${aggregate} of leaves that vote differently`);
+  }
   if (labels === undefined && baseValues.length !== 0 && baseValues.length !== targetCount) {
     refuse(`${baseValues.length} base values for ${targetCount} targets`);
+  }
+  // To a sum without a vote ONNX Runtime adds none; only of a single target, and of classes, it does.
+  const hasBase = labels === undefined && targetCount > 1 && baseValues.length > 0;
+  if (hasBase && !(isEven && scored.every((isScored) => isScored))) {
+    refuse('base values of targets that not every row has votes for');
   }
   const areAllPositive = forest.voteWeights.every((weight) => weight >= 0);
   const rule = { targetCount, aggregate, treeCount: roots.length, type, postTransform, baseValues };
@@ -114,6 +122,13 @@ function scoreRule(ensemble: Ensemble, forest: Forest): ScoreRule {
 /** What ONNX Runtime writes as labels. */
 function labelNumbers({ labels }: Ensemble, { classifier }: ScoreRule): Ensemble['labels'] {
   return classifier?.kind === 'pair' && typeof labels?.[0] === 'number' ? [0, 1] : labels;
+}
+
+/** Whether no row is left without a vote for some target, or for its tree's own where each tree has one. */
+function votesAlways(forest: Forest, scored: readonly boolean[]): boolean {
+  const leafCount = forest.leafStarts.length - 1;
+  if (forest.voteTargets.length === leafCount * forest.targetCount) return true;
+  return scored.every((isScored) => isScored) && votesForOneTarget(forest);
 }
 
 /** Whether all leaves vote for the same targets. */

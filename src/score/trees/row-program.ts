@@ -110,7 +110,8 @@ function stepRun(
     case 'function':
       return each(step.of, rowFunction(step.name, round));
     case 'look up':
-      return each(step.of, (place) => step.numbers[place] ?? NaN);
+      // From the end where it is negative.
+      return each(step.of, (place) => step.numbers.at(place) ?? NaN);
     case 'softmax':
       return softmaxRun(values[step.of]!, into, width, round);
     case 'combine':

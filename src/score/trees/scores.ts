@@ -86,7 +86,7 @@ function transformOf({ postTransform, targetCount }: ScoreRule, round: Round): (
     case 'LOGISTIC':
       return each(logistic);
     case 'SOFTMAX':
-      return (values) => softmax(values, targetCount, round);
+      return (values) => softmax(values, targetCount);
     case 'SOFTMAX_ZERO':
       return (values) => softmaxZero(values, targetCount, round);
     case 'PROBIT':
@@ -100,32 +100,37 @@ export function logistic(value: number): number {
   return value < 0 ? Math.fround(1 - share) : share;
 }
 
-/** ComputeSoftmax of ml_common.h. */
-function softmax(values: Float64Array, count: number, round: Round): void {
-  let largest = -Infinity;
-  for (let index = 0; index < count; index++) largest = Math.max(largest, values[index]!);
+/** ComputeSoftmax of ml_common.h: in float32, also of float64 sums. */
+function softmax(values: Float64Array, count: number): void {
+  const largest = largestOf(values, count);
   let sum = 0;
   for (let index = 0; index < count; index++) {
-    values[index] = round(Math.exp(round(values[index]! - largest)));
-    sum = round(sum + values[index]!);
+    values[index] = Math.fround(Math.exp(Math.fround(Math.fround(values[index]!) - largest)));
+    sum = Math.fround(sum + values[index]!);
   }
-  for (let index = 0; index < count; index++) values[index] = round(values[index]! / sum);
+  for (let index = 0; index < count; index++) values[index] = Math.fround(values[index]! / sum);
 }
 
-/** ComputeSoftmaxZero of ml_common.h: what is 0 stays so. */
-function softmaxZero(values: Float64Array, count: number, round: Round): void {
+/** As float32. */
+function largestOf(values: Float64Array, count: number): number {
   let largest = -Infinity;
-  for (let index = 0; index < count; index++) largest = Math.max(largest, values[index]!);
-  const scale = round(Math.exp(-largest));
+  for (let index = 0; index < count; index++) largest = Math.max(largest, Math.fround(values[index]!));
+  return largest;
+}
+
+/** ComputeSoftmaxZero of ml_common.h: what is 0 stays so. Its powers and their sum are float32, also of float64 sums. */
+function softmaxZero(values: Float64Array, count: number, round: Round): void {
+  const largest = largestOf(values, count);
+  const scale = Math.fround(Math.exp(-largest));
   const least = Math.fround(0.0000001);
   let sum = 0;
   for (let index = 0; index < count; index++) {
-    const value = values[index]!;
+    const value = Math.fround(values[index]!);
     if (value > least || value < -least) {
-      values[index] = round(Math.exp(round(value - largest)));
-      sum = round(sum + values[index]!);
+      values[index] = Math.fround(Math.exp(Math.fround(value - largest)));
+      sum = Math.fround(sum + values[index]!);
     } else {
-      values[index] = round(value * scale);
+      values[index] = round(values[index]! * scale);
     }
   }
   for (let index = 0; index < count; index++) values[index] = round(values[index]! / sum);

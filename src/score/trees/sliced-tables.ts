@@ -3,8 +3,8 @@ import type { Forest } from './forest.ts';
 import { setBytes, splitBytes, treeBytes, type SlicedLayout, type SlicedTree } from './sliced-layout.ts';
 import { nanRank } from './cuts.ts';
 
-export function slicedTables(forest: Forest, layout: SlicedLayout): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(layout.tables.bytes);
+export function slicedTables(forest: Forest, layout: SlicedLayout): Uint8Array<SharedArrayBuffer> {
+  const bytes = new Uint8Array(new SharedArrayBuffer(layout.tables.bytes));
   const view = new DataView(bytes.buffer);
   writeCuts(forest, layout, view);
   writeSets(layout, view);

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { slicedColumnsMax } from '../../limits.ts';
 import { seededRandom } from '../../testing/random.ts';
 import {
   randomEnsemble,
@@ -151,3 +152,67 @@ for (const postTransform of ['NONE', 'LOGISTIC']) {
     compare(`${name}: two scores`, { ...single, targetCount: 2, votes: 'all' }, { postTransform, labels }, 1e-6);
   }
 }
+
+// Apart by less than float32 tells, which is what ONNX Runtime takes powers in.
+const large: Partial<EnsembleOptions> = {
+  type: 'float64',
+  targetCount: 3,
+  votes: 'all',
+  weightMin: 1e8,
+  weightMax: 1e8 + 99,
+};
+compare('SOFTMAX of large sums in float64', large, { postTransform: 'SOFTMAX' }, 1e-6);
+compare('SOFTMAX_ZERO of large sums in float64', large, { postTransform: 'SOFTMAX_ZERO' }, 1e-6);
+for (const postTransform of ['LOGISTIC', 'SOFTMAX', 'SOFTMAX_ZERO']) {
+  const targets: Partial<EnsembleOptions> = { version: 5, modes: comparisons, targetCount: 3, votes: 'any' };
+  compare(`${postTransform} of version 5`, targets, { postTransform }, 1e-6);
+  compare(`${postTransform} of version 5 in float64`, { ...targets, type: 'float64' }, { postTransform }, 1e-6);
+}
+
+for (const aggregate of ['MIN', 'MAX'] as const) {
+  test(`${aggregate} where not every tree votes for what others vote for stays with ONNX Runtime`, () => {
+    const options = { ...base, targetCount: 3, treeCount: 2 };
+    const path = join(folder, 'model.onnx');
+    const lacking = randomEnsemble(options, { ...plain, aggregate }, seededRandom(1));
+    assert.throws(() => treesOf(path, lacking), new RegExp(`${aggregate} of leaves that vote differently`));
+    const whole = randomEnsemble({ ...options, votes: 'all' }, { ...plain, aggregate }, seededRandom(1));
+    assert.equal(treesOf(path, whole).forest.targetCount, 3);
+    // The second tree loses its votes for the first target.
+    const [node] = whole.nodes;
+    const ints = (name: string): readonly number[] => (node!.attributes![name] as { readonly ints: number[] }).ints;
+    const stays = ints('target_ids').map((target, vote) => target !== 0 || ints('target_treeids')[vote] !== 1);
+    const kept = <Value>(values: readonly Value[]): Value[] => values.filter((_, vote) => stays[vote]);
+    const { floats } = node!.attributes!['target_weights'] as { readonly floats: number[] };
+    const names = ['target_ids', 'target_treeids', 'target_nodeids'];
+    const attributes = {
+      ...node!.attributes,
+      ...Object.fromEntries(names.map((name) => [name, { ints: kept(ints(name)) }])),
+      target_weights: { floats: kept(floats) },
+    };
+    const partly = { ...whole, nodes: [{ ...node!, attributes }] };
+    assert.throws(() => treesOf(path, partly), new RegExp(`${aggregate} of leaves that vote differently`));
+  });
+}
+
+test('more columns than the code of a kernel may have stay with ONNX Runtime', () => {
+  const options = { ...base, modes: ['LEQ'], treeCount: 1, leafCountMax: 9 } as const;
+  const model = treesOf(join(folder, 'model.onnx'), randomEnsemble(options, plain, seededRandom(1)));
+  const formsOf = (columnCount: number): number =>
+    kernelForms({ ...model, forest: { ...model.forest, columnCount } }).length;
+  assert.deepEqual([formsOf(slicedColumnsMax), formsOf(slicedColumnsMax + 1)], [3, 0]);
+});
+
+test('base values of targets that rows may have no votes for stay with ONNX Runtime', () => {
+  const path = join(folder, 'model.onnx');
+  const more = { ...plain, baseValues: [0.5, 1, 2] };
+  const refused = /base values of targets that not every row has votes for/;
+  for (const votes of ['any', 'tree'] as const) {
+    const spec = randomEnsemble({ ...base, targetCount: 3, treeCount: 2, votes }, more, seededRandom(1));
+    assert.throws(() => treesOf(path, spec), refused);
+    const x = Float32Array.from({ length: 30 * base.columnCount }, (_, at) => at);
+    const shape = [30, base.columnCount];
+    const scores = runModel(folder, spec, [{ name: 'x', elementType: 'float32', shape, values: x }])['y']!.values;
+    // ONNX Runtime's 0 is no base value.
+    assert.ok((scores as Float32Array).includes(0));
+  }
+});

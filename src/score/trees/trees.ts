@@ -4,7 +4,7 @@
  * scores rows with it.
  */
 import { compileModule, instantiate, type KernelMemory, type WasmExports } from '../../engines/wasm.ts';
-import { slicedLeavesMax, walkedLeavesLikely, walkedLeavesMin } from '../../limits.ts';
+import { slicedColumnsMax, slicedLeavesMax, walkedLeavesLikely, walkedLeavesMin } from '../../limits.ts';
 import { leavesOf, type Forest, type NumberType } from './forest.ts';
 import type { TreesModel } from './read-trees.ts';
 import { ScoreWriter, type SumLayout } from './score-writer.ts';
@@ -31,8 +31,8 @@ export interface CompiledForest extends Omit<TreesModel, 'forest'> {
   readonly treeCount: number;
   /** Of a module. */
   readonly code: Uint8Array<ArrayBuffer>;
-  /** To be copied into the memory of the slots, once. */
-  readonly tables: Uint8Array<ArrayBuffer>;
+  /** To be copied into the memory of the slots, once; no thread gets a copy of its own with the model. */
+  readonly tables: Uint8Array<SharedArrayBuffer>;
   /** What {@link ForestKernel} takes of its thread's memory. */
   readonly scratchBytes: number;
   /** Offsets in the scratch. */
@@ -46,7 +46,7 @@ export function kernelForms({ forest }: TreesModel): KernelForm[] {
   const leafCountMax = Math.max(...Array.from(forest.roots, (root) => leavesOf(forest, root).length));
   const sliced = [2, 1, 4].map((vectorCount) => ({ kind: 'sliced', vectorCount }) as const);
   const walks = refusesWalk(forest) === undefined && leafCountMax >= walkedLeavesMin;
-  const forms = leafCountMax > slicedLeavesMax ? [] : sliced;
+  const forms = leafCountMax > slicedLeavesMax || forest.columnCount > slicedColumnsMax ? [] : sliced;
   if (!walks) return forms;
   return leafCountMax < walkedLeavesLikely ? [...forms, { kind: 'walk' }] : [{ kind: 'walk' }, ...forms];
 }
@@ -120,26 +120,4 @@ export class ForestKernel {
       this.#writer.write(outputs, first, count);
     }
   }
-}
-
-/**
- * Seconds a row of a kernel on sample columns: the least of the runs that fit into `seconds`, at least two, since other
- * work on the machine only ever makes a run slower.
- */
-export function measureKernel(
-  kernel: ForestKernel,
-  columns: readonly number[],
-  outputs: readonly number[],
-  rowCount: number,
-  seconds: number,
-  now: () => number,
-): number {
-  const end = now() + seconds;
-  let best = Infinity;
-  for (let run = 0; run < 2 || now() < end; run++) {
-    const before = now();
-    kernel.score(columns, outputs, rowCount);
-    best = Math.min(best, now() - before);
-  }
-  return best / rowCount;
 }

@@ -103,8 +103,8 @@ export function keyOfNumber(value: number): number {
 const leafKey = 0x7fffffff;
 
 /** Children lie side by side, the left one first; a tree's root is its first node. */
-export function walkTables(forest: Forest, layout: WalkLayout): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(layout.tables.bytes);
+export function walkTables(forest: Forest, layout: WalkLayout): Uint8Array<SharedArrayBuffer> {
+  const bytes = new Uint8Array(new SharedArrayBuffer(layout.tables.bytes));
   const view = new DataView(bytes.buffer);
   const nodesEnd = layout.trees.reduce((sum, { leaves }) => sum + 2 * leaves.length - 1, 0);
   let first = 0;
