@@ -3,8 +3,16 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { viewOf, type NumberArray } from '../batch.ts';
 import type { ElementType } from '../contract/contract.ts';
+import {
+  field,
+  floatField,
+  integerField,
+  joined,
+  message,
+  toBytes,
+  type Message,
+} from '../engines/onnxruntime/protobuf.ts';
 import { onnxTypeOf } from '../engines/onnxruntime/session.ts';
-import { field, floatField, integerField, joined, message, toBytes, type Message } from './protobuf.ts';
 
 /** A number, or the name of an open dimension. */
 export type Dimension = number | string;
