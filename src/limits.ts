@@ -75,8 +75,10 @@ export const raceLost = 2;
 /** A job of fewer rows races a quarter of that time, and tries the likeliest form only: the others take 0.1 s and gain some percent. */
 export const smallJobRows = 30_000_000;
 export const raceMsSmall = 5;
-/** Nodes of a graph that is looked at for kernels: exporters write a linear model or a forest with a dozen. */
+/** Nodes of a graph without trees that is looked at for kernels: exporters write a linear model with a dozen. */
 export const kernelNodesMax = 64;
+/** A weight of more bytes is not read while planning: no kernel's is nearly as large, tables of embeddings are. */
+export const kernelWeightBytesMax = 64 * 2 ** 20;
 
 /** A planner that was told to stop is interrupted again so often: an interrupt between two queries is forgotten. */
 export const interruptIntervalMs = 50;

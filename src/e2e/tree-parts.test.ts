@@ -80,6 +80,32 @@ test('labels that are text', async (t) => {
   assert.deepEqual([...new Set(ours)].sort(), ['no', 'yes']);
 });
 
+test('an input that is a constant, and a weight that one replaces', async (t) => {
+  const { inputs, nodes, initializers = [], ...rest } = stacks['a network beside them']!;
+  const bias = initializers.find(({ name }) => name.startsWith('b1'))!;
+  const spec: ModelSpec = {
+    ...rest,
+    initializers,
+    inputs: [...inputs, { name: 'by', elementType: 'float32', shape: [1] }, { ...bias, shape: [1] }],
+    nodes: [
+      ...nodes.map((node) => ({ ...node, outputs: node.outputs.map((name) => (name === 'y' ? 'sum' : name)) })),
+      { op: 'Mul', inputs: ['sum', 'by'], outputs: ['y'] },
+    ],
+  };
+  const place = stackPlace(t, 3000, spec, { outputs: { y: 's' } });
+  const found = [];
+  for (const [by, given] of [[1, 0] as const, [2, 5] as const]) {
+    place.writeContract({
+      inputs: { x: features, by: { constant: by }, [bias.name]: { constant: given } },
+      outputs: { y: 's' },
+    });
+    const [ours, theirs] = await bothWays(place, 's', { overwrite: true });
+    assertClose(ours, theirs);
+    found.push(ours);
+  }
+  assert.notDeepEqual(found[0], found[1]);
+});
+
 test('batches from anywhere', async (t) => {
   const place = stackPlace(t, 5000, stacks['a network beside them']!, { outputs: { y: 's' } });
   const [, theirs] = await bothWays(place, 's');

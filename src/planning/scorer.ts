@@ -7,9 +7,16 @@ import type { Pointer } from '../engines/native.ts';
 import { OnnxRuntimeError } from '../engines/onnxruntime/bindings.ts';
 import { cutModel } from '../engines/onnxruntime/cut-model.ts';
 import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
-import { readWeightedGraph } from '../engines/onnxruntime/model-weights.ts';
+import { readWeightedGraph, type WeightedGraph } from '../engines/onnxruntime/model-weights.ts';
 import { closeSession, describeSession, openSession } from '../engines/onnxruntime/session.ts';
-import { kernelNodesMax, kernelSampleRows, raceMs, raceMsSmall, smallJobRows } from '../limits.ts';
+import {
+  kernelNodesMax,
+  kernelSampleRows,
+  kernelWeightBytesMax,
+  raceMs,
+  raceMsSmall,
+  smallJobRows,
+} from '../limits.ts';
 import type { KernelOptions } from '../options.ts';
 import type { ChosenScorer, ModelPlan } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
@@ -111,8 +118,8 @@ function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number)
   const nodeCount = whole.nodes.length;
   if (!hasTrees && constant !== undefined) return `input ${constant.name} is a constant`;
   if (!hasTrees && nodeCount > kernelNodesMax) return `it has ${nodeCount} nodes, and kernels know small graphs`;
-  const graph = readWeightedGraph(model.path);
   const { inputs, outputs } = model;
+  const graph = withoutFed(readWeightedGraph(model.path, kernelWeightBytesMax), [...inputs, ...model.constants]);
   const kernels =
     constant === undefined
       ? readKernelModels(graph, inputs, outputs, options, formsMax)
@@ -129,6 +136,12 @@ function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number)
   return typeof parts === 'string' ? parts : openRest(model, parts);
 }
 
+/** A weight that the contract feeds is none. */
+function withoutFed(graph: WeightedGraph, fed: readonly { readonly name: string }[]): WeightedGraph {
+  const names = new Set(fed.map(({ name }) => name));
+  return { ...graph, weights: new Map([...graph.weights].filter(([name]) => !names.has(name))) };
+}
+
 function openRest(model: ModelPlan, parts: TreeParts): KernelPlan | string {
   const left = { bytes: cutModel(model.path, parts.cut), folder: dirname(model.path) };
   let restSession: Pointer;
@@ -138,7 +151,8 @@ function openRest(model: ModelPlan, parts: TreeParts): KernelPlan | string {
     if (!(error instanceof OnnxRuntimeError)) throw error;
     return `without its trees the model does not load: ${error.message}`;
   }
-  const restInputs = describeSession(restSession).inputs.map(({ name }) => name);
+  const { inputs, defaults } = describeSession(restSession);
+  const restInputs = [...inputs, ...defaults].map(({ name }) => name);
   return { kernels: parts.kernels, model: splitModel(model, parts, restInputs), restSession };
 }
 

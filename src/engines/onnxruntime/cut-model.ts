@@ -37,7 +37,10 @@ export interface Cut {
   readonly outputs: readonly string[];
 }
 
-/** The model file that is left; weights that lie in other files are named as before. */
+/**
+ * The model file that is left; weights that lie in other files are named as before. Where it names no version of ONNX's
+ * own operators, of which Identity and Gather are two, ONNX Runtime takes its newest.
+ */
 export function cutModel(path: string, { given, outputs }: Cut): Uint8Array {
   const bytes = readFileSync(path);
   const read: Read = (start, end) => bytes.subarray(start, end);
@@ -61,33 +64,18 @@ export function cutModel(path: string, { given, outputs }: Cut): Uint8Array {
         return true;
     }
   };
-  let imports: Message = message(field(modelFields.opset, opset));
-  const others = filtered(read, { start: 0, end: bytes.length }, (part) => {
-    if (part.number === modelFields.opset && isMainOpset(read, part)) imports = message();
-    return part.number !== modelFields.graph;
-  });
+  const others = filtered(read, { start: 0, end: bytes.length }, ({ number }) => number !== modelFields.graph);
   const graphs: Message[] = [];
   for (const part of fields(read, 0, bytes.length)) {
     // Nodes stand before those that read from them.
     if (part.number === modelFields.graph) graphs.push(...given.map(givenMessage), filtered(read, part, isLeft));
   }
-  return toBytes(message(others, imports, field(modelFields.graph, message(...graphs))));
+  return toBytes(message(others, field(modelFields.graph, message(...graphs))));
 }
 
 /** Numbers of fields, as onnx.proto gives them. */
 const tensorFields = { shape: 1, elementType: 2, texts: 6, name: 8 } as const;
-const opsetFields = { domain: 1, version: 2 } as const;
 const nodeFields = { input: 1, output: 2, name: 3, operator: 4 } as const;
-
-/** Of ONNX's own operators, for a model that uses none: of Identity and Gather any will do. */
-const opset = message(field(opsetFields.domain, ''), integerField(opsetFields.version, 13));
-
-function isMainOpset(read: Read, { start, end }: Field): boolean {
-  for (const part of fields(read, start, end)) {
-    if (part.number === opsetFields.domain) return ['', 'ai.onnx'].includes(textOf(read, part));
-  }
-  return true;
-}
 
 function nameOfTensor(read: Read, { start, end }: Field): string {
   for (const part of fields(read, start, end)) {

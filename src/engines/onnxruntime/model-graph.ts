@@ -103,7 +103,7 @@ export function openWindow(descriptor: number): Read {
 }
 
 /** Numbers of the fields that are read, as onnx.proto gives them. */
-export const modelFields = { graph: 7, opset: 8, functions: 25 } as const;
+export const modelFields = { graph: 7, functions: 25 } as const;
 export const graphFields = { node: 1, initializer: 5, input: 11, output: 12, value: 13 } as const;
 const functionFields = { name: 1, input: 4, output: 5, node: 7, domain: 10, overload: 13 } as const;
 export const nodeFields = { input: 1, output: 2, name: 3, operator: 4, attribute: 5, domain: 7, overload: 8 } as const;

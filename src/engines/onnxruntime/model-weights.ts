@@ -45,16 +45,24 @@ export interface WeightedGraph {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly nodes: readonly WeightedNode[];
-  /** By the names of the values that they are; strings and types that no column can fill are left out. */
+  /** By the names of the values that they are; strings, types that no column can fill and huge ones are left out. */
   readonly weights: ReadonlyMap<string, Weight>;
 }
 
-/** Reads what ONNX Runtime has loaded. */
-export function readWeightedGraph(path: string): WeightedGraph {
+/** What is read of the weights. */
+interface WeightSource {
+  /** For weights beside the model file. */
+  readonly folder: string;
+  /** Of one weight. */
+  readonly bytesMax: number;
+}
+
+/** Reads what ONNX Runtime has loaded. @param bytesMax of a weight: larger ones are left out */
+export function readWeightedGraph(path: string, bytesMax = Infinity): WeightedGraph {
   const descriptor = openSync(path, 'r');
   try {
     const read = openWindow(descriptor);
-    const folder = dirname(path);
+    const source = { folder: dirname(path), bytesMax };
     const graph = {
       inputs: [] as string[],
       outputs: [] as string[],
@@ -66,9 +74,9 @@ export function readWeightedGraph(path: string): WeightedGraph {
       for (const field of fields(read, outer.start, outer.end)) {
         if (field.number === graphFields.input) graph.inputs.push(readValueName(read, field));
         if (field.number === graphFields.output) graph.outputs.push(readValueName(read, field));
-        if (field.number === graphFields.node) graph.nodes.push(readWeightedNode(read, field, folder));
-        if (field.number !== graphFields.initializer) continue;
-        const { name, weight } = readTensor(bytesOf(read, field), folder);
+        if (field.number === graphFields.node) graph.nodes.push(readWeightedNode(read, field, source));
+        if (field.number !== graphFields.initializer || field.end - field.start > bytesMax) continue;
+        const { name, weight } = readTensor(bytesOf(read, field), source);
         if (weight !== undefined) graph.weights.set(name, weight);
       }
     }
@@ -83,11 +91,11 @@ function bytesOf(read: Read, { start, end }: Field): Buffer {
   return Buffer.from(read(start, end));
 }
 
-function readWeightedNode(read: Read, place: Field, folder: string): WeightedNode {
+function readWeightedNode(read: Read, place: Field, source: WeightSource): WeightedNode {
   const attributes = new Map<string, Attribute>();
   for (const field of fields(read, place.start, place.end)) {
     if (field.number !== nodeFields.attribute) continue;
-    const { name, attribute } = readAttribute(bytesOf(read, field), folder);
+    const { name, attribute } = readAttribute(bytesOf(read, field), source);
     attributes.set(name, attribute);
   }
   return { ...readNode(read, place, false), attributes };
@@ -109,7 +117,7 @@ const tensorFields = {
 } as const;
 const entryFields = { key: 1, value: 2 } as const;
 
-function readAttribute(bytes: Buffer, folder: string): { readonly name: string; readonly attribute: Attribute } {
+function readAttribute(bytes: Buffer, source: WeightSource): { readonly name: string; readonly attribute: Attribute } {
   let name = '';
   let tensor: Weight | undefined;
   const floats: number[] = [];
@@ -132,7 +140,7 @@ function readAttribute(bytes: Buffer, folder: string): { readonly name: string; 
       case attributeFields.ints:
         return pushInts(bytes, kind, value, start, end, ints);
       case attributeFields.tensor:
-        tensor = readTensor(bytes.subarray(start, end), folder).weight;
+        tensor = readTensor(bytes.subarray(start, end), source).weight;
     }
   });
   return { name, attribute: { floats: Float32Array.from(floats), ints: Float64Array.from(ints), texts, tensor } };
@@ -157,7 +165,10 @@ function interned(bytes: Buffer): (start: number, end: number) => string {
 /** Words that are compared with before one more is decoded: trees have two or three. */
 const wordsMax = 8;
 
-function readTensor(bytes: Buffer, folder: string): { readonly name: string; readonly weight: Weight | undefined } {
+function readTensor(
+  bytes: Buffer,
+  source: WeightSource,
+): { readonly name: string; readonly weight: Weight | undefined } {
   let name = '';
   let elementType: ElementType | undefined;
   let raw: Buffer | undefined;
@@ -190,7 +201,7 @@ function readTensor(bytes: Buffer, folder: string): { readonly name: string; rea
         addEntry(bytes.subarray(start, end), external);
     }
   });
-  if (external.size > 0) raw = readExternal(folder, external);
+  if (external.size > 0) raw = readExternal(source, external);
   const values = raw === undefined ? Float64Array.from(listed) : rawValues(elementType, raw);
   const isWhole = values?.length === shape.reduce((product, size) => product * size, 1);
   if (elementType === undefined || values === undefined || !isWhole) return { name, weight: undefined };
@@ -208,11 +219,13 @@ function addEntry(bytes: Buffer, entries: Map<string, string>): void {
 }
 
 /** Weights beside the model file. */
-function readExternal(folder: string, entries: ReadonlyMap<string, string>): Buffer | undefined {
+function readExternal({ folder, bytesMax }: WeightSource, entries: ReadonlyMap<string, string>): Buffer | undefined {
   const descriptor = openSync(join(folder, entries.get('location') ?? ''), 'r');
   try {
     const offset = Number(entries.get('offset') ?? 0);
-    const bytes = Buffer.alloc(Number(entries.get('length') ?? fstatSync(descriptor).size - offset));
+    const length = Number(entries.get('length') ?? fstatSync(descriptor).size - offset);
+    if (length > bytesMax) return undefined;
+    const bytes = Buffer.alloc(length);
     return readSync(descriptor, bytes, 0, bytes.length, offset) === bytes.length ? bytes : undefined;
   } finally {
     closeSync(descriptor);

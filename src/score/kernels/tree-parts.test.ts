@@ -12,11 +12,12 @@ import { closeSession, describeSession, openSession } from '../../engines/onnxru
 import { alignedBytes, createSharedMemory, kernelMemory } from '../../engines/wasm.ts';
 import type { ModelPlan, OutputLayout } from '../../plan.ts';
 import { featureOf } from '../../testing/contracts.ts';
-import { rawBytes, writeModel, type ModelSpec } from '../../testing/onnx.ts';
+import { mlDomain, rawBytes, writeModel, type ModelSpec, type NodeSpec } from '../../testing/onnx.ts';
 import { randomFloats, seededRandom } from '../../testing/random.ts';
 import { runModel } from '../../testing/run-model.ts';
 import { tempDir } from '../../testing/shards.ts';
-import { treeStacks } from '../../testing/tree-stacks.ts';
+import { stackTrees, treeStacks } from '../../testing/tree-stacks.ts';
+import { treeClassesModel } from '../../testing/trees.ts';
 import { layOutSlot, slotBytes } from '../scorer.ts';
 import { compareScores } from './agreement.ts';
 import { kernelRows, kernelSizes, writeKernelTables, type KernelModel } from './kernel.ts';
@@ -108,6 +109,35 @@ for (const [what, spec] of Object.entries(stacks)) {
       }
     }
   });
+}
+
+test("in two parts: a model that uses none of ONNX's own operators, and classes of text", (t) => {
+  const folder = tempDir(t);
+  const rows = randomFloats(seededRandom(3), 500 * width, 0, 1);
+  for (const votes of ['one', 'both', 'three'] as const) {
+    const spec = { ...textClasses(votes), opset: [{ domain: mlDomain, version: 3 }] };
+    const whole = scoreWhole(folder, spec, rows);
+    const model = planOf(join(folder, 'model.onnx'), whole.outputs);
+    const parts = partsOf(model.path, whole.outputs);
+    if (typeof parts === 'string') assert.fail(parts);
+    const { values } = scoreInParts(model, parts, parts.kernels[0]!, rows);
+    assert.deepEqual(values[0], whole.values[0]);
+    assert.ok(new Set(values[0] as string[]).size > 1);
+  }
+});
+
+/** Two classes by votes for one of them or for both, or three. */
+function textClasses(votes: 'one' | 'both' | 'three'): ModelSpec {
+  const trees = stackTrees({ width, treeCount: 12, leafCount: 9 });
+  if (votes === 'one') return stacks['labels that are text']!;
+  const spec = treeClassesModel(trees, width, votes === 'both' ? 2 : 3);
+  const [{ attributes: { classlabels_int64s: _places, ...attributes } = {}, ...node }] = spec.nodes as [NodeSpec];
+  const texts = ['a', 'b', 'c'].slice(0, votes === 'both' ? 2 : 3);
+  return {
+    ...spec,
+    outputs: [{ name: 'label', elementType: 'string', shape: ['N'] }, spec.outputs[1]!],
+    nodes: [{ ...node, attributes: { ...attributes, classlabels_strings: { texts } } }],
+  };
 }
 
 test('what is left has no trees, no weights of theirs, and no inputs that only they read', (t) => {
