@@ -305,6 +305,8 @@ test('wrong options, models and names are refused', async (t) => {
   );
   const nothing = { model: undefined } as unknown as ScoreBatchesOptions;
   await assert.rejects(scoreAll(counting([5]), nothing), failsWith('USAGE', {}, /Expected model to be .*`undefined`/));
+  const huge = scoreAll(counting([5]), { model: place.model, batchSize: 2 ** 30 });
+  await assert.rejects(huge, failsWith('MEMORY', {}, /fit into 4096 MiB of shared memory, got a need of 8\d{3} MiB/));
   const clash = tableFromArrays({ x: Float32Array.of(1), Y: Float32Array.of(1) });
   const clashing = scoreAll(clash.batches, { model: place.model });
   await assert.rejects(clashing, failsWith('BAD_CONTRACT', { field: 'outputs' }, /got y/));

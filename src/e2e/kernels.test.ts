@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { inspect, planScore, readShards, score } from '../index.ts';
+import { slotBytesMax } from '../limits.ts';
 import { classifierModel } from '../testing/linear-models.ts';
 import { linearNetwork, networkModel, randomNetwork, scoreNetwork } from '../testing/networks.ts';
 import { rowSumModel } from '../testing/models.ts';
@@ -199,6 +200,15 @@ test('a row that cannot be used is no reason to fail while planning', async (t) 
     place: { shard: 'a.parquet', rowGroup: 0, row: 3000, column: 'f4' },
     message: /^Expected column f4 to be not null, got null\.$/,
   });
+});
+
+test('rows that are wide are tried as many as a slot holds', async (t) => {
+  const place = new Workplace(t);
+  const wide = 20_000;
+  place.writeModel(networkModel(randomNetwork([wide, 1], 3)), { inputs: { x: [{ column: 'x', list: wide }] } });
+  place.shard('a.parquet', `SELECT list_resize([1::FLOAT], ${wide}, 0::FLOAT) AS x FROM range(1000)`);
+  const { scorer } = await planScore(place.options({ keep: [] }));
+  assert.equal(scorer.agreement!.rowCount, Math.floor(slotBytesMax / (4 * (wide + 1))));
 });
 
 test('batches from anywhere', async (t) => {

@@ -198,7 +198,7 @@ export interface WasmModule {
 }
 
 /** Pages that a memory can have at most: 4 GiB. */
-const pagesMax = 65_536;
+export const pagesMax = 65_536;
 const section = { type: 1, import: 2, function: 3, export: 7, code: 10 } as const;
 
 /** The module's bytes, for `WebAssembly.Module`. */

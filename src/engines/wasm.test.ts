@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { wasmPagesMax } from '../limits.ts';
 import { createSharedMemory, kernelAlignment, kernelMemory, pageBytes } from './wasm.ts';
 
 test('kernels get zeroed stretches one after the other, and no more than were planned', () => {
@@ -16,4 +17,12 @@ test('kernels get zeroed stretches one after the other, and no more than were pl
   assert.equal(kernels.allocate(64), 1088);
   assert.throws(() => kernels.allocate(1), /were planned with 1024 bytes/);
   assert.throws(() => kernelMemory(memory, pageBytes - 64, 65), /cannot have the bytes/);
+});
+
+test('memory that nobody can have is refused with its size', () => {
+  assert.throws(() => createSharedMemory(wasmPagesMax * pageBytes + 1), {
+    code: 'MEMORY',
+    message: 'Expected slots and kernels to fit into 4096 MiB of shared memory, got a need of 4097 MiB.',
+    remedy: /smaller batch size/,
+  });
 });

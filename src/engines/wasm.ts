@@ -1,5 +1,6 @@
 /** Memory that all threads and their kernels share, and the kernels' code. */
-import { bug } from '../errors.ts';
+import { bug, TandemError } from '../errors.ts';
+import { pagesMax } from './wasm-code.ts';
 
 /** `WebAssembly.Memory` as far as we use it; TypeScript declares it only for browsers. */
 export interface SharedMemory {
@@ -21,9 +22,20 @@ interface Engine {
 export const pageBytes = 65_536;
 const { Memory, Module, Instance } = (globalThis as unknown as { readonly WebAssembly: Engine }).WebAssembly;
 
-/** Zeroed memory of at least `bytes`, never grown, so that its buffer never moves. */
+/**
+ * Zeroed memory of at least `bytes`, never grown, so that its buffer never moves.
+ * @throws MEMORY when that is more than one memory addresses
+ */
 export function createSharedMemory(bytes: number): SharedMemory {
   const pages = Math.max(1, Math.ceil(bytes / pageBytes));
+  if (pages > pagesMax) {
+    const [may, need] = [pagesMax * pageBytes, bytes].map((each) => Math.ceil(each / 2 ** 20));
+    throw new TandemError(
+      'MEMORY',
+      `Expected slots and kernels to fit into ${may} MiB of shared memory, got a need of ${need} MiB.`,
+      { remedy: 'Choose a smaller batch size, or export the model with smaller inputs and outputs.' },
+    );
+  }
   return new Memory({ initial: pages, maximum: pages, shared: true });
 }
 

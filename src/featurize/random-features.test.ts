@@ -6,6 +6,7 @@ import {
   codeNull,
   codeUnknown,
   type ColumnVector,
+  elementBytes,
   type NumberArray,
   type TensorLayout,
   type TensorValues,
@@ -15,7 +16,8 @@ import {
 import { type ElementType, type Feature, featureWidth, type NumericStep } from '../contract/contract.ts';
 import { TandemError } from '../errors.ts';
 import { BadRowError } from './bad-row.ts';
-import { createSharedMemory, kernelMemory, type KernelMemory } from '../engines/wasm.ts';
+import { createSharedMemory, kernelMemory, pageBytes, type KernelMemory } from '../engines/wasm.ts';
+import { simdColumnsMax, wasmPagesMax } from '../limits.ts';
 import { createFeaturizer, requestsOf, type Featurizer } from './featurizer.ts';
 import { featurizeRow, type StoredValue } from './reference.ts';
 
@@ -140,7 +142,8 @@ function randomLayout(dice: Dice): TensorLayout {
   for (let left = 1 + dice.below(4); left > 0; left--) {
     const feature = randomFeature(dice, elementType);
     // Neighbours of one kind, enough for a group and not quite.
-    features.push(...Array.from({ length: dice.pick([1, 1, 3, 4, 5, 9]) }, () => feature));
+    const alike = dice.chance(0.02) ? 2 + simdColumnsMax : dice.pick([1, 1, 3, 4, 5, 9]);
+    features.push(...Array.from({ length: alike }, () => feature));
   }
   if (dice.chance(0.3)) features.splice(1);
   const featureWidths = features.map((feature) => featureWidth(feature)!);
@@ -255,8 +258,9 @@ function expectedRows(layout: TensorLayout, vectors: readonly ColumnVector[], fr
   return { rows, bad: undefined };
 }
 
-/** Where SIMD kernels reach: what the vectors of a seed take, several times. */
-const shared = createSharedMemory(2 ** 22);
+/** Where SIMD kernels reach: what the vectors of a seed take, several times, at the end of the largest memory. */
+const shared = createSharedMemory(wasmPagesMax * pageBytes);
+const kernelsMax = 2 ** 24;
 
 /** The same array where kernels reach it, with other bits around it. */
 function moved<Values extends NumberArray | null>(values: Values, kernels: KernelMemory): Values {
@@ -291,9 +295,20 @@ function movedVector(vector: ColumnVector, kernels: KernelMemory): ColumnVector 
 
 function emptyTarget(elementType: ElementType, length: number, kernels: KernelMemory): TensorValues {
   if (elementType === 'string') return Array.from({ length }, () => 'untouched');
-  const target = viewOf(elementType, kernels.memory.buffer, kernels.allocate(length * 8 + 8) + 8, length);
-  new Uint8Array(target.buffer, target.byteOffset, target.byteLength).fill(0x55);
+  const at = kernels.allocate(length * elementBytes[elementType] + 2 * aroundBytes);
+  const target = viewOf(elementType, kernels.memory.buffer, at + aroundBytes, length);
+  new Uint8Array(target.buffer, at, target.byteLength + 2 * aroundBytes).fill(0x55);
   return target;
+}
+
+/** Bytes beside a target, which may be another thread's. */
+const aroundBytes = 72;
+
+function isUntouchedAround(target: TensorValues): boolean {
+  if (Array.isArray(target)) return true;
+  const { buffer, byteOffset, byteLength } = target;
+  const isUntouched = (at: number) => new Uint8Array(buffer, at, aroundBytes).every((byte) => byte === 0x55);
+  return isUntouched(byteOffset - aroundBytes) && isUntouched(byteOffset + byteLength);
 }
 
 /** What a featurizer is given, and what it should make of it. */
@@ -319,6 +334,7 @@ function expectFilled(featurizer: Featurizer, target: TensorValues, given: Case)
       (error) => error instanceof BadRowError && error.rowInChunk === bad.rowInChunk && error.message === bad.message,
       `${place}: ${bad.message}`,
     );
+  assert.ok(isUntouchedAround(target), place);
   // Everything around the range is as it was; rows after a bad one may or may not be written.
   const slotRows = target.length / Math.max(1, layout.width);
   const wanted: unknown[] = before;
@@ -337,7 +353,7 @@ test('loops and SIMD kernels give what the reference gives, for random contracts
     const dice = new Dice(seed);
     const layout = randomLayout(dice);
     const firstVector = dice.below(3);
-    const kernels = kernelMemory(shared, 0, shared.buffer.byteLength);
+    const kernels = kernelMemory(shared, shared.buffer.byteLength - kernelsMax, kernelsMax);
     let featurizers;
     try {
       featurizers = [createFeaturizer(layout, firstVector), createFeaturizer(layout, firstVector, kernels)] as const;

@@ -143,6 +143,24 @@ test('threads: as many slots as one shared memory addresses', () => {
   });
 });
 
+test('threads: tables of the kernel that scores lie in the same memory as the slots', () => {
+  const wanted = { value: 256, setBy: '--threads' };
+  const slots = { rows: 32, bytes: 60 * mib, count: 1, where: 'host', kernelBytes: 4 * mib } as const;
+  const shards = Array.from({ length: 256 }, () => shard(1000));
+  for (const [tables, threads] of [
+    [0, 64],
+    [1, 63],
+    [100 * mib, 62],
+  ] as const) {
+    assert.equal(allocateRun(wanted, shards, { ...slots, tableBytes: tables }, 4, enough).threads, threads);
+  }
+  const one = processBytesBase + threadBytesBase + 64 * mib + Math.ceil(mib * rowGroupFactor);
+  const run = (limit: number) =>
+    allocateRun(wanted, shards, { ...slots, tableBytes: 100 * mib }, 4, { value: limit, setBy: '--memory' });
+  assert.equal(run(one + 100 * mib).threads, 1);
+  assert.throws(() => run(one + 99 * mib), { code: 'MEMORY' });
+});
+
 test('the memory table stays within the limit: fewer split shards, then fewer threads', () => {
   const wanted = { value: 8, setBy: '--threads' };
   const slots = { rows: 8192, bytes: mib, count: 1, where: 'host', kernelBytes: mib, tableBytes: 0 } as const;

@@ -1,6 +1,6 @@
 /** Threads, split shards, slots and memory of a run: pure arithmetic over the footers. */
 import { elementBytes, type Span } from '../batch.ts';
-import { pageBytes } from '../engines/wasm.ts';
+import { alignedBytes, pageBytes } from '../engines/wasm.ts';
 import { TandemError } from '../errors.ts';
 import {
   batchRowsMax,
@@ -84,8 +84,8 @@ export function planSlots(
   if (devices.length === 0) {
     const rows = inPlaceSlotRows(model, batchSize);
     const own = {
-      kernelBytes: ofKernels + (model.kernel?.scratchBytes ?? 0),
-      tableBytes: model.kernel?.tableBytes ?? 0,
+      kernelBytes: ofKernels + alignedBytes(model.kernel?.scratchBytes ?? 0),
+      tableBytes: alignedBytes(model.kernel?.tableBytes ?? 0),
     };
     return { rows, bytes: slotBytes(model, rows), count: 1, where: 'host', ...own };
   }
@@ -128,7 +128,8 @@ export function allocateRun(
   perRow: number,
   limit: Bound,
 ): Allocation {
-  const first = chooseThreads(wanted, shards, slot.count * slot.bytes + slot.kernelBytes, limit);
+  const ofThread = slot.count * slot.bytes + slot.kernelBytes;
+  const first = chooseThreads(wanted, shards, ofThread, limit, slot.tableBytes);
   for (let { threads, setBy } = first; ; threads--) {
     const splits = chooseSplits(shards, threads);
     // Largest first: those gain most from being shared.
@@ -169,6 +170,7 @@ function total(values: readonly number[]): number {
 /**
  * As many threads as cores, or fewer so that the largest row groups that they may hold at once fit into the memory, and
  * their slots into what one WebAssembly.Memory addresses.
+ * @param tableBytes what all threads have in that memory together
  * @throws MEMORY when not even one thread fits
  */
 export function chooseThreads(
@@ -176,12 +178,15 @@ export function chooseThreads(
   shards: readonly ShardSize[],
   slotBytes: number,
   limit: Bound,
+  tableBytes = 0,
 ): { readonly threads: number; readonly setBy: string } {
-  const slotsMax = Math.floor((wasmPagesMax * pageBytes) / Math.max(1, slotBytes));
-  if (slotsMax === 0) {
+  const memoryBytes = wasmPagesMax * pageBytes;
+  const slotsMax = Math.floor((memoryBytes - tableBytes) / Math.max(1, slotBytes));
+  if (slotsMax < 1) {
+    const need = slotBytes + tableBytes;
     throw new TandemError(
       'MEMORY',
-      `Expected the slots of a thread to fit into ${mib(wasmPagesMax * pageBytes)}, got a need of ${mib(slotBytes)}.`,
+      `Expected the slots of a thread to fit into ${mib(memoryBytes)}, got a need of ${mib(need)}.`,
       {
         remedy: 'Choose a smaller --batch-size, or export the model with smaller inputs and outputs.',
       },
@@ -191,7 +196,7 @@ export function chooseThreads(
   const useful = shards.some((shard) => shard.splittable) ? cap : Math.min(cap, Math.max(1, shards.length));
   const largestFirst = [...shards].sort((a, b) => b.rowGroupBytesMax - a.rowGroupBytesMax);
   let threads = 0;
-  let bytes = processBytesBase;
+  let bytes = processBytesBase + tableBytes;
   while (threads < useful) {
     // More threads than shards read parts of the same shards: then each holds a row group of the largest.
     const shard = largestFirst[threads < largestFirst.length ? threads : 0];
@@ -200,14 +205,14 @@ export function chooseThreads(
     bytes += more;
     threads++;
   }
-  if (threads === 0) throw doesNotFit(largestFirst[0], slotBytes, limit);
+  if (threads === 0) throw doesNotFit(largestFirst[0], slotBytes + tableBytes, limit);
   if (threads === wanted.value) return { threads, setBy: wanted.setBy };
   if (threads === useful && useful < cap) return { threads, setBy: `${shards.length} shards that cannot be split` };
   if (threads === threadsMax) return { threads, setBy: `at most ${threadsMax} threads` };
   if (threads === slotsMax) {
     return {
       threads,
-      setBy: `slots: ${threads + 1} of ${mib(slotBytes)} would not fit into ${mib(wasmPagesMax * pageBytes)} of shared memory`,
+      setBy: `slots: ${threads + 1} of ${mib(slotBytes)} would not fit into ${mib(memoryBytes)} of shared memory`,
     };
   }
   return { threads, setBy: `memory: ${threads + 1} threads would not fit into ${mib(limit.value)} (${limit.setBy})` };

@@ -8,13 +8,15 @@ import type { TensorExplanation } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
 import { createVectorPlaces } from '../read/vector-places.ts';
 import { slotBytes } from '../score/scorer.ts';
+import { slotRowsFor } from './allocate.ts';
 import { kernelBytes } from './kernel-bytes.ts';
 import type { ResolvedModel } from './model.ts';
 import { firstRowsError } from './sample.ts';
 import type { TableReader } from './tables.ts';
 
 /**
- * Featurizes the first rows of the first table that has any, as a run would; none: no table has rows.
+ * Featurizes the first rows of the first table that has any, as a run would, and no more than a slot holds; none: no
+ * table has rows.
  * @param inputs as the run lays them out
  * @throws BAD_ROW, BAD_COLUMN, BAD_SHARD
  */
@@ -27,10 +29,12 @@ export function explainInputs(
   const table = tables.find((candidate) => candidate.rowCount > 0);
   if (table === undefined) return [];
   const { requests, schemas } = resolved;
-  const targets = slotBytes({ inputs, outputs: [] }, vectorRows);
+  const tensors = { inputs, outputs: [] };
+  const rowsMax = Math.min(vectorRows, slotRowsFor(slotBytes(tensors, 64) / 64, undefined));
+  const targets = slotBytes(tensors, rowsMax);
   const kernels = createKernelMemory(kernelBytes({ inputs }) + alignedBytes(targets));
   const places = createVectorPlaces(requests, kernels);
-  const rowsWanted = Math.min(vectorRows, table.rowCount);
+  const rowsWanted = Math.min(rowsMax, table.rowCount);
   const source = reader.openFirst(table, schemas.projection(table, requests), requests, rowsWanted, places);
   try {
     const chunk = source.next();
@@ -38,7 +42,8 @@ export function explainInputs(
     let firstVector = 0;
     return inputs.map((layout) => {
       const featurizer = createFeaturizer(layout, firstVector, kernels);
-      const rowsPerSecond = measure(featurizer, chunk, kernels);
+      const rowCount = Math.min(rowsMax, chunk.rowCount);
+      const rowsPerSecond = measure(featurizer, chunk, rowCount, kernels);
       const first = firstVector;
       firstVector += layout.features.length;
       const features = layout.features.map((_, index) => ({
@@ -46,7 +51,7 @@ export function explainInputs(
         vector: vectorWords(chunk.vectors[first + index]!),
         loopBecause: featurizer.reasons[index],
       }));
-      return { name: layout.name, rowsPerSecond, rowCount: Math.min(vectorRows, chunk.rowCount), features };
+      return { name: layout.name, rowsPerSecond, rowCount, features };
     });
   } catch (error) {
     throw firstRowsError(error, reader, table, resolved);
@@ -55,11 +60,10 @@ export function explainInputs(
   }
 }
 
-/** Rows a second of featurizing these rows over and over. */
-function measure(featurizer: Featurizer, chunk: Chunk, kernels: KernelMemory): number {
+/** Rows a second of featurizing the first rows over and over. */
+function measure(featurizer: Featurizer, chunk: Chunk, rowCount: number, kernels: KernelMemory): number {
   const { layout } = featurizer;
-  const length = vectorRows * layout.width;
-  const rowCount = Math.min(vectorRows, chunk.rowCount);
+  const length = rowCount * layout.width;
   const target =
     layout.elementType === 'string'
       ? new Array<string>(length).fill('')

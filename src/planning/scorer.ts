@@ -24,7 +24,9 @@ import type { Agreement } from '../score/kernels/agreement.ts';
 import { kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
 import { race } from '../score/kernels/race.ts';
 import { readTreeParts, splitModel, type TreeParts } from '../score/kernels/tree-parts.ts';
+import { slotBytes } from '../score/scorer.ts';
 import { isEnsemble } from '../score/trees/read-ensemble.ts';
+import { slotRowsFor } from './allocate.ts';
 import type { PlanningEngines, ResolvedModel } from './model.ts';
 import { readSample } from './sample.ts';
 import { Trial, type KernelPlan } from './trial.ts';
@@ -60,7 +62,9 @@ export function chooseScorer(
   if (typeof ours === 'string') return byOnnxRuntime(model, ours);
   let choice: ScorerChoice | undefined;
   try {
-    const sample = readSample(engines.reader, table, resolved, Math.min(kernelSampleRows, table.rowCount));
+    // Wide rows take memory: no more of them than a slot holds.
+    const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(ours.model, 64) / 64, undefined));
+    const sample = readSample(engines.reader, table, resolved, Math.min(rowsMax, table.rowCount));
     if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
     const place = { tolerance: resolved.contract.kernels.tolerance, shard: table.name };
     choice = tryKernels(model, ours, new Trial(model, ours, sample, engines.session), place, isSmall, now);

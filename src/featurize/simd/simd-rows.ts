@@ -130,10 +130,9 @@ export class SimdRows {
   }
 
   #setForm(index: number, vector: ColumnVector): boolean {
-    const isReachable = liesIn(this.#memory.buffer, vector);
-    const form = isReachable
-      ? formOf(this.#layout.features[index]!, this.#layout, vector)
-      : 'its column lies elsewhere';
+    const feature = this.#layout.features[index]!;
+    const isReachable = liesIn(this.#memory.buffer, vector, feature.kind === 'length');
+    const form = isReachable ? formOf(feature, this.#layout, vector) : 'its column lies elsewhere';
     const key = typeof form === 'string' ? form : formKey(form);
     if (typeof form !== 'string') this.#constants.writeAddresses(index, vector);
     if (key === this.#keys[index]) return false;
@@ -295,8 +294,11 @@ function isSame(seen: ColumnVector, vector: ColumnVector): boolean {
   }
 }
 
-/** Whether all of the vector lies where kernels reach it; texts are not for them anyway. */
-function liesIn(memory: ArrayBufferLike, vector: ColumnVector): boolean {
+/**
+ * Whether all that is read of the vector lies where kernels reach it; texts are not for them anyway.
+ * @param isCounted only the lengths of its lists are read
+ */
+function liesIn(memory: ArrayBufferLike, vector: ColumnVector, isCounted: boolean): boolean {
   const isThere = (array: { readonly buffer: ArrayBufferLike } | null): boolean =>
     array === null || array.buffer === memory;
   switch (vector.kind) {
@@ -308,6 +310,7 @@ function liesIn(memory: ArrayBufferLike, vector: ColumnVector): boolean {
       return true;
     case 'list': {
       const { values, offsets, lengths, validity, valueValidity } = vector;
+      if (isCounted) return isThere(lengths) && isThere(validity);
       return [values, offsets, lengths, validity, valueValidity].every(isThere);
     }
   }
