@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import type { Pointer } from '../engines/native.ts';
 import { OnnxRuntimeError } from '../engines/onnxruntime/bindings.ts';
 import { cutModel } from '../engines/onnxruntime/cut-model.ts';
-import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
+import { readModelGraph, type Graph } from '../engines/onnxruntime/model-graph.ts';
 import { readWeightedGraph, type WeightedGraph } from '../engines/onnxruntime/model-weights.ts';
 import { closeSession, describeSession, openSession } from '../engines/onnxruntime/session.ts';
 import {
@@ -137,7 +137,7 @@ function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number)
   if (!hasTrees) return kernels;
   if (model.fixedBatchRows !== undefined) return `${kernels}, and its batch size is fixed`;
   const parts = readTreeParts(whole, graph, inputs, outputs, formsMax);
-  return typeof parts === 'string' ? parts : openRest(model, parts);
+  return typeof parts === 'string' ? parts : openRest(model, whole, parts);
 }
 
 /** A weight that the contract feeds is none. */
@@ -146,8 +146,8 @@ function withoutFed(graph: WeightedGraph, fed: readonly { readonly name: string 
   return { ...graph, weights: new Map([...graph.weights].filter(([name]) => !names.has(name))) };
 }
 
-function openRest(model: ModelPlan, parts: TreeParts): KernelPlan | string {
-  const left = { bytes: cutModel(model.path, parts.cut), folder: dirname(model.path) };
+function openRest(model: ModelPlan, whole: Graph, parts: TreeParts): KernelPlan | string {
+  const left = { bytes: cutModel(model.path, whole, parts.cut), folder: dirname(model.path) };
   let restSession: Pointer;
   try {
     restSession = openSession(left, { intraOpThreads: 1 });

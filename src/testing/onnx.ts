@@ -177,7 +177,7 @@ const attributeTypes = { float: 1, int: 2, text: 3, tensor: 4, graph: 5, floats:
 
 function toAttribute(name: string, attribute: Attribute): Message {
   const typed = (type: keyof typeof attributeTypes, ...values: readonly Message[]): Message =>
-    joined([field(1, name), integerField(20, attributeTypes[type]), ...values]);
+    joined([field(1, name), ...values, integerField(20, attributeTypes[type])]);
   const list = (type: keyof typeof attributeTypes, values: readonly Message[]): Message => typed(type, joined(values));
   if ('int' in attribute) return typed('int', integerField(3, attribute.int));
   if ('ints' in attribute)

@@ -1,6 +1,6 @@
 /**
  * A model with some of its values given from outside, so that the nodes that make them are not run. The file's fields are
- * copied as they are, or left out: what no one writes twice cannot be written wrongly.
+ * copied as they are, or left out.
  */
 import { readFileSync } from 'node:fs';
 import type { ElementType } from '../../contract/contract.ts';
@@ -9,10 +9,10 @@ import {
   graphFields,
   modelFields,
   originOf,
-  readModelGraph,
   readValueName,
   textOf,
   type Field,
+  type Graph,
   type Read,
 } from './model-graph.ts';
 import { field, integerField, message, toBytes, type Message } from './protobuf.ts';
@@ -40,12 +40,13 @@ export interface Cut {
 /**
  * The model file that is left; weights that lie in other files are named as before. Where it names no version of ONNX's
  * own operators, of which Identity and Gather are two, ONNX Runtime takes its newest.
+ * @param graph of the same file, with the bodies of its nodes
  */
-export function cutModel(path: string, { given, outputs }: Cut): Uint8Array {
+export function cutModel(path: string, graph: Graph, { given, outputs }: Cut): Uint8Array {
   const bytes = readFileSync(path);
   const read: Read = (start, end) => bytes.subarray(start, end);
   const names = new Set(given.map(({ name }) => name));
-  const origin = originOf(readModelGraph(path), outputs, names);
+  const origin = originOf(graph, outputs, names);
   let place = 0;
   const isLeft = (part: Field): boolean => {
     switch (part.number) {

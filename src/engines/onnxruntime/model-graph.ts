@@ -107,7 +107,7 @@ export const modelFields = { graph: 7, functions: 25 } as const;
 export const graphFields = { node: 1, initializer: 5, input: 11, output: 12, value: 13 } as const;
 const functionFields = { name: 1, input: 4, output: 5, node: 7, domain: 10, overload: 13 } as const;
 export const nodeFields = { input: 1, output: 2, name: 3, operator: 4, attribute: 5, domain: 7, overload: 8 } as const;
-const attributeFields = { graph: 6, graphs: 11 } as const;
+const attributeFields = { graph: 6, floats: 7, ints: 8, texts: 9, graphs: 11 } as const;
 const valueFields = { name: 1 } as const;
 
 /** One field of a protobuf message, and where in the file its value lies. */
@@ -191,7 +191,7 @@ export function readNode(read: Read, place: Field, withBodies = true): GraphNode
     if (field.number === nodeFields.operator) names.operator = textOf(read, field);
     if (field.number === nodeFields.domain) names.domain = textOf(read, field);
     if (field.number === nodeFields.overload) names.overload = textOf(read, field);
-    if (field.number !== nodeFields.attribute || !withBodies) continue;
+    if (field.number !== nodeFields.attribute || !withBodies || isList(read, field)) continue;
     for (const part of fields(read, field.start, field.end)) {
       const isGraph = part.number === attributeFields.graph || part.number === attributeFields.graphs;
       if (isGraph) node.bodies.push(readGraph(read, part));
@@ -199,6 +199,14 @@ export function readNode(read: Read, place: Field, withBodies = true): GraphNode
   }
   const operator = operatorName(names.operator, names.domain);
   return { ...node, name: names.name, operator, calls: `${operator}:${names.overload}` };
+}
+
+/** Of values, by the field behind its name: a forest has a million of them, and an attribute with them has no body. */
+function isList(read: Read, { start, end }: Field): boolean {
+  const [name] = fields(read, start, end);
+  if (name === undefined || name.end >= end) return false;
+  const number = Math.floor(read(name.end, name.end + 1)[0]! / 8);
+  return number === attributeFields.floats || number === attributeFields.ints || number === attributeFields.texts;
 }
 
 export function readValueName(read: Read, { start, end }: Field): string {

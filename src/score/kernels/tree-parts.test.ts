@@ -50,7 +50,7 @@ function scoreInParts(model: ModelPlan, parts: TreeParts, kernel: KernelModel, r
   const rowCount = rows.length / width;
   const slotRows = Math.ceil(rowCount / kernelRows) * kernelRows;
   const session = openSession(
-    { bytes: cutModel(model.path, parts.cut), folder: dirname(model.path) },
+    { bytes: cutModel(model.path, readModelGraph(model.path), parts.cut), folder: dirname(model.path) },
     { intraOpThreads: 1 },
   );
   const runOptions = createRunOptions();
@@ -148,7 +148,7 @@ test('what is left has no trees, no weights of theirs, and no inputs that only t
     const outputs = [{ name: 'y', elementType: 'float32', rowShape: [1], width: 1 } as const];
     const parts = partsOf(path, outputs);
     if (typeof parts === 'string') assert.fail(parts);
-    const bytes = cutModel(path, parts.cut);
+    const bytes = cutModel(path, readModelGraph(path), parts.cut);
     const session = openSession({ bytes, folder }, { intraOpThreads: 1 });
     const { inputs, outputs: kept } = describeSession(session);
     closeSession(session);
@@ -187,7 +187,7 @@ test('weights beside the model file are found', (t) => {
   if (typeof parts === 'string') assert.fail(parts);
   const { values } = scoreInParts(planOf(path, whole.outputs), parts, parts.kernels[0]!, rows);
   assert.ok(compareScores(whole.outputs, values, whole.values, 40).differenceMax <= 1e-6);
-  const elsewhere = { bytes: cutModel(path, parts.cut), folder: join(folder, 'no-such-folder') };
+  const elsewhere = { bytes: cutModel(path, readModelGraph(path), parts.cut), folder: join(folder, 'no-such-folder') };
   assert.throws(() => openSession(elsewhere, { intraOpThreads: 1 }), /weights\.bin/);
 });
 
