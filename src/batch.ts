@@ -92,11 +92,19 @@ export interface TensorLayout {
   readonly rowShape: readonly number[];
   /** Values per row. */
   readonly width: number;
+  /** None: a kernel of the model gives the values. */
   readonly features: readonly Feature[];
   /** Values per row of each feature, in order; sums to `width`. */
   readonly featureWidths: readonly number[];
   /** Value j of row r lies at [r * width + j]; with 'columns' at [j * slotRows + r], for kernels that read columns. */
   readonly order?: 'columns';
+}
+
+/** Tensors that columns are read for: not what a kernel gives, and once what lies in rows and in columns. */
+export function readTensors(inputs: readonly TensorLayout[]): readonly TensorLayout[] {
+  return inputs.filter(
+    ({ name, features }, index) => features.length > 0 && inputs.findIndex((other) => other.name === name) === index,
+  );
 }
 
 export const elementBytes: Readonly<Record<ElementType, number>> = {

@@ -79,9 +79,9 @@ export const smallJobRows = 30_000_000;
 export const raceMsSmall = 5;
 /** A kernel that has lost gets another race of so long: V8 compiles its code well while it runs (measured on two busy cores: within 0.1 s). */
 export const raceMsLost = 50;
-/** Nodes of a graph that is looked at for kernels: exporters write a linear model or a forest with a dozen. */
+/** Nodes of a graph without trees that is looked at for kernels: exporters write a linear model with a dozen. */
 export const kernelNodesMax = 64;
-/** Bytes of one of its weights: 100,000 columns to 160 targets. What has larger ones is a network. */
+/** A weight of more bytes is not read while planning: no kernel's is nearly as large, tables of embeddings are. */
 export const kernelWeightBytesMax = 64 * 2 ** 20;
 
 /** A planner that was told to stop is interrupted again so often: an interrupt between two queries is forgotten. */

@@ -32,8 +32,9 @@ export type PlainScoreOptions = Omit<
 export interface Engines {
   /** 0n where parquetjs-lite reads. */
   readonly database: Pointer;
+  /** Of what ONNX Runtime has to score, or would have to if no kernel did. */
   readonly session: Pointer;
-  /** The model as a kernel of ours scores it; undefined: ONNX Runtime does. */
+  /** The model, or its part, as a kernel of ours scores it; undefined: ONNX Runtime does. */
   readonly kernel: KernelModel | undefined;
 }
 

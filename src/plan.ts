@@ -76,6 +76,8 @@ export interface ModelPlan {
   readonly fixedBatchRows: number | undefined;
   /** Where a kernel of ours scores it: bytes of its tables, once, and of what each thread's kernel keeps. */
   readonly kernel?: { readonly tableBytes: number; readonly scratchBytes: number };
+  /** Inputs of what ONNX Runtime runs behind the kernel, some of which the kernel gives; undefined: it scores the whole model. */
+  readonly rest?: readonly string[];
 }
 
 /** What runs the model, and why. */

@@ -1,4 +1,5 @@
 /** What `tandem score --dry-run` shows. Pure. */
+import { readTensors } from '../batch.ts';
 import { sourceName, type Feature, type NumericStep } from '../contract/contract.ts';
 import { bug } from '../errors.ts';
 import type { PlannedShard, RunPlan, TensorExplanation } from '../plan.ts';
@@ -50,7 +51,7 @@ function shardTable(shards: readonly PlannedShard[]): string {
 }
 
 function inputTable({ model }: RunPlan): string {
-  const rows = model.inputs.map((input) => [
+  const rows = readTensors(model.inputs).map((input) => [
     input.name,
     tensorType(input.elementType, input.rowShape),
     formatList(input.features.map(describeFeature), featuresShownMax, '; '),

@@ -52,7 +52,7 @@ export function requestsOf(layout: TensorLayout): ColumnRequest[] {
 
 /** Kernel memory that a tensor's featurizer takes. */
 export function featurizerBytes(layout: TensorLayout): number {
-  return layout.elementType === 'string' ? 0 : simdBytes(layout);
+  return layout.elementType === 'string' || layout.features.length === 0 ? 0 : simdBytes(layout);
 }
 
 /**

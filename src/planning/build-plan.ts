@@ -1,6 +1,8 @@
 /** From options to a {@link RunPlan}: shards, columns, threads, memory. */
 import { resolve } from 'node:path';
+import { readTensors } from '../batch.ts';
 import type { Connection } from '../engines/duckdb/database.ts';
+import type { Pointer } from '../engines/native.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
@@ -29,6 +31,8 @@ export interface Planned {
   readonly plan: RunPlan;
   /** See `Engines`. */
   readonly kernel: KernelModel | undefined;
+  /** Of the rest of the model where the kernel scores a part: the caller closes it, instead of the model's own. */
+  readonly restSession: Pointer | undefined;
 }
 
 /** @throws every error that can be known before a row is scored */
@@ -94,11 +98,11 @@ export function buildPlan(
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
     ...(options.explain === true
-      ? { explanation: explainInputs(engines.reader, footers, resolved, model.inputs) }
+      ? { explanation: explainInputs(engines.reader, footers, resolved, readTensors(model.inputs)) }
       : {}),
     warnings: [...(chosen?.notes ?? []), ...choice.warnings, ...warnings, ...lastBatchWarnings(output)],
   };
-  return { plan, kernel };
+  return { plan, kernel, restSession: choice.restSession };
 }
 
 function namesOf(columns: readonly { readonly name: string }[]): string[] {

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { sourceName, type Feature } from '../contract/contract.ts';
 import { loadContract } from '../contract/load.ts';
-import { describeSession, type ModelValue } from '../engines/onnxruntime/session.ts';
+import { closeSession, describeSession, type ModelValue } from '../engines/onnxruntime/session.ts';
 import type { TensorLayout } from '../batch.ts';
 import { formatError, TandemError } from '../errors.ts';
 import type { InspectedColumn, InspectReport } from '../options.ts';
@@ -64,12 +64,13 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
     features = new Map(resolved.layouts.inputs.map((tensor) => [tensor.name, tensor.features]));
     for (const tensor of resolved.layouts.inputs) noteFeeds(tensor, footers, feeds);
     // The output folder does not exist: only what concerns shards and model can be a problem.
-    const { plan } = buildPlan(engines, footers, {
+    const { plan, restSession } = buildPlan(engines, footers, {
       shards: [],
       model: modelPath,
       output: resolve('tandem-inspect-no-such-folder'),
       useProfile: false,
     });
+    if (restSession !== undefined) closeSession(restSession);
     scorer = plan.scorer.words;
     columns = new Map(
       plan.model.outputs.map((output, index) => [

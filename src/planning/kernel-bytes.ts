@@ -1,4 +1,5 @@
 /** Memory of each thread for kernels, a stretch behind the slots of all threads. */
+import { readTensors } from '../batch.ts';
 import { kernelMemory, type KernelMemory, type SharedMemory } from '../engines/wasm.ts';
 import { featurizerBytes, requestsOf } from '../featurize/featurizer.ts';
 import type { ModelPlan } from '../plan.ts';
@@ -8,7 +9,7 @@ import { slotBytes } from '../score/scorer.ts';
 /** Bytes of one thread: what it reads into them, and what its kernels keep there. */
 export function kernelBytes({ inputs }: Pick<ModelPlan, 'inputs'>): number {
   const ofTensors = inputs.map(featurizerBytes);
-  return ofTensors.reduce((sum, bytes) => sum + bytes, vectorPlaceBytes(inputs.flatMap(requestsOf)));
+  return ofTensors.reduce((sum, bytes) => sum + bytes, vectorPlaceBytes(readTensors(inputs).flatMap(requestsOf)));
 }
 
 /** Bytes of the memory that holds so many slots, and kernels for so many threads. */

@@ -2,8 +2,13 @@
  * Chooses what scores where the threads score in place: ONNX Runtime, or a kernel of ours where one knows the model,
  * agrees with ONNX Runtime on rows of the shards, and is faster on them.
  */
-import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
-import { readWeightedGraph } from '../engines/onnxruntime/model-weights.ts';
+import { dirname } from 'node:path';
+import type { Pointer } from '../engines/native.ts';
+import { OnnxRuntimeError } from '../engines/onnxruntime/bindings.ts';
+import { cutModel } from '../engines/onnxruntime/cut-model.ts';
+import { readModelGraph, type Graph } from '../engines/onnxruntime/model-graph.ts';
+import { readWeightedGraph, type WeightedGraph } from '../engines/onnxruntime/model-weights.ts';
+import { closeSession, describeSession, openSession } from '../engines/onnxruntime/session.ts';
 import {
   kernelNodesMax,
   kernelSampleRows,
@@ -20,17 +25,21 @@ import type { SourceTable } from '../read/footers.ts';
 import type { Agreement } from '../score/kernels/agreement.ts';
 import { kernelRows, kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
 import { raceTwice } from '../score/kernels/race.ts';
+import { readTreeParts, splitModel, type TreeParts } from '../score/kernels/tree-parts.ts';
 import { slotBytes } from '../score/scorer.ts';
+import { isEnsemble } from '../score/trees/read-ensemble.ts';
 import { slotRowsFor } from './allocate.ts';
 import type { PlanningEngines, ResolvedModel } from './model.ts';
 import { readSample } from './sample.ts';
-import { Trial } from './trial.ts';
+import { Trial, type KernelPlan } from './trial.ts';
 
 /** The choice, and the model's part of the plan as it follows from it. */
 export interface ScorerChoice {
   readonly model: ModelPlan;
   /** Undefined: ONNX Runtime scores. */
   readonly kernel: KernelModel | undefined;
+  /** Of what the kernel leaves to ONNX Runtime; whoever gets the choice closes it. */
+  readonly restSession: Pointer | undefined;
   readonly scorer: ChosenScorer;
   /** That a kernel knows the model and does not agree. */
   readonly warnings: readonly string[];
@@ -51,27 +60,51 @@ export function chooseScorer(
   const table = tables.find((candidate) => candidate.rowCount > 0);
   if (table === undefined) return byOnnxRuntime(model, 'there are no rows');
   const isSmall = tables.reduce((rowCount, each) => rowCount + each.rowCount, 0) < smallJobRows;
-  const kernels = findKernels(model, options, isSmall ? 1 : Infinity);
-  if (typeof kernels === 'string') return byOnnxRuntime(model, kernels);
-  // Wide rows take memory: no more of them than a slot holds.
-  const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(model, 64) / 64, undefined));
-  const sample = readSample(engines.reader, table, resolved, Math.min(rowsMax, table.rowCount));
-  if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
-  const { tolerance } = resolved.contract.kernels;
-  const trial = new Trial(model, kernels, sample, engines.session);
+  const ours = findKernels(model, options, isSmall ? 1 : Infinity);
+  if (typeof ours === 'string') return byOnnxRuntime(model, ours);
+  let choice: ScorerChoice | undefined;
+  try {
+    // Wide rows take memory: no more of them than a slot holds.
+    const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(ours.model, 64) / 64, undefined));
+    const sample = readSample(engines.reader, table, resolved, Math.min(rowsMax, table.rowCount));
+    if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
+    const place = { tolerance: resolved.contract.kernels.tolerance, shard: table.name };
+    choice = tryKernels(model, ours, new Trial(model, ours, sample, engines.session), place, isSmall, now);
+    return choice;
+  } finally {
+    const { restSession } = ours;
+    if (restSession !== undefined && choice?.restSession === undefined) closeSession(restSession);
+  }
+}
+
+/** Where kernels are tried, and how far they may be off. */
+interface TrialPlace {
+  readonly tolerance: number;
+  readonly shard: string;
+}
+
+function tryKernels(
+  model: ModelPlan,
+  ours: KernelPlan,
+  trial: Trial,
+  place: TrialPlace,
+  isSmall: boolean,
+  now: () => number,
+): ScorerChoice {
   try {
     trial.scoreByOnnxRuntime(now);
+    const { kernels } = ours;
     // One that is not even right is not worth a race.
     const [first] = kernels;
     const agreement = trial.compare(first!);
-    if (agreement.differenceMax > tolerance) return disagreeing(model, first!, agreement, tolerance, table.name);
-    const seconds = [(isSmall ? raceMsSmall : raceMs) / 1000, raceMsLost / 1000] as const;
-    const [theirs = 0, ...ours] = raceTwice(trial.contenders, seconds, now);
-    const best = ours.indexOf(Math.min(...ours));
+    if (agreement.differenceMax > place.tolerance) return disagreeing(model, first!, agreement, place);
+    const turns = [(isSmall ? raceMsSmall : raceMs) / 1000, raceMsLost / 1000] as const;
+    const [theirs = 0, ...seconds] = raceTwice(trial.contenders, turns, now);
+    const best = seconds.indexOf(Math.min(...seconds));
     const kernel = kernels[best]!;
     const found = best === 0 ? agreement : trial.compare(kernel);
-    if (found.differenceMax > tolerance) return disagreeing(model, kernel, found, tolerance, table.name);
-    return fasterOf(model, kernel, found, theirs / ours[best]!);
+    if (found.differenceMax > place.tolerance) return disagreeing(model, kernel, found, place);
+    return fasterOf(model, ours, kernel, found, theirs / seconds[best]!);
   } finally {
     trial.close();
   }
@@ -82,34 +115,66 @@ export function scoresOnDevices(model: ModelPlan): ScorerChoice {
   return byOnnxRuntime(model, undefined);
 }
 
-/** Kernels that know the model, at least one, or in words why there is none. */
-function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number): readonly KernelModel[] | string {
+/** How kernels that know the model, or its trees, would score it, or in words why there are none. */
+function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number): KernelPlan | string {
   if (options.kernels === 'onnxruntime') return 'as asked for';
+  const whole = readModelGraph(model.path);
+  const hasTrees = whole.nodes.some(isEnsemble);
+  if (hasTrees && options.trees === 'onnxruntime') return 'as asked for';
   const [constant] = model.constants;
-  if (constant !== undefined) return `input ${constant.name} is a constant`;
   if (slotBytes(model, kernelRows) > slotBytesMax) return `${kernelRows} of its rows take more than a slot`;
-  const nodeCount = readModelGraph(model.path).nodes.length;
-  if (nodeCount > kernelNodesMax) return `it has ${nodeCount} nodes, and kernels know small graphs`;
-  return readKernelModels(
-    readWeightedGraph(model.path, kernelWeightBytesMax),
-    model.inputs,
-    model.outputs,
-    options,
-    formsMax,
-  );
+  const nodeCount = whole.nodes.length;
+  if (!hasTrees && constant !== undefined) return `input ${constant.name} is a constant`;
+  if (!hasTrees && nodeCount > kernelNodesMax) return `it has ${nodeCount} nodes, and kernels know small graphs`;
+  const { inputs, outputs } = model;
+  const graph = withoutFed(readWeightedGraph(model.path, kernelWeightBytesMax), [...inputs, ...model.constants]);
+  const kernels =
+    constant === undefined
+      ? readKernelModels(graph, inputs, outputs, options, formsMax)
+      : `input ${constant.name} is a constant`;
+  if (typeof kernels !== 'string') {
+    const columns = inputs.map((tensor) => ({ ...tensor, order: 'columns' as const }));
+    // Kernels run any number of rows.
+    const planned = { ...model, inputs: columns, fixedBatchRows: undefined };
+    return { kernels, model: planned, restSession: undefined };
+  }
+  if (!hasTrees) return kernels;
+  if (model.fixedBatchRows !== undefined) return `${kernels}, and its batch size is fixed`;
+  const parts = readTreeParts(whole, graph, inputs, outputs, formsMax);
+  return typeof parts === 'string' ? parts : openRest(model, whole, parts);
+}
+
+/** A weight that the contract feeds is none. */
+function withoutFed(graph: WeightedGraph, fed: readonly { readonly name: string }[]): WeightedGraph {
+  const names = new Set(fed.map(({ name }) => name));
+  return { ...graph, weights: { get: (name) => (names.has(name) ? undefined : graph.weights.get(name)) } };
+}
+
+function openRest(model: ModelPlan, whole: Graph, parts: TreeParts): KernelPlan | string {
+  const left = { bytes: cutModel(model.path, whole, parts.cut), folder: dirname(model.path) };
+  let restSession: Pointer;
+  try {
+    restSession = openSession(left, { intraOpThreads: 1 });
+  } catch (error) {
+    if (!(error instanceof OnnxRuntimeError)) throw error;
+    return `without its trees the model does not load: ${error.message}`;
+  }
+  const { inputs, defaults } = describeSession(restSession);
+  const restInputs = [...inputs, ...defaults].map(({ name }) => name);
+  return { kernels: parts.kernels, model: splitModel(model, parts, restInputs), restSession };
 }
 
 function byOnnxRuntime(model: ModelPlan, reason: string | undefined, tried: Partial<ChosenScorer> = {}): ScorerChoice {
   const words = reason === undefined ? 'ONNX Runtime' : `ONNX Runtime: ${reason}`;
-  return { model, kernel: undefined, scorer: { kind: 'onnxruntime', words, ...tried }, warnings: [] };
+  const scorer = { kind: 'onnxruntime', words, ...tried } as const;
+  return { model, kernel: undefined, restSession: undefined, scorer, warnings: [] };
 }
 
 function disagreeing(
   model: ModelPlan,
   kernel: KernelModel,
   agreement: Agreement,
-  tolerance: number,
-  shard: string,
+  { tolerance, shard }: TrialPlace,
 ): ScorerChoice {
   const { row, value, kernel: ours, onnxRuntime } = agreement.worst!;
   const choice = byOnnxRuntime(model, `the ${kernel.kind} kernel gives other scores`, { agreement });
@@ -120,15 +185,21 @@ function disagreeing(
   return { ...choice, warnings: [text] };
 }
 
-function fasterOf(model: ModelPlan, kernel: KernelModel, agreement: Agreement, ratio: number): ScorerChoice {
+function fasterOf(
+  model: ModelPlan,
+  ours: KernelPlan,
+  kernel: KernelModel,
+  agreement: Agreement,
+  ratio: number,
+): ScorerChoice {
   const tried = { agreement, timesOnnxRuntime: ratio };
-  const words = kernelWords(kernel);
+  const { restSession } = ours;
+  const words = `${kernelWords(kernel)}${restSession === undefined ? '' : '; the rest by ONNX Runtime'}`;
   if (!(ratio > 1)) return byOnnxRuntime(model, `${(1 / ratio).toFixed(1)} times the kernel (${words})`, tried);
-  const inputs = model.inputs.map((tensor) => ({ ...tensor, order: 'columns' as const }));
   return {
-    // Kernels run any number of rows.
-    model: { ...model, inputs, fixedBatchRows: undefined, kernel: kernelSizes(kernel) },
+    model: { ...ours.model, kernel: kernelSizes(kernel) },
     kernel,
+    restSession,
     scorer: { kind: kernel.kind, words: `${words}, ${ratio.toFixed(1)} times ONNX Runtime`, ...tried },
     warnings: [],
   };

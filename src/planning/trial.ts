@@ -1,39 +1,52 @@
 /** ONNX Runtime and kernels of ours over the same rows, before the run. */
-import type { NumberArray, TensorValues } from '../batch.ts';
+import type { TensorValues } from '../batch.ts';
 import type { Pointer } from '../engines/native.ts';
 import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
-import { alignedBytes, createSharedMemory, kernelMemory } from '../engines/wasm.ts';
+import { alignedBytes, createSharedMemory, kernelMemory, type KernelMemory } from '../engines/wasm.ts';
 import { compareMsMax, kernelBatchRows, raceBatchRows } from '../limits.ts';
 import type { ModelPlan } from '../plan.ts';
 import { compareScores, type Agreement } from '../score/kernels/agreement.ts';
 import { KernelScorer } from '../score/kernels/kernel-scorer.ts';
 import { kernelRows, kernelSizes, writeKernelTables, type KernelModel } from '../score/kernels/kernel.ts';
 import type { Contender } from '../score/kernels/race.ts';
+import { SplitScorer } from '../score/kernels/split-scorer.ts';
 import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
 import type { Sample } from './sample.ts';
 
+/** How kernels would score a model. */
+export interface KernelPlan {
+  /** At least one; all give the same. */
+  readonly kernels: readonly KernelModel[];
+  /** The model's part of the plan, but for the kernel's sizes. */
+  readonly model: ModelPlan;
+  /** Of what the kernels leave to ONNX Runtime. */
+  readonly restSession: Pointer | undefined;
+}
+
 export class Trial {
   readonly #model: ModelPlan;
+  readonly #ourModel: ModelPlan;
   readonly #sample: Sample;
   readonly #runOptions: Pointer;
   readonly #theirSlot: Slot;
   readonly #theirs: SlotScorer;
   /** All kernels write into one. */
   readonly #ourSlot: Slot;
-  readonly #ours: ReadonlyMap<KernelModel, KernelScorer>;
+  readonly #ours: ReadonlyMap<KernelModel, KernelScorer | SplitScorer>;
   /** Of the sample's first rows. */
-  #expected: { readonly rowCount: number; readonly scores: readonly NumberArray[] } | undefined;
+  #expected: { readonly rowCount: number; readonly scores: readonly TensorValues[] } | undefined;
 
-  constructor(model: ModelPlan, kernels: readonly KernelModel[], sample: Sample, session: Pointer) {
+  constructor(model: ModelPlan, ours: KernelPlan, sample: Sample, session: Pointer) {
     this.#model = model;
+    this.#ourModel = ours.model;
     this.#sample = sample;
     const batchRows = model.fixedBatchRows ?? Math.min(kernelBatchRows, sample.rowCount);
     this.#theirSlot = layOutSlot(model, batchRows, new ArrayBuffer(slotBytes(model, batchRows)), 0);
     this.#runOptions = createRunOptions();
     this.#theirs = new SlotScorer(model, session, this.#runOptions, this.#theirSlot);
     const rows = Math.ceil(sample.rowCount / kernelRows) * kernelRows;
-    let next = slotBytes(model, rows);
-    const placed = kernels.map((kernel) => {
+    let next = slotBytes(ours.model, rows);
+    const placed = ours.kernels.map((kernel) => {
       const sizes = kernelSizes(kernel);
       const [tables, bytes] = [alignedBytes(sizes.tableBytes), alignedBytes(sizes.scratchBytes)];
       const place = { kernel, tables: next, scratch: next + tables, bytes };
@@ -41,12 +54,13 @@ export class Trial {
       return place;
     });
     const memory = createSharedMemory(next);
-    this.#ourSlot = layOutSlot(model, rows, memory.buffer, 0);
-    this.#fillColumns();
+    this.#ourSlot = layOutSlot(ours.model, rows, memory.buffer, 0);
+    this.#fillOurs();
     this.#ours = new Map(
       placed.map(({ kernel, tables, scratch, bytes }) => {
         writeKernelTables(kernel, memory.buffer, tables);
-        return [kernel, new KernelScorer(kernel, kernelMemory(memory, scratch, bytes), tables, this.#ourSlot)];
+        const own = kernelMemory(memory, scratch, bytes);
+        return [kernel, openScorer(ours, kernel, own, tables, this.#runOptions, this.#ourSlot)];
       }),
     );
   }
@@ -54,7 +68,7 @@ export class Trial {
   /** What kernels are compared with: as many rows as it scores in the time, one batch at least. */
   scoreByOnnxRuntime(now: () => number): void {
     const { rowCount } = this.#sample;
-    const scores = this.#ourSlot.outputs.map((values) => (values as NumberArray).slice());
+    const scores = this.#ourSlot.outputs.map((values) => values.slice());
     const end = now() + compareMsMax / 1000;
     let scored = 0;
     while (scored < rowCount && (scored === 0 || now() < end)) {
@@ -62,7 +76,7 @@ export class Trial {
       this.#fillRows(scored, batch);
       this.#theirs.score(batch);
       this.#model.outputs.forEach(({ width }, index) => {
-        const values = this.#theirSlot.outputs[index] as NumberArray;
+        const values = this.#theirSlot.outputs[index]!;
         copyValues(values, 0, batch * width, scores[index]!, scored * width);
       });
       scored += batch;
@@ -94,28 +108,51 @@ export class Trial {
 
   close(): void {
     this.#theirs.close();
+    for (const scorer of this.#ours.values()) scorer.close();
     releaseRunOptions(this.#runOptions);
   }
 
-  #fillColumns(): void {
-    this.#model.inputs.forEach(({ width }, index) => {
-      const [rows, columns] = [this.#sample.values[index] as Float64Array, this.#ourSlot.inputs[index] as Float64Array];
-      for (let column = 0; column < width; column++) {
-        const start = column * this.#ourSlot.rowCount;
-        for (let row = 0; row < this.#sample.rowCount; row++) columns[start + row] = rows[row * width + column]!;
-      }
+  #fillOurs(): void {
+    const { rowCount, values } = this.#sample;
+    this.#ourModel.inputs.forEach(({ name, width, order }, index) => {
+      const rows = values[this.#model.inputs.findIndex((tensor) => tensor.name === name)];
+      const target = this.#ourSlot.inputs[index]!;
+      // What a kernel gives is in no sample.
+      if (rows === undefined) return;
+      if (order === 'columns') transpose(rows as Float64Array, width, target as Float64Array, rowCount);
+      else copyValues(rows, 0, rowCount * width, target, 0);
     });
   }
 
   #fillRows(first: number, rowCount: number): void {
     this.#model.inputs.forEach(({ width }, index) => {
-      const rows = this.#sample.values[index] as NumberArray;
+      const rows = this.#sample.values[index]!;
       copyValues(rows, first * width, rowCount * width, this.#theirSlot.inputs[index]!, 0);
     });
   }
 }
 
+function openScorer(
+  { model, restSession }: KernelPlan,
+  kernel: KernelModel,
+  memory: KernelMemory,
+  tables: number,
+  runOptions: Pointer,
+  slot: Slot,
+): KernelScorer | SplitScorer {
+  if (restSession === undefined) return new KernelScorer(kernel, memory, tables, slot);
+  return new SplitScorer(model, kernel, memory, tables, restSession, runOptions, slot);
+}
+
+function transpose(rows: Float64Array, width: number, columns: Float64Array, rowCount: number): void {
+  const stride = columns.length / width;
+  for (let column = 0; column < width; column++) {
+    for (let row = 0; row < rowCount; row++) columns[column * stride + row] = rows[row * width + column]!;
+  }
+}
+
 /** Both are of one class: tensors of one layout. */
-function copyValues(from: NumberArray, first: number, count: number, target: TensorValues, at: number): void {
-  (target as Float64Array).set(from.subarray(first, first + count) as Float64Array, at);
+function copyValues(from: TensorValues, first: number, count: number, target: TensorValues, at: number): void {
+  if (Array.isArray(from)) from.slice(first, first + count).forEach((text, index) => (target[at + index] = text));
+  else (target as Float64Array).set(from.subarray(first, first + count) as Float64Array, at);
 }

@@ -3,8 +3,16 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { viewOf, type NumberArray } from '../batch.ts';
 import type { ElementType } from '../contract/contract.ts';
+import {
+  field,
+  floatField,
+  integerField,
+  joined,
+  message,
+  toBytes,
+  type Message,
+} from '../engines/onnxruntime/protobuf.ts';
 import { onnxTypeOf } from '../engines/onnxruntime/session.ts';
-import { field, floatField, integerField, joined, message, toBytes, type Message } from './protobuf.ts';
 
 /** A number, or the name of an open dimension. */
 export type Dimension = number | string;
@@ -169,7 +177,7 @@ const attributeTypes = { float: 1, int: 2, text: 3, tensor: 4, graph: 5, floats:
 
 function toAttribute(name: string, attribute: Attribute): Message {
   const typed = (type: keyof typeof attributeTypes, ...values: readonly Message[]): Message =>
-    joined([field(1, name), integerField(20, attributeTypes[type]), ...values]);
+    joined([field(1, name), ...values, integerField(20, attributeTypes[type])]);
   const list = (type: keyof typeof attributeTypes, values: readonly Message[]): Message => typed(type, joined(values));
   if ('int' in attribute) return typed('int', integerField(3, attribute.int));
   if ('ints' in attribute)

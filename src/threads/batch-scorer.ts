@@ -103,10 +103,14 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   requireOwnNames(batch, described);
   const { gpuMemory } = start.deviceOptions;
   chosen = fitDevices(chosen, described, described.fixedBatchRows ?? start.batchSize, gpuMemory);
-  const { model, kernel, warnings } =
+  const { model, kernel, restSession, warnings } =
     chosen.found.length > 0
       ? scoresOnDevices(described)
       : chooseScorer(engines, [source], resolved, described, start.kernelOptions);
+  if (restSession !== undefined) {
+    closeSession(session);
+    session = restSession;
+  }
   const batchSize = model.fixedBatchRows ?? start.batchSize;
   const devices = planDevices(chosen, model, batchSize, gpuMemory);
   const { slotRows, handOver } =

@@ -1,4 +1,5 @@
 /** Rows of a lane through DuckDB. */
+import { readTensors } from '../batch.ts';
 import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
 import type { KernelMemory } from '../engines/wasm.ts';
 import { requestsOf } from '../featurize/featurizer.ts';
@@ -15,8 +16,9 @@ export function duckDbReader(
   { inputs }: Pick<ModelPlan, 'inputs'>,
   kernels: KernelMemory,
 ): LaneReader {
-  const sources = inputs.flatMap((tensor) => tensor.features).map((feature) => feature.source);
-  const places = createVectorPlaces(inputs.flatMap(requestsOf), kernels);
+  const tensors = readTensors(inputs);
+  const sources = tensors.flatMap((tensor) => tensor.features).map((feature) => feature.source);
+  const places = createVectorPlaces(tensors.flatMap(requestsOf), kernels);
   return {
     open: (rows, requests) => openChunks(connection, rows.sql, requests, places),
     explain(error, rows) {

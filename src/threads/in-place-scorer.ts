@@ -5,6 +5,7 @@ import type { Engines } from '../messages.ts';
 import type { ModelPlan } from '../plan.ts';
 import { KernelScorer } from '../score/kernels/kernel-scorer.ts';
 import { writeKernelTables } from '../score/kernels/kernel.ts';
+import { SplitScorer } from '../score/kernels/split-scorer.ts';
 import { SlotScorer, type Slot } from '../score/scorer.ts';
 
 /** Scores a slot in place: its inputs' first rows give its outputs' first rows. */
@@ -37,5 +38,6 @@ export function openInPlaceScorer(
   const { memory, start, threadIndex } = place;
   const bytes = alignedBytes(model.kernel!.scratchBytes);
   const scratch = kernelMemory(memory, start + modelKernelBytes(model, threadIndex), bytes);
-  return new KernelScorer(kernel, scratch, start, slot);
+  if (model.rest === undefined) return new KernelScorer(kernel, scratch, start, slot);
+  return new SplitScorer(model, kernel, scratch, start, session, runOptions, slot);
 }

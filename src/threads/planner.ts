@@ -54,6 +54,12 @@ function load(modelPath: string): Pointer {
   }
 }
 
+/** In place of the one that was open. */
+function useSession(other: Pointer): void {
+  if (session !== undefined) closeSession(session);
+  session = other;
+}
+
 /** Shards with their footers, and what reads them: without DuckDB where parquetjs-lite does. */
 async function openShards(
   patterns: string | readonly string[],
@@ -94,7 +100,8 @@ async function planRun(options: PlainScoreOptions): Promise<Planned> {
 async function answer(request: PlannerRequest): Promise<void> {
   switch (request.kind) {
     case 'plan': {
-      const { plan, kernel } = await planRun(request.options);
+      const { plan, kernel, restSession } = await planRun(request.options);
+      if (restSession !== undefined) useSession(restSession);
       if (!request.dryRun) prepareOutput(plan, identityOf(plan), request.options.overwrite ?? false);
       return post({ kind: 'planned', plan, engines: { database: database ?? 0n, session: session!, kernel } });
     }

@@ -2,7 +2,7 @@
  * One thread's way from a shard's rows to full slots: read, featurize, in row order. What fails is named by its place in
  * the shard.
  */
-import type { Chunk, ColumnRequest, Span, SpanAddress } from '../batch.ts';
+import { readTensors, type Chunk, type ColumnRequest, type Span, type SpanAddress } from '../batch.ts';
 import type { KernelMemory } from '../engines/wasm.ts';
 import { TandemError } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
@@ -33,7 +33,8 @@ export class SlotFiller {
   readonly #reader: LaneReader;
   readonly #control: Int32Array;
   readonly #sheet: Timekeeper;
-  readonly #featurizers: readonly Featurizer[];
+  /** Of each input; undefined: columns do not fill it. */
+  readonly #featurizers: readonly (Featurizer | undefined)[];
   #rows: LaneRows | undefined;
   #source: ChunkSource | undefined;
   #chunk: Chunk | undefined;
@@ -57,10 +58,14 @@ export class SlotFiller {
     this.#control = control;
     this.#sheet = sheet;
     let firstVector = 0;
+    const firstVectors = new Map<string, number>();
+    for (const { name, features } of readTensors(model.inputs)) {
+      firstVectors.set(name, firstVector);
+      firstVector += features.length;
+    }
     this.#featurizers = model.inputs.map((tensor) => {
-      const featurizer = createFeaturizer(tensor, firstVector, kernels);
-      firstVector += tensor.features.length;
-      return featurizer;
+      const first = firstVectors.get(tensor.name);
+      return first === undefined ? undefined : createFeaturizer(tensor, first, kernels);
     });
   }
 
@@ -71,7 +76,7 @@ export class SlotFiller {
     this.#nextRow = rows.firstRow;
     this.#endRow = rows.firstRow + rows.rowCount;
     this.#chunk = undefined;
-    const requests = this.#model.inputs.flatMap(requestsOf);
+    const requests = readTensors(this.#model.inputs).flatMap(requestsOf);
     this.#source = this.#sheet.during('decode', () =>
       this.explain(rows.firstRow, () => this.#reader.open(rows, requests)),
     );
@@ -130,7 +135,7 @@ export class SlotFiller {
     const before = this.#sheet.enter('featurize');
     try {
       this.#featurizers.forEach((featurizer, index) =>
-        featurizer.fill(chunk, this.#chunkRow, take, slot.inputs[index]!, filled),
+        featurizer?.fill(chunk, this.#chunkRow, take, slot.inputs[index]!, filled),
       );
       this.#sheet.enter(before);
     } catch (error) {

@@ -30,6 +30,8 @@ const signatures = {
   SetInterOpNumThreads: 'void *NAME(void *options, int threads)',
   AddSessionConfigEntry: 'void *NAME(void *options, const char *key, const char *value)',
   CreateSession: 'void *NAME(void *env, const char *path, void *options, _Out_ void **session)',
+  CreateSessionFromArray:
+    'void *NAME(void *env, const void *bytes, size_t byteCount, void *options, _Out_ void **session)',
   ReleaseSession: 'void NAME(void *session)',
   SessionGetInputCount: 'void *NAME(void *session, _Out_ size_t *count)',
   SessionGetOutputCount: 'void *NAME(void *session, _Out_ size_t *count)',
@@ -107,6 +109,7 @@ export interface OnnxRuntime {
   SetInterOpNumThreads(options: Pointer, threads: number): Status;
   AddSessionConfigEntry(options: Pointer, key: string, value: string): Status;
   CreateSession(env: Pointer, path: string, options: Pointer, session: Out): Status;
+  CreateSessionFromArray(env: Pointer, bytes: Memory, byteCount: number, options: Pointer, session: Out): Status;
   ReleaseSession(session: Pointer): void;
   SessionGetInputCount(session: Pointer, count: OutSize): Status;
   SessionGetOutputCount(session: Pointer, count: OutSize): Status;

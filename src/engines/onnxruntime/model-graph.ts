@@ -51,6 +51,34 @@ export function readModelGraph(path: string): ModelGraph {
   }
 }
 
+/** Where values come from. */
+export interface Origin {
+  /** Places of the nodes that they come from. */
+  readonly nodes: ReadonlySet<number>;
+  /** Their names, and those of all values that these nodes read. */
+  readonly names: ReadonlySet<string>;
+}
+
+/** @param given values that are there without the nodes that make them */
+export function originOf({ nodes }: Graph, values: readonly string[], given: ReadonlySet<string> = new Set()): Origin {
+  const makers = new Map(nodes.flatMap((node, place) => node.outputs.map((output) => [output, place])));
+  const origin = { nodes: new Set<number>(), names: new Set<string>() };
+  const open = values.slice();
+  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+    if (name === '' || origin.names.has(name)) continue;
+    origin.names.add(name);
+    const place = given.has(name) ? undefined : makers.get(name);
+    if (place === undefined || origin.nodes.has(place)) continue;
+    origin.nodes.add(place);
+    open.push(...readsOf(nodes[place]!));
+  }
+  return origin;
+}
+
+function readsOf({ inputs, bodies }: GraphNode): string[] {
+  return [...inputs, ...bodies.flatMap((body) => [...body.outputs, ...body.nodes.flatMap(readsOf)])];
+}
+
 /** Gives bytes of the file, fewer at its end. They are good until the next call. */
 export type Read = (start: number, end: number) => Buffer;
 
@@ -76,15 +104,17 @@ export function openWindow(descriptor: number): Read {
 
 /** Numbers of the fields that are read, as onnx.proto gives them. */
 export const modelFields = { graph: 7, functions: 25 } as const;
-export const graphFields = { node: 1, initializer: 5, input: 11, output: 12 } as const;
+export const graphFields = { node: 1, initializer: 5, input: 11, output: 12, value: 13 } as const;
 const functionFields = { name: 1, input: 4, output: 5, node: 7, domain: 10, overload: 13 } as const;
 export const nodeFields = { input: 1, output: 2, name: 3, operator: 4, attribute: 5, domain: 7, overload: 8 } as const;
-const attributeFields = { graph: 6, graphs: 11 } as const;
+const attributeFields = { graph: 6, floats: 7, ints: 8, texts: 9, graphs: 11 } as const;
 const valueFields = { name: 1 } as const;
 
 /** One field of a protobuf message, and where in the file its value lies. */
 export interface Field {
   readonly number: number;
+  /** Of its tag. */
+  readonly from: number;
   readonly start: number;
   readonly end: number;
 }
@@ -95,6 +125,7 @@ const headBytes = 20;
 /** Wire format: https://protobuf.dev/programming-guides/encoding. A value that is skipped is not read. */
 export function* fields(read: Read, start: number, end: number): Generator<Field> {
   for (let at = start; at < end;) {
+    const from = at;
     const head = read(at, Math.min(end, at + headBytes));
     const tag = varint(head, 0);
     const number = Math.floor(tag.value / 8);
@@ -105,7 +136,7 @@ export function* fields(read: Read, start: number, end: number): Generator<Field
       const valueStart = after + length.length;
       // Nothing reaches beyond what holds it: a file that is cut off or not protobuf ends somewhere, too.
       at = Math.min(end, valueStart + length.value);
-      yield { number, start: valueStart, end: at };
+      yield { number, from, start: valueStart, end: at };
     } else {
       const bytes = kind === wire.varint ? varint(head, tag.length).length : kind === wire.fixed64 ? 8 : 4;
       at = after + bytes;
@@ -160,7 +191,7 @@ export function readNode(read: Read, place: Field, withBodies = true): GraphNode
     if (field.number === nodeFields.operator) names.operator = textOf(read, field);
     if (field.number === nodeFields.domain) names.domain = textOf(read, field);
     if (field.number === nodeFields.overload) names.overload = textOf(read, field);
-    if (field.number !== nodeFields.attribute || !withBodies) continue;
+    if (field.number !== nodeFields.attribute || !withBodies || isList(read, field)) continue;
     for (const part of fields(read, field.start, field.end)) {
       const isGraph = part.number === attributeFields.graph || part.number === attributeFields.graphs;
       if (isGraph) node.bodies.push(readGraph(read, part));
@@ -168,6 +199,14 @@ export function readNode(read: Read, place: Field, withBodies = true): GraphNode
   }
   const operator = operatorName(names.operator, names.domain);
   return { ...node, name: names.name, operator, calls: `${operator}:${names.overload}` };
+}
+
+/** Of values, by the field behind its name: a forest has a million of them, and an attribute with them has no body. */
+function isList(read: Read, { start, end }: Field): boolean {
+  const [name] = fields(read, start, end);
+  if (name === undefined || name.end >= end) return false;
+  const number = Math.floor(read(name.end, name.end + 1)[0]! / 8);
+  return number === attributeFields.floats || number === attributeFields.ints || number === attributeFields.texts;
 }
 
 export function readValueName(read: Read, { start, end }: Field): string {

@@ -56,12 +56,19 @@ export interface SessionSettings {
   readonly configure?: (options: Pointer) => void;
 }
 
+/** A model that lies in memory, which may change once the session is open. */
+export interface ModelBytes {
+  readonly bytes: Uint8Array;
+  /** Where the weights lie that it names by file. */
+  readonly folder: string;
+}
+
 /** Log severity 4: nothing is printed, errors come as messages. */
 const severityFatal = 4;
 let environment: Pointer | undefined;
 
 /** Loads a model. The pointer may be used by all threads of the process. @throws OnnxRuntimeError */
-export function openSession(path: string, settings: SessionSettings): Pointer {
+export function openSession(model: string | ModelBytes, settings: SessionSettings): Pointer {
   const ort = loadOnnxRuntime();
   // One per process; ONNX Runtime counts who uses it.
   environment ??= create((out) => ort.CreateEnv(severityFatal, 'tandem', out));
@@ -73,7 +80,10 @@ export function openSession(path: string, settings: SessionSettings): Pointer {
     // Spinning threads would take the cores from decoding.
     check(ort.AddSessionConfigEntry(options, 'session.intra_op.allow_spinning', '0'));
     settings.configure?.(options);
-    return create((out) => ort.CreateSession(env, path, options, out));
+    if (typeof model === 'string') return create((out) => ort.CreateSession(env, model, options, out));
+    const { bytes, folder } = model;
+    check(ort.AddSessionConfigEntry(options, 'session.model_external_initializers_file_folder_path', folder));
+    return create((out) => ort.CreateSessionFromArray(env, bytes, bytes.byteLength, options, out));
   } finally {
     ort.ReleaseSessionOptions(options);
   }

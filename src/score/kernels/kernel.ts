@@ -1,14 +1,14 @@
 /** Kernels that score a whole model in place of ONNX Runtime, over columns of numbers. One switch for all kinds. */
 import type { ElementType } from '../../contract/contract.ts';
 import type { WeightedGraph } from '../../engines/onnxruntime/model-weights.ts';
-import type { KernelMemory } from '../../engines/wasm.ts';
+import { alignedBytes, type KernelMemory } from '../../engines/wasm.ts';
 import type { KernelOptions } from '../../options.ts';
 import type { TensorLayout } from '../../batch.ts';
 import type { OutputLayout } from '../../plan.ts';
 import { compileLinear, LinearKernel, type CompiledLinear } from '../linear/linear-kernel.ts';
 import { blockRows } from '../linear/linear-layout.ts';
 import { readLinear } from '../linear/linear-model.ts';
-import { ensembleOperators } from '../trees/read-ensemble.ts';
+import { isEnsemble } from '../trees/read-ensemble.ts';
 import {
   compileForest,
   describeForest,
@@ -16,17 +16,21 @@ import {
   kernelForms,
   readTrees,
   type CompiledForest,
+  type TreesModel,
+  type TreesOutput,
 } from '../trees/trees.ts';
 
 /** A model that a kernel scores, as it crosses threads: structured-cloneable, without addresses. */
 export type KernelModel =
   | { readonly kind: 'linear'; readonly compiled: CompiledLinear }
-  | {
-      readonly kind: 'trees';
-      readonly compiled: CompiledForest;
-      /** Position in the plan's inputs, and within a row, of each of the forest's columns. */
-      readonly columns: readonly { readonly input: number; readonly column: number }[];
-    };
+  | { readonly kind: 'trees'; readonly forests: readonly PlacedForest[] };
+
+/** A forest, which gives the outputs that follow those of the forests before it. */
+export interface PlacedForest {
+  readonly compiled: CompiledForest;
+  /** Position in the plan's inputs, and within a row, of each of the forest's columns. */
+  readonly columns: readonly { readonly input: number; readonly column: number }[];
+}
 
 /** Where a thread's kernel finds and leaves everything: byte offsets in the slots' memory. */
 export interface KernelPlace {
@@ -61,7 +65,7 @@ export function readKernelModels(
   { trees = 'auto' }: KernelOptions,
   formsMax: number,
 ): readonly KernelModel[] | string {
-  const hasTrees = graph.nodes.some(({ operator }) => ensembleOperators.some((name) => name === operator));
+  const hasTrees = graph.nodes.some(isEnsemble);
   if (hasTrees) return trees === 'auto' ? readForests(graph, inputs, outputs, formsMax) : 'as asked for';
   const model = readLinear(graph, inputs, outputs);
   return typeof model === 'string' ? model : [{ kind: 'linear', compiled: compileLinear(model) }];
@@ -73,27 +77,45 @@ function readForests(
   outputs: readonly OutputLayout[],
   formsMax: number,
 ): readonly KernelModel[] | string {
-  const names = outputs.map(({ name }) => name);
-  const model = readTrees(graph, inputs, names);
-  if (typeof model === 'string') return model;
   const text = inputs.find(({ elementType }) => elementType === 'string');
+  const names = outputs.map(({ name }) => name);
+  const found = readForest(graph, inputs, names, formsMax);
+  if (typeof found === 'string') return found;
   if (text !== undefined) return `input ${text.name} holds strings`;
-  const { columnType } = model.forest;
-  const other = model.columns.find(({ input }) => typeOf(inputs, input) !== columnType);
-  if (other !== undefined)
-    return `input ${other.input} is ${typeOf(inputs, other.input)}, and kernels read float32 and float64`;
   const unlike = outputs.find(({ elementType, width }, index) => {
-    const given = model.outputs[index]!;
+    const given = found.outputs[index]!;
     return given.elementType !== elementType || product(given.rowShape) !== width || elementType === 'string';
   });
   if (unlike !== undefined) return `output ${unlike.name} is ${unlike.elementType} of ${unlike.width} values`;
-  const columns = model.columns.map(({ input, element }) => ({
+  return found.forms.map((forest) => ({ kind: 'trees', forests: [forest] }));
+}
+
+/**
+ * The forest of a graph with one ensemble, in at most `formsMax` forms, the likeliest first.
+ * @returns at least one form, and what the forest gives, or in words why there is none
+ */
+export function readForest(
+  graph: WeightedGraph,
+  inputs: readonly TensorLayout[],
+  outputNames: readonly string[],
+  formsMax: number,
+): { readonly forms: readonly PlacedForest[]; readonly outputs: readonly TreesOutput[] } | string {
+  const model = readTrees(graph, inputs, outputNames);
+  if (typeof model === 'string') return model;
+  const other = model.columns.find(({ input }) => typeOf(inputs, input) !== model.forest.columnType);
+  if (other !== undefined)
+    return `input ${other.input} is ${typeOf(inputs, other.input)}, and kernels read float32 and float64`;
+  const forms = kernelForms(model).slice(0, formsMax);
+  if (forms.length === 0) return 'its trees have more leaves, or columns, than kernels take';
+  const columns = placeColumns(model, inputs);
+  return { forms: forms.map((form) => ({ compiled: compileForest(model, form), columns })), outputs: model.outputs };
+}
+
+function placeColumns({ columns }: TreesModel, inputs: readonly TensorLayout[]): PlacedForest['columns'] {
+  return columns.map(({ input, element }) => ({
     input: inputs.findIndex(({ name }) => name === input),
     column: element,
   }));
-  const forms = kernelForms(model).slice(0, formsMax);
-  if (forms.length === 0) return 'its trees have more leaves, or columns, than kernels take';
-  return forms.map((form) => ({ kind: 'trees', compiled: compileForest(model, form), columns }));
 }
 
 function typeOf(inputs: readonly TensorLayout[], name: string): ElementType | undefined {
@@ -106,27 +128,52 @@ function product(sizes: readonly number[]): number {
 
 export function createKernel(model: KernelModel, place: KernelPlace): ModelKernel {
   if (model.kind === 'linear') return new LinearKernel(model.compiled, place);
-  const forest = new ForestKernel(model.compiled, place.memory, place.tables);
-  const columns = model.columns.map(({ input, column }) => place.columns[input]![column]!);
-  return { score: (rowCount) => forest.score(columns, place.outputs, rowCount) };
+  let [tables, firstOutput] = [place.tables, 0];
+  const parts = model.forests.map(({ compiled, columns }) => {
+    const part = {
+      kernel: new ForestKernel(compiled, place.memory, tables),
+      columns: columns.map(({ input, column }) => place.columns[input]![column]!),
+      outputs: place.outputs.slice(firstOutput, firstOutput + compiled.outputs.length),
+    };
+    tables += alignedBytes(compiled.tables.length);
+    firstOutput += compiled.outputs.length;
+    return part;
+  });
+  return {
+    score: (rowCount) => parts.forEach(({ kernel, columns, outputs }) => kernel.score(columns, outputs, rowCount)),
+  };
 }
 
 /** Bytes of the tables, and of what each thread's kernel allocates. */
-export function kernelSizes({ compiled }: KernelModel): {
+export function kernelSizes(model: KernelModel): {
   readonly tableBytes: number;
   readonly scratchBytes: number;
 } {
-  return { tableBytes: compiled.tables.length, scratchBytes: compiled.scratchBytes };
+  const parts = compiledParts(model);
+  return {
+    tableBytes: parts.reduce((sum, { tables }) => sum + alignedBytes(tables.length), 0),
+    scratchBytes: parts.reduce((sum, { scratchBytes }) => sum + alignedBytes(scratchBytes), 0),
+  };
 }
 
 /** @param start byte offset of the tables, a multiple of 64 */
-export function writeKernelTables({ compiled }: KernelModel, buffer: SharedArrayBuffer, start: number): void {
-  new Uint8Array(buffer, start, compiled.tables.length).set(compiled.tables);
+export function writeKernelTables(model: KernelModel, buffer: SharedArrayBuffer, start: number): void {
+  let at = start;
+  for (const { tables } of compiledParts(model)) {
+    new Uint8Array(buffer, at, tables.length).set(tables);
+    at += alignedBytes(tables.length);
+  }
 }
 
-/** `linear: 32 columns to 1 target, 16 rows at once` */
+function compiledParts(model: KernelModel): readonly (CompiledForest | CompiledLinear)[] {
+  return model.kind === 'linear' ? [model.compiled] : model.forests.map(({ compiled }) => compiled);
+}
+
+/** `linear: 32 columns to 1 target, 16 rows at once`, `trees: 100 trees, 512 rows at once, and 20 trees, walked` */
 export function kernelWords(model: KernelModel): string {
-  if (model.kind === 'trees') return `trees: ${describeForest(model.compiled)}`;
+  if (model.kind === 'trees') {
+    return `trees: ${model.forests.map(({ compiled }) => describeForest(compiled)).join(', and ')}`;
+  }
   const { columns, targetCount } = model.compiled.model;
   const targets = targetCount === 1 ? '1 target' : `${targetCount} targets`;
   return `linear: ${columns.length} columns to ${targets}, ${blockRows} rows at once`;

@@ -47,6 +47,10 @@ export const ensembleOperators = [
   'ai.onnx.ml.TreeEnsemble',
 ] as const;
 
+export function isEnsemble({ operator }: { readonly operator: string }): boolean {
+  return ensembleOperators.some((name) => name === operator);
+}
+
 /** @param type float64 if the node's input is, float32 for any other number */
 export function readEnsemble(node: WeightedNode, type: NumberType): Ensemble {
   return node.operator === 'ai.onnx.ml.TreeEnsemble' ? readVersion5(node, type) : readVersion3(node, type);

@@ -16,7 +16,7 @@ export function readOutputs(
   const outputs = outputNames.map((name): TreesOutput => {
     const value = reader.valueOf(name);
     const { elementType, rowShape } = reader.program[value]!;
-    return { name, elementType, rowShape, value };
+    return { name, elementType, rowShape, value, texts: reader.textsOf(name) };
   });
   return { program: reader.program, outputs };
 }
@@ -50,6 +50,13 @@ class OutputReader {
     return value;
   }
 
+  /** The labels of which the trees' output gives the places; undefined: it gives numbers. */
+  textsOf(name: string): readonly string[] | undefined {
+    const { labels } = this.#ensemble;
+    const isLabel = labels !== undefined && name === this.#trees.outputs[0];
+    return isLabel && typeof labels[0] === 'string' ? labels.map(String) : undefined;
+  }
+
   #add(step: RowStep, elementType: RowType, rowShape: readonly number[]): number {
     return this.program.push({ step, elementType, rowShape }) - 1;
   }
@@ -59,12 +66,14 @@ class OutputReader {
     if (labels === undefined || name === this.#trees.outputs[1]) {
       return this.#add({ kind: 'scores' }, resultType, [targetCount]);
     }
-    const numbers = labels.map((label) => (typeof label === 'number' ? label : refuse(`output ${name} is text`)));
+    const numbers = labels.map((label, place) => (typeof label === 'number' ? label : place));
     return this.#add({ kind: 'labels', labels: numbers }, 'int64', []);
   }
 
   #from(node: WeightedNode): number {
     const { operator, inputs } = node;
+    const text = inputs.find((name) => this.textsOf(name) !== undefined);
+    if (text !== undefined) refuse(`output ${text} is text`);
     const input = (): number => this.valueOf(inputs[0]!);
     switch (operator) {
       case 'Identity':

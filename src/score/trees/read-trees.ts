@@ -3,7 +3,7 @@ import type { ElementType } from '../../contract/contract.ts';
 import type { WeightedGraph } from '../../engines/onnxruntime/model-weights.ts';
 import { buildForest } from './build-forest.ts';
 import { readColumns, type ModelInput } from './read-columns.ts';
-import { ensembleOperators, readEnsemble, type Ensemble } from './read-ensemble.ts';
+import { isEnsemble, readEnsemble, type Ensemble } from './read-ensemble.ts';
 import { readOutputs } from './read-outputs.ts';
 import { leavesOf, type Forest } from './forest.ts';
 import { refuse, Refusal } from './refusal.ts';
@@ -35,6 +35,8 @@ export interface TreesOutput {
   readonly rowShape: readonly number[];
   /** Its place in the program. */
   readonly value: number;
+  /** Of labels that are text, of which `value` is the place in this list. */
+  readonly texts: readonly string[] | undefined;
 }
 
 /**
@@ -55,7 +57,7 @@ export function readTrees(
 }
 
 function read(graph: WeightedGraph, inputs: readonly ModelInput[], outputNames: readonly string[]): TreesModel {
-  const ensembles = graph.nodes.filter(({ operator }) => ensembleOperators.some((name) => name === operator));
+  const ensembles = graph.nodes.filter(isEnsemble);
   const [node] = ensembles;
   if (node === undefined) refuse('the model has no trees');
   if (ensembles.length > 1) refuse(`the model has ${ensembles.length} ensembles of trees`);
@@ -63,12 +65,7 @@ function read(graph: WeightedGraph, inputs: readonly ModelInput[], outputNames: 
   const ensemble = readEnsemble(node, before.type === 'float64' ? 'float64' : 'float32');
   const { forest, columns } = usedColumns(ensemble, before);
   const rule = scoreRule(ensemble, forest);
-  const { program, outputs } = readOutputs(
-    graph,
-    node,
-    { ...ensemble, labels: labelNumbers(ensemble, rule) },
-    outputNames,
-  );
+  const { program, outputs } = readOutputs(graph, node, { ...ensemble, labels: labelsOf(ensemble, rule) }, outputNames);
   return { columns, forest, rule, program, outputs };
 }
 
@@ -120,7 +117,7 @@ function scoreRule(ensemble: Ensemble, forest: Forest): ScoreRule {
 }
 
 /** What ONNX Runtime writes as labels. */
-function labelNumbers({ labels }: Ensemble, { classifier }: ScoreRule): Ensemble['labels'] {
+function labelsOf({ labels }: Ensemble, { classifier }: ScoreRule): Ensemble['labels'] {
   return classifier?.kind === 'pair' && typeof labels?.[0] === 'number' ? [0, 1] : labels;
 }
 

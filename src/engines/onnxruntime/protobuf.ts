@@ -1,6 +1,6 @@
 /**
  * Protocol Buffers, as far as writing an ONNX file takes it: fields of a message one after the other, large ones without
- * a copy until the file is put together. Own, since models are also made where only production packages are installed.
+ * a copy until the file is put together. Own, since a run writes models too, where only production packages are installed.
  */
 
 /** Encoded fields, and their bytes in all. */
