@@ -45,7 +45,7 @@ test('every peer has a name of its own and requirements that pin each package', 
   for (const file of files) {
     const packages = readFileSync(scriptPath(file), 'utf8').trimEnd().split('\n');
     assert.deepEqual(
-      packages.filter((line) => !/^[a-z-]+(\[\w+\])?==\d+(\.\d+)+$/.test(line)),
+      packages.filter((line) => !/^[a-z][a-z0-9-]*(\[\w+\])?==\d+(\.\d+)+$/.test(line)),
       [],
       file,
     );
