@@ -35,10 +35,11 @@ export function openPlanned(plan: RunPlan, session: Pointer): OpenScorer {
 /** The kernel that the plan names: plans are plain data, and its code is made anew. */
 function chosenKernel({ model, scorer }: RunPlan): KernelModel | undefined {
   if (model.kernel === undefined) return undefined;
-  const kernels = readKernelModels(readWeightedGraph(model.path), byRows(model).inputs, model.outputs, {}, Infinity);
+  const ours = readKernelModels(readWeightedGraph(model.path), byRows(model).inputs, model.outputs, {}, Infinity);
   const found =
-    typeof kernels === 'string' ? undefined : kernels.find((kernel) => scorer.words.startsWith(kernelWords(kernel)));
-  if (found === undefined) throw new Error(`Expected a kernel like ${scorer.words}, got ${String(kernels)}.`);
+    typeof ours === 'string' ? undefined : ours.kernels.find((kernel) => scorer.words.startsWith(kernelWords(kernel)));
+  if (found === undefined)
+    throw new Error(`Expected a kernel like ${scorer.words}, got ${typeof ours === 'string' ? ours : 'others'}.`);
   return found;
 }
 

@@ -57,8 +57,8 @@ export function chooseScorer(
   options: KernelOptions,
   now: () => number = () => performance.now() / 1000,
 ): ScorerChoice {
-  const table = tables.find((candidate) => candidate.rowCount > 0);
-  if (table === undefined) return byOnnxRuntime(model, 'there are no rows');
+  if (!tables.some(({ rowCount }) => rowCount > 0))
+    return byOnnxRuntime(model, tables.length === 0 ? 'all shards are scored already' : 'there are no rows');
   const isSmall = tables.reduce((rowCount, each) => rowCount + each.rowCount, 0) < smallJobRows;
   const ours = findKernels(model, options, isSmall ? 1 : Infinity);
   if (typeof ours === 'string') return byOnnxRuntime(model, ours);
@@ -66,10 +66,11 @@ export function chooseScorer(
   try {
     // Wide rows take memory: no more of them than a slot holds.
     const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(ours.model, 64) / 64, undefined));
-    const sample = readSample(engines.reader, table, resolved, Math.min(rowsMax, table.rowCount));
+    const rowCount = tables.reduce((sum, table) => sum + table.rowCount, 0);
+    const sample = readSample(engines.reader, tables, resolved, Math.min(rowsMax, rowCount));
     if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
-    const place = { tolerance: resolved.contract.kernels.tolerance, shard: table.name };
-    choice = tryKernels(model, ours, new Trial(model, ours, sample, engines.session), place, isSmall, now);
+    const { tolerance } = resolved.contract.kernels;
+    choice = tryKernels(model, ours, new Trial(model, ours, sample, engines.session), tolerance, isSmall, now);
     return choice;
   } finally {
     const { restSession } = ours;
@@ -77,17 +78,11 @@ export function chooseScorer(
   }
 }
 
-/** Where kernels are tried, and how far they may be off. */
-interface TrialPlace {
-  readonly tolerance: number;
-  readonly shard: string;
-}
-
 function tryKernels(
   model: ModelPlan,
   ours: KernelPlan,
   trial: Trial,
-  place: TrialPlace,
+  tolerance: number,
   isSmall: boolean,
   now: () => number,
 ): ScorerChoice {
@@ -97,13 +92,14 @@ function tryKernels(
     // One that is not even right is not worth a race.
     const [first] = kernels;
     const agreement = trial.compare(first!);
-    if (agreement.differenceMax > place.tolerance) return disagreeing(model, first!, agreement, place);
+    if (agreement.differenceMax > tolerance) return disagreeing(model, first!, agreement, tolerance);
+    trial.prepareRace();
     const turns = [(isSmall ? raceMsSmall : raceMs) / 1000, raceMsLost / 1000] as const;
     const [theirs = 0, ...seconds] = raceTwice(trial.contenders, turns, now);
     const best = seconds.indexOf(Math.min(...seconds));
     const kernel = kernels[best]!;
     const found = best === 0 ? agreement : trial.compare(kernel);
-    if (found.differenceMax > place.tolerance) return disagreeing(model, kernel, found, place);
+    if (found.differenceMax > tolerance) return disagreeing(model, kernel, found, tolerance);
     return fasterOf(model, ours, kernel, found, theirs / seconds[best]!);
   } finally {
     trial.close();
@@ -128,18 +124,18 @@ function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number)
   if (!hasTrees && nodeCount > kernelNodesMax) return `it has ${nodeCount} nodes, and kernels know small graphs`;
   const { inputs, outputs } = model;
   const graph = withoutFed(readWeightedGraph(model.path, kernelWeightBytesMax), [...inputs, ...model.constants]);
-  const kernels =
+  const found =
     constant === undefined
       ? readKernelModels(graph, inputs, outputs, options, formsMax)
       : `input ${constant.name} is a constant`;
-  if (typeof kernels !== 'string') {
+  if (typeof found !== 'string') {
     const columns = inputs.map((tensor) => ({ ...tensor, order: 'columns' as const }));
     // Kernels run any number of rows.
     const planned = { ...model, inputs: columns, fixedBatchRows: undefined };
-    return { kernels, model: planned, restSession: undefined };
+    return { ...found, model: planned, restSession: undefined };
   }
-  if (!hasTrees) return kernels;
-  if (model.fixedBatchRows !== undefined) return `${kernels}, and its batch size is fixed`;
+  if (!hasTrees) return found;
+  if (model.fixedBatchRows !== undefined) return `${found}, and its batch size is fixed`;
   const parts = readTreeParts(whole, graph, inputs, outputs, formsMax);
   return typeof parts === 'string' ? parts : openRest(model, whole, parts);
 }
@@ -161,7 +157,7 @@ function openRest(model: ModelPlan, whole: Graph, parts: TreeParts): KernelPlan 
   }
   const { inputs, defaults } = describeSession(restSession);
   const restInputs = [...inputs, ...defaults].map(({ name }) => name);
-  return { kernels: parts.kernels, model: splitModel(model, parts, restInputs), restSession };
+  return { kernels: parts.kernels, makeUp: parts.makeUp, model: splitModel(model, parts, restInputs), restSession };
 }
 
 function byOnnxRuntime(model: ModelPlan, reason: string | undefined, tried: Partial<ChosenScorer> = {}): ScorerChoice {
@@ -170,19 +166,19 @@ function byOnnxRuntime(model: ModelPlan, reason: string | undefined, tried: Part
   return { model, kernel: undefined, restSession: undefined, scorer, warnings: [] };
 }
 
-function disagreeing(
-  model: ModelPlan,
-  kernel: KernelModel,
-  agreement: Agreement,
-  { tolerance, shard }: TrialPlace,
-): ScorerChoice {
-  const { row, value, kernel: ours, onnxRuntime } = agreement.worst!;
+function disagreeing(model: ModelPlan, kernel: KernelModel, agreement: Agreement, tolerance: number): ScorerChoice {
   const choice = byOnnxRuntime(model, `the ${kernel.kind} kernel gives other scores`, { agreement });
-  const text =
-    `ONNX Runtime scores: the ${kernel.kind} kernel would give ${value} of row ${row} of ${shard} as ${ours}, ONNX Runtime ` +
-    `gives ${onnxRuntime}. That is more than the tolerance of ${tolerance} (\`"kernels": { "tolerance": ... }\` in ` +
-    `tandem.json): float32 sums in another order differ most where large terms cancel out.`;
-  return { ...choice, warnings: [text] };
+  return { ...choice, warnings: [`ONNX Runtime scores: ${disagreementText(kernel, agreement, tolerance)}`] };
+}
+
+function disagreementText(kernel: KernelModel, { worst }: Agreement, tolerance: number): string {
+  const { where, value, kernel: ours, onnxRuntime, isGross } = worst!;
+  const found = `the ${kernel.kind} kernel would give ${value} of ${where} as ${ours}, ONNX Runtime gives ${onnxRuntime}.`;
+  if (isGross) return `${found} This is a bug, and no rounding: please report it, with the model.`;
+  return (
+    `${found} That is more than the tolerance of ${tolerance} (\`"kernels": { "tolerance": ... }\` in tandem.json): ` +
+    `float32 sums in another order differ most where large terms cancel out.`
+  );
 }
 
 function fasterOf(

@@ -7,7 +7,9 @@ import type { TensorLayout } from '../../batch.ts';
 import type { OutputLayout } from '../../plan.ts';
 import { compileLinear, LinearKernel, type CompiledLinear } from '../linear/linear-kernel.ts';
 import { blockRows } from '../linear/linear-layout.ts';
+import { edgeRows as linearEdgeRows } from '../linear/edge-rows.ts';
 import { readLinear } from '../linear/linear-model.ts';
+import { edgeRows as forestEdgeRows } from '../trees/edge-rows.ts';
 import { isEnsemble } from '../trees/read-ensemble.ts';
 import {
   compileForest,
@@ -19,6 +21,8 @@ import {
   type TreesModel,
   type TreesOutput,
 } from '../trees/trees.ts';
+import type { MadeUpRows } from './made-up.ts';
+import { seededRandom } from './seeded-random.ts';
 
 /** A model that a kernel scores, as it crosses threads: structured-cloneable, without addresses. */
 export type KernelModel =
@@ -30,6 +34,14 @@ export interface PlacedForest {
   readonly compiled: CompiledForest;
   /** Position in the plan's inputs, and within a row, of each of the forest's columns. */
   readonly columns: readonly { readonly input: number; readonly column: number }[];
+}
+
+/** Kernels that know a model, or its trees. */
+export interface FoundKernels {
+  /** At least one; all give the same. */
+  readonly kernels: readonly KernelModel[];
+  /** Rows on which they may go wrong, at most `rowsMax` in all. */
+  readonly makeUp: (rowsMax: number) => readonly MadeUpRows[];
 }
 
 /** Where a thread's kernel finds and leaves everything: byte offsets in the slots' memory. */
@@ -56,7 +68,7 @@ if (kernelRows % blockRows !== 0) throw new RangeError('Blocks of rows would be 
 
 /**
  * @param formsMax ways that are tried, the likeliest first: compiling one takes time
- * @returns ways to score the model, at least one, or in words why ONNX Runtime has to
+ * @returns ways to score the model, or in words why ONNX Runtime has to
  */
 export function readKernelModels(
   graph: WeightedGraph,
@@ -64,11 +76,13 @@ export function readKernelModels(
   outputs: readonly OutputLayout[],
   { trees = 'auto' }: KernelOptions,
   formsMax: number,
-): readonly KernelModel[] | string {
+): FoundKernels | string {
   const hasTrees = graph.nodes.some(isEnsemble);
   if (hasTrees) return trees === 'auto' ? readForests(graph, inputs, outputs, formsMax) : 'as asked for';
   const model = readLinear(graph, inputs, outputs);
-  return typeof model === 'string' ? model : [{ kind: 'linear', compiled: compileLinear(model) }];
+  if (typeof model === 'string') return model;
+  const makeUp = (rowsMax: number): readonly MadeUpRows[] => linearEdgeRows(model, rowsMax, seededRandom(1));
+  return { kernels: [{ kind: 'linear', compiled: compileLinear(model) }], makeUp };
 }
 
 function readForests(
@@ -76,7 +90,7 @@ function readForests(
   inputs: readonly TensorLayout[],
   outputs: readonly OutputLayout[],
   formsMax: number,
-): readonly KernelModel[] | string {
+): FoundKernels | string {
   const text = inputs.find(({ elementType }) => elementType === 'string');
   const names = outputs.map(({ name }) => name);
   const found = readForest(graph, inputs, names, formsMax);
@@ -87,19 +101,24 @@ function readForests(
     return given.elementType !== elementType || product(given.rowShape) !== width || elementType === 'string';
   });
   if (unlike !== undefined) return `output ${unlike.name} is ${unlike.elementType} of ${unlike.width} values`;
-  return found.forms.map((forest) => ({ kind: 'trees', forests: [forest] }));
+  return { kernels: found.forms.map((forest) => ({ kind: 'trees', forests: [forest] })), makeUp: found.makeUp };
+}
+
+export interface FoundForest extends Pick<FoundKernels, 'makeUp'> {
+  readonly forms: readonly PlacedForest[];
+  readonly outputs: readonly TreesOutput[];
 }
 
 /**
  * The forest of a graph with one ensemble, in at most `formsMax` forms, the likeliest first.
- * @returns at least one form, and what the forest gives, or in words why there is none
+ * @returns at least one form, what the forest gives, and its edges, or in words why there is none
  */
 export function readForest(
   graph: WeightedGraph,
   inputs: readonly TensorLayout[],
   outputNames: readonly string[],
   formsMax: number,
-): { readonly forms: readonly PlacedForest[]; readonly outputs: readonly TreesOutput[] } | string {
+): FoundForest | string {
   const model = readTrees(graph, inputs, outputNames);
   if (typeof model === 'string') return model;
   const other = model.columns.find(({ input }) => typeOf(inputs, input) !== model.forest.columnType);
@@ -108,7 +127,12 @@ export function readForest(
   const forms = kernelForms(model).slice(0, formsMax);
   if (forms.length === 0) return 'its trees have more leaves, or columns, than kernels take';
   const columns = placeColumns(model, inputs);
-  return { forms: forms.map((form) => ({ compiled: compileForest(model, form), columns })), outputs: model.outputs };
+  const makeUp = (rowsMax: number): readonly MadeUpRows[] => {
+    const rows = forestEdgeRows(model.forest, rowsMax, seededRandom(1));
+    return [rows.map((row) => Array.from(row, ([column, value]) => ({ ...columns[column]!, value })))];
+  };
+  const compiled = forms.map((form) => ({ compiled: compileForest(model, form), columns }));
+  return { forms: compiled, outputs: model.outputs, makeUp };
 }
 
 function placeColumns({ columns }: TreesModel, inputs: readonly TensorLayout[]): PlacedForest['columns'] {
