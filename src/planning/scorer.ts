@@ -2,10 +2,8 @@
  * Chooses what scores where the threads score in place: ONNX Runtime, or a kernel of ours where one knows the model,
  * agrees with ONNX Runtime on rows of the shards, and is faster on them.
  */
-import { dirname } from 'node:path';
 import type { Pointer } from '../engines/native.ts';
 import { OnnxRuntimeError } from '../engines/onnxruntime/bindings.ts';
-import { cutModel } from '../engines/onnxruntime/cut-model.ts';
 import { readModelGraph, type Graph } from '../engines/onnxruntime/model-graph.ts';
 import { readWeightedGraph, type WeightedGraph } from '../engines/onnxruntime/model-weights.ts';
 import { closeSession, describeSession, openSession } from '../engines/onnxruntime/session.ts';
@@ -24,6 +22,7 @@ import type { ChosenScorer, ModelPlan } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
 import type { Agreement } from '../score/kernels/agreement.ts';
 import { kernelRows, kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
+import { cutSource } from '../score/kernels/model-rest.ts';
 import { raceTwice } from '../score/kernels/race.ts';
 import { readTreeParts, splitModel, type TreeParts } from '../score/kernels/tree-parts.ts';
 import { slotBytes } from '../score/scorer.ts';
@@ -64,17 +63,32 @@ export function chooseScorer(
   if (typeof ours === 'string') return byOnnxRuntime(model, ours);
   let choice: ScorerChoice | undefined;
   try {
-    // Wide rows take memory: no more of them than a slot holds.
-    const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(ours.model, 64) / 64, undefined));
-    const sample = readSample(engines.reader, table, resolved, Math.min(rowsMax, table.rowCount));
-    if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
+    const trial = openTrial(engines, table, resolved, model, ours);
+    if (trial === undefined) return byOnnxRuntime(model, noRowRead);
     const place = { tolerance: resolved.contract.kernels.tolerance, shard: table.name };
-    choice = tryKernels(model, ours, new Trial(model, ours, sample, engines.session), place, isSmall, now);
+    choice = tryKernels(model, ours, trial, place, isSmall, now);
     return choice;
   } finally {
     const { restSession } = ours;
     if (restSession !== undefined && choice?.restSession === undefined) closeSession(restSession);
   }
+}
+
+/** Why none is tried. */
+export const noRowRead = 'no row could be read to compare on';
+
+/** Over the table's first rows; undefined: none of them could be read. */
+export function openTrial(
+  engines: PlanningEngines,
+  table: SourceTable,
+  resolved: ResolvedModel,
+  model: ModelPlan,
+  ours: KernelPlan,
+): Trial | undefined {
+  // Wide rows take memory: no more of them than a slot holds.
+  const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(ours.model, 64) / 64, undefined));
+  const sample = readSample(engines.reader, table, resolved, Math.min(rowsMax, table.rowCount));
+  return sample.rowCount === 0 ? undefined : new Trial(model, ours, sample, engines.session);
 }
 
 /** Where kernels are tried, and how far they may be off. */
@@ -110,13 +124,8 @@ function tryKernels(
   }
 }
 
-/** What scores on GPUs. */
-export function scoresOnDevices(model: ModelPlan): ScorerChoice {
-  return byOnnxRuntime(model, undefined);
-}
-
 /** How kernels that know the model, or its trees, would score it, or in words why there are none. */
-function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number): KernelPlan | string {
+export function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number): KernelPlan | string {
   if (options.kernels === 'onnxruntime') return 'as asked for';
   const whole = readModelGraph(model.path);
   const hasTrees = whole.nodes.some(isEnsemble);
@@ -151,7 +160,7 @@ function withoutFed(graph: WeightedGraph, fed: readonly { readonly name: string 
 }
 
 function openRest(model: ModelPlan, whole: Graph, parts: TreeParts): KernelPlan | string {
-  const left = { bytes: cutModel(model.path, whole, parts.cut), folder: dirname(model.path) };
+  const left = cutSource(model.path, whole, parts.cut);
   let restSession: Pointer;
   try {
     restSession = openSession(left, { intraOpThreads: 1 });
@@ -164,25 +173,25 @@ function openRest(model: ModelPlan, whole: Graph, parts: TreeParts): KernelPlan 
   return { kernels: parts.kernels, model: splitModel(model, parts, restInputs), restSession };
 }
 
-function byOnnxRuntime(model: ModelPlan, reason: string | undefined, tried: Partial<ChosenScorer> = {}): ScorerChoice {
+/** @param reason in words, where a kernel might have scored */
+export function byOnnxRuntime(model: ModelPlan, reason?: string, tried: Partial<ChosenScorer> = {}): ScorerChoice {
   const words = reason === undefined ? 'ONNX Runtime' : `ONNX Runtime: ${reason}`;
   const scorer = { kind: 'onnxruntime', words, ...tried } as const;
   return { model, kernel: undefined, restSession: undefined, scorer, warnings: [] };
 }
 
-function disagreeing(
-  model: ModelPlan,
-  kernel: KernelModel,
-  agreement: Agreement,
-  { tolerance, shard }: TrialPlace,
-): ScorerChoice {
-  const { row, value, kernel: ours, onnxRuntime } = agreement.worst!;
+function disagreeing(model: ModelPlan, kernel: KernelModel, agreement: Agreement, place: TrialPlace): ScorerChoice {
   const choice = byOnnxRuntime(model, `the ${kernel.kind} kernel gives other scores`, { agreement });
-  const text =
-    `ONNX Runtime scores: the ${kernel.kind} kernel would give ${value} of row ${row} of ${shard} as ${ours}, ONNX Runtime ` +
+  return { ...choice, warnings: [`ONNX Runtime scores: ${disagreementText(kernel, agreement, place)}`] };
+}
+
+export function disagreementText(kernel: KernelModel, agreement: Agreement, { tolerance, shard }: TrialPlace): string {
+  const { row, value, kernel: ours, onnxRuntime } = agreement.worst!;
+  return (
+    `the ${kernel.kind} kernel would give ${value} of row ${row} of ${shard} as ${ours}, ONNX Runtime ` +
     `gives ${onnxRuntime}. That is more than the tolerance of ${tolerance} (\`"kernels": { "tolerance": ... }\` in ` +
-    `tandem.json): float32 sums in another order differ most where large terms cancel out.`;
-  return { ...choice, warnings: [text] };
+    `tandem.json): float32 sums in another order differ most where large terms cancel out.`
+  );
 }
 
 function fasterOf(
