@@ -4,15 +4,10 @@ import { readWeightedGraph } from '../src/engines/onnxruntime/model-weights.ts';
 import { createRunOptions } from '../src/engines/onnxruntime/run.ts';
 import { createSharedMemory, type SharedMemory } from '../src/engines/wasm.ts';
 import type { ModelPlan, RunPlan } from '../src/plan.ts';
-import { sharedBytes } from '../src/planning/kernel-bytes.ts';
+import { modelKernelBytes, sharedBytes } from '../src/planning/kernel-bytes.ts';
 import { kernelWords, readKernelModels, type KernelModel } from '../src/score/kernels/kernel.ts';
 import { layOutSlot, type Slot } from '../src/score/scorer.ts';
-import {
-  modelKernelBytes,
-  openInPlaceScorer,
-  writeModelTables,
-  type InPlaceScorer,
-} from '../src/threads/in-place-scorer.ts';
+import { openInPlaceScorer, writeModelTables, type InPlaceScorer } from '../src/threads/in-place-scorer.ts';
 
 /** A slot, the memory behind it, and the scorer of the plan's choice. */
 export interface OpenScorer {

@@ -2,10 +2,8 @@
  * Chooses what scores where the threads score in place: ONNX Runtime, or a kernel of ours where one knows the model,
  * agrees with ONNX Runtime on rows of the shards, and is faster on them.
  */
-import { dirname } from 'node:path';
 import type { Pointer } from '../engines/native.ts';
 import { OnnxRuntimeError } from '../engines/onnxruntime/bindings.ts';
-import { cutModel } from '../engines/onnxruntime/cut-model.ts';
 import { readModelGraph, type Graph } from '../engines/onnxruntime/model-graph.ts';
 import { readWeightedGraph, type WeightedGraph } from '../engines/onnxruntime/model-weights.ts';
 import { closeSession, describeSession, openSession } from '../engines/onnxruntime/session.ts';
@@ -24,6 +22,7 @@ import type { ChosenScorer, ModelPlan } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
 import type { Agreement } from '../score/kernels/agreement.ts';
 import { kernelRows, kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
+import { cutSource } from '../score/kernels/model-rest.ts';
 import { raceTwice } from '../score/kernels/race.ts';
 import { readTreeParts, splitModel, type TreeParts } from '../score/kernels/tree-parts.ts';
 import { slotBytes } from '../score/scorer.ts';
@@ -64,18 +63,32 @@ export function chooseScorer(
   if (typeof ours === 'string') return byOnnxRuntime(model, ours);
   let choice: ScorerChoice | undefined;
   try {
-    // Wide rows take memory: no more of them than a slot holds.
-    const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(ours.model, 64) / 64, undefined));
-    const rowCount = tables.reduce((sum, table) => sum + table.rowCount, 0);
-    const sample = readSample(engines.reader, tables, resolved, Math.min(rowsMax, rowCount));
-    if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
-    const { tolerance } = resolved.contract.kernels;
-    choice = tryKernels(model, ours, new Trial(model, ours, sample, engines.session), tolerance, isSmall, now);
+    const trial = openTrial(engines, tables, resolved, model, ours);
+    if (trial === undefined) return byOnnxRuntime(model, noRowRead);
+    choice = tryKernels(model, ours, trial, resolved.contract.kernels.tolerance, isSmall, now);
     return choice;
   } finally {
     const { restSession } = ours;
     if (restSession !== undefined && choice?.restSession === undefined) closeSession(restSession);
   }
+}
+
+/** Why none is tried. */
+export const noRowRead = 'no row could be read to compare on';
+
+/** Over rows of the tables; undefined: none could be read. */
+export function openTrial(
+  engines: PlanningEngines,
+  tables: readonly SourceTable[],
+  resolved: ResolvedModel,
+  model: ModelPlan,
+  ours: KernelPlan,
+): Trial | undefined {
+  // Wide rows take memory: no more of them than a slot holds.
+  const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(ours.model, 64) / 64, undefined));
+  const rowCount = tables.reduce((sum, table) => sum + table.rowCount, 0);
+  const sample = readSample(engines.reader, tables, resolved, Math.min(rowsMax, rowCount));
+  return sample.rowCount === 0 ? undefined : new Trial(model, ours, sample, engines.session);
 }
 
 function tryKernels(
@@ -106,13 +119,8 @@ function tryKernels(
   }
 }
 
-/** What scores on GPUs. */
-export function scoresOnDevices(model: ModelPlan): ScorerChoice {
-  return byOnnxRuntime(model, undefined);
-}
-
 /** How kernels that know the model, or its trees, would score it, or in words why there are none. */
-function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number): KernelPlan | string {
+export function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number): KernelPlan | string {
   if (options.kernels === 'onnxruntime') return 'as asked for';
   const whole = readModelGraph(model.path);
   const hasTrees = whole.nodes.some(isEnsemble);
@@ -147,7 +155,7 @@ function withoutFed(graph: WeightedGraph, fed: readonly { readonly name: string 
 }
 
 function openRest(model: ModelPlan, whole: Graph, parts: TreeParts): KernelPlan | string {
-  const left = { bytes: cutModel(model.path, whole, parts.cut), folder: dirname(model.path) };
+  const left = cutSource(model.path, whole, parts.cut);
   let restSession: Pointer;
   try {
     restSession = openSession(left, { intraOpThreads: 1 });
@@ -160,7 +168,8 @@ function openRest(model: ModelPlan, whole: Graph, parts: TreeParts): KernelPlan 
   return { kernels: parts.kernels, makeUp: parts.makeUp, model: splitModel(model, parts, restInputs), restSession };
 }
 
-function byOnnxRuntime(model: ModelPlan, reason: string | undefined, tried: Partial<ChosenScorer> = {}): ScorerChoice {
+/** @param reason in words, where a kernel might have scored */
+export function byOnnxRuntime(model: ModelPlan, reason?: string, tried: Partial<ChosenScorer> = {}): ScorerChoice {
   const words = reason === undefined ? 'ONNX Runtime' : `ONNX Runtime: ${reason}`;
   const scorer = { kind: 'onnxruntime', words, ...tried } as const;
   return { model, kernel: undefined, restSession: undefined, scorer, warnings: [] };
@@ -171,7 +180,7 @@ function disagreeing(model: ModelPlan, kernel: KernelModel, agreement: Agreement
   return { ...choice, warnings: [`ONNX Runtime scores: ${disagreementText(kernel, agreement, tolerance)}`] };
 }
 
-function disagreementText(kernel: KernelModel, { worst }: Agreement, tolerance: number): string {
+export function disagreementText(kernel: KernelModel, { worst }: Agreement, tolerance: number): string {
   const { where, value, kernel: ours, onnxRuntime, isGross } = worst!;
   const found = `the ${kernel.kind} kernel would give ${value} of ${where} as ${ours}, ONNX Runtime gives ${onnxRuntime}.`;
   if (isGross) return `${found} This is a bug, and no rounding: please report it, with the model.`;

@@ -44,12 +44,16 @@ export interface FoundKernels {
   readonly makeUp: (rowsMax: number) => readonly MadeUpRows[];
 }
 
-/** Where a thread's kernel finds and leaves everything: byte offsets in the slots' memory. */
+/** A thread's kernels' own: byte offsets in the slots' memory. */
 export interface KernelPlace {
   /** For what the kernel needs for itself; its memory is the one that all offsets are of. */
   readonly memory: KernelMemory;
   /** Of the model's tables, which all threads share. */
   readonly tables: number;
+}
+
+/** Where it finds and leaves the rows of a slot: byte offsets in the same memory. */
+export interface SlotPlaces {
   /** Of each column of each input; the rows follow one another, and more up to a multiple of {@link kernelRows}. */
   readonly columns: readonly (readonly number[])[];
   /** Of each output, row-major, with room for as many rows. */
@@ -150,22 +154,31 @@ function product(sizes: readonly number[]): number {
   return sizes.reduce((total, size) => total * size, 1);
 }
 
-export function createKernel(model: KernelModel, place: KernelPlace): ModelKernel {
-  if (model.kind === 'linear') return new LinearKernel(model.compiled, place);
+/** A thread's kernel for each of these slots; forests and what they need for themselves are shared. */
+export function createKernels(
+  model: KernelModel,
+  place: KernelPlace,
+  slots: readonly SlotPlaces[],
+): readonly ModelKernel[] {
+  if (model.kind === 'linear') return slots.map((slot) => new LinearKernel(model.compiled, { ...place, ...slot }));
   let [tables, firstOutput] = [place.tables, 0];
   const parts = model.forests.map(({ compiled, columns }) => {
-    const part = {
-      kernel: new ForestKernel(compiled, place.memory, tables),
-      columns: columns.map(({ input, column }) => place.columns[input]![column]!),
-      outputs: place.outputs.slice(firstOutput, firstOutput + compiled.outputs.length),
-    };
+    const [first, end] = [firstOutput, firstOutput + compiled.outputs.length];
+    const part = { kernel: new ForestKernel(compiled, place.memory, tables), columns, first, end };
     tables += alignedBytes(compiled.tables.length);
-    firstOutput += compiled.outputs.length;
+    firstOutput = end;
     return part;
   });
-  return {
-    score: (rowCount) => parts.forEach(({ kernel, columns, outputs }) => kernel.score(columns, outputs, rowCount)),
-  };
+  return slots.map((slot) => {
+    const placed = parts.map(({ kernel, columns, first, end }) => ({
+      kernel,
+      columns: columns.map(({ input, column }) => slot.columns[input]![column]!),
+      outputs: slot.outputs.slice(first, end),
+    }));
+    return {
+      score: (rowCount) => placed.forEach(({ kernel, columns, outputs }) => kernel.score(columns, outputs, rowCount)),
+    };
+  });
 }
 
 /** Bytes of the tables, and of what each thread's kernel allocates. */

@@ -76,6 +76,6 @@ export function splitModel(model: ModelPlan, { kernels, cut }: TreeParts, restIn
       ...given,
     ],
     constants: model.constants.filter(({ name }) => restInputs.includes(name)),
-    rest: restInputs,
+    rest: { cut, inputs: restInputs },
   };
 }
