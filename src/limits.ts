@@ -66,8 +66,8 @@ export const sampleBytesMax = 32 * 2 ** 20;
 /** Of all bytes of the features, where that is less; so many are read at once whatever there is. */
 export const sampleBytesShare = 1 / 8;
 export const sampleBytesLeast = 2 ** 20;
-/** Made-up rows on which it must agree as well; of wide ones a quarter of what a slot holds. */
-export const madeUpRowsMax = 1_024;
+/** Made-up rows on which it must agree as well, which take some milliseconds to make; of wide ones a quarter of what a slot holds. */
+export const madeUpRowsMax = 512;
 /** Of these so many where a model takes longer than it may. */
 export const madeUpRowsLeast = 64;
 /** A difference above this share of the largest score is no rounding. Linear models may differ less on made-up rows: their sums have another size there. */

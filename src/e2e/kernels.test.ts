@@ -125,6 +125,27 @@ test('a kernel that does not agree is not taken, and a warning says by how much'
   assertScores(columnOf(place.rows('a.parquet'), 'p'));
 });
 
+test('rows are compared from all over the shards, and named by shard and row', async (t) => {
+  const place = linearPlace(t, 10, { kernels: { tolerance: 0 } });
+  // Nothing differs where the sum has one term; so it is until the last row group of the last shard.
+  const zeros = features.map((_, index) => `0 AS f${index}`).join(', ');
+  const alike = `SELECT row AS id, ${zeros} FROM range(6144) AS t(row)`;
+  place.shard('a.parquet', alike, { rowGroupRows: 2048 });
+  place.shard('b.parquet', `${alike} WHERE row < 4096 UNION ALL ${shardSql(2048)}`, { rowGroupRows: 2048 });
+  const { scorer, warnings } = await place.score({ keep: [] });
+  assert.equal(scorer, 'ONNX Runtime: the linear kernel gives other scores');
+  const found = /y of row (\d+) of b\.parquet as 0\.\d+, ONNX Runtime gives (0\.\d+)\./.exec(warnings[0]!)!;
+  assert.ok(Number(found[1]) >= 4096, warnings[0]);
+  assert.equal(Number(columnOf(place.rows('b.parquet'), 'p')[Number(found[1])]), Number(found[2]));
+});
+
+test('a run that finds everything scored compares nothing', async (t) => {
+  const place = linearPlace(t, 100);
+  await place.score({ keep: [] });
+  const { scorer } = await place.score({ keep: [] });
+  assert.equal(scorer, 'ONNX Runtime: all shards are scored already');
+});
+
 const refusals: readonly (readonly [string, ModelSpec, RegExp])[] = [
   ['a network', networkModel(randomNetwork([width, 8, 1], 1)), /^ONNX Runtime: Relu \(Relu_1\) has no kernel$/],
   ['a reduction', rowSumModel(width), /^ONNX Runtime: ReduceSum \(ReduceSum_0\) has no kernel$/],
