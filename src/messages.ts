@@ -46,6 +46,7 @@ export type PlannerRequest =
       readonly shards: string | readonly string[];
       readonly model: string | undefined;
       readonly reader: ReaderName | undefined;
+      readonly scorers: KernelOptions;
     }
   /** Scores against golden ones, row by row. */
   | { readonly kind: 'compare'; readonly golden: string; readonly scores: string; readonly tolerance: number }

@@ -5,6 +5,7 @@
  * The error text of each part is the Y of "Expected X to be Y"; that of an object lists the keys it knows.
  */
 import { z } from 'zod';
+import { kernelToleranceMax } from '../limits.ts';
 
 /** A strict object; its error text for an unknown key is the list of the known ones, separated by spaces. */
 function strictObject<Shape extends z.core.$ZodLooseShape>(phrase: string, shape: Shape) {
@@ -98,7 +99,7 @@ const feature = strictObject('one feature', {
   minMax: minMax.optional(),
   clip: clip.optional(),
   steps: z
-    .array(step, 'a list of steps')
+    .array(step, 'a list of steps: [{ "log1p": true }, { "clip": [0, 1] }]')
     .optional()
     .describe(
       'Steps in an order of your own. Those given as keys apply in this one: ' +
@@ -185,6 +186,7 @@ export const contractSchema = strictObject('the contract of a model', {
   kernels: strictObject('{ "tolerance": t }', {
     tolerance: finite
       .min(0, 'at least 0')
+      .max(kernelToleranceMax, `at most ${kernelToleranceMax}`)
       .optional()
       .describe(
         "How far a kernel's score may be from ONNX Runtime's: |difference| / max(1, |score|). Default: 0.000001.",

@@ -5,7 +5,7 @@ import { loadContract } from '../contract/load.ts';
 import { closeSession, describeSession, type ModelValue } from '../engines/onnxruntime/session.ts';
 import type { TensorLayout } from '../batch.ts';
 import { formatError, TandemError } from '../errors.ts';
-import type { InspectedColumn, InspectReport } from '../options.ts';
+import type { InspectedColumn, InspectReport, KernelOptions } from '../options.ts';
 import { rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { buildPlan } from './build-plan.ts';
 import { resolveModel, type PlanningEngines } from './model.ts';
@@ -15,9 +15,11 @@ export function buildInspection(
   engines: PlanningEngines | undefined,
   footers: readonly Footer[],
   modelPath: string | undefined,
+  scorers: KernelOptions = {},
 ): InspectReport {
   const groups = footers.flatMap((footer) => footer.rowGroupRows);
-  const fit = modelPath === undefined || engines === undefined ? undefined : fitModel(engines, footers, modelPath);
+  const fit =
+    modelPath === undefined || engines === undefined ? undefined : fitModel(engines, footers, modelPath, scorers);
   return {
     version: 1,
     shards: footers.map(({ name, rowCount, rowGroupRows, bytes }) => ({
@@ -50,7 +52,12 @@ interface Fit {
   readonly problems: readonly string[];
 }
 
-function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPath: string): Fit {
+function fitModel(
+  engines: PlanningEngines,
+  footers: readonly Footer[],
+  modelPath: string,
+  scorers: KernelOptions,
+): Fit {
   const description = describeSession(engines.session);
   const feeds = new Map<string, string[]>();
   const problems: string[] = [];
@@ -69,6 +76,7 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
       model: modelPath,
       output: resolve('tandem-inspect-no-such-folder'),
       useProfile: false,
+      ...scorers,
     });
     if (restSession !== undefined) closeSession(restSession);
     scorer = plan.scorer.words;

@@ -106,7 +106,7 @@ async function answer(request: PlannerRequest): Promise<void> {
       const { reader, footers } = await openShards(request.shards, request.reader);
       if (request.model !== undefined) session = load(request.model);
       const engines = session === undefined ? undefined : { reader, session };
-      return post({ kind: 'inspected', report: buildInspection(engines, footers, request.model) });
+      return post({ kind: 'inspected', report: buildInspection(engines, footers, request.model, request.scorers) });
     }
     case 'compare':
       return post({
