@@ -24,6 +24,14 @@ export const processBytesBase = 110 * 2 ** 20;
 export const threadBytesBase = 45 * 2 ** 20;
 /** A reader holds the compressed row group and the pages it has decoded (measured: 725 MB for a row group of 660 MB). */
 export const rowGroupFactor = 1.1;
+/** Rows of a row group of the output: DuckDB's own choice, and what threadBytesBase includes. */
+export const rowGroupRowsDefault = 122_880;
+/** Longer ones: a row group's row count fits into 31 bits in every reader, and a tenth of that fills a machine's memory. */
+export const rowGroupRowsMax = 200_000_000;
+/** A row group being written takes so many times its values: these and their encoded pages (measured: 2.8 for numbers and text). */
+export const writtenRowFactor = 3;
+/** Highest level of zstd. */
+export const zstdLevelMax = 22;
 /** Share of the memory that is left that a run may take when nobody says how much. */
 export const memoryShare = 0.9;
 

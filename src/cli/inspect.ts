@@ -11,6 +11,7 @@ import {
   warner,
   type Command,
 } from './command.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 
 export const inspectFlags: readonly Flag[] = [
@@ -21,6 +22,7 @@ export const inspectFlags: readonly Flag[] = [
   },
   kernelsFlag,
   treesFlag,
+  filesFromFlag,
   readerFlag,
   jsonFlag,
 ];
@@ -43,7 +45,7 @@ export const inspectCommand: Command = {
     const reader = given.text('reader') as ReaderName | undefined;
     const api = await loadApi();
     const report = await api.inspect({
-      shards: given.positionals,
+      shards: await shardsOf(given, io),
       ...(model === undefined ? {} : { model }),
       ...(reader === undefined ? {} : { reader }),
       ...kernelOptions(given),
