@@ -4,7 +4,6 @@ export type {
   BatchSizeDecision,
   BatchSizeSearch,
   CheckReport,
-  Compression,
   DeviceReport,
   GpuMemory,
   InputOptions,
@@ -26,6 +25,7 @@ export type {
   TuneProgress,
   TuneReport,
 } from './options.ts';
+export type { Compression, OutputOptions } from './output-options.ts';
 export type {
   HotFunction,
   Ledger,

@@ -55,6 +55,8 @@ const shared = [
   'src/run-record.ts',
   'src/float16.ts',
   'src/json.ts',
+  'src/output-options.ts',
+  'src/shard-format.ts',
   'src/contract/',
   'src/engines/',
 ];

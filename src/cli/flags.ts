@@ -93,7 +93,7 @@ export function checkArguments(
 
 /** @throws USAGE when the arguments or a required flag are missing */
 export function checkRequired(spec: CommandSpec, given: Arguments): void {
-  if (spec.positional !== undefined && given.positionals.length === 0) {
+  if (spec.positional !== undefined && given.positionals.length === 0 && given.text('files-from') === undefined) {
     throw usage(`Expected tandem ${spec.name} to be given ${spec.positional}, got none.`, spec);
   }
   if (spec.topics !== undefined) checkTopic(spec, spec.topics, given.positionals);

@@ -2,6 +2,7 @@
 import { errorCodes } from '../errors.ts';
 import type { ReaderName } from '../options.ts';
 import { jsonFlag, printResult, readerFlag, warner, type Command } from './command.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 
 export const inspectFlags: readonly Flag[] = [
@@ -10,6 +11,7 @@ export const inspectFlags: readonly Flag[] = [
     value: 'folder',
     describe: 'Model folder, or an .onnx file: show what feeds which input, and what does not fit',
   },
+  filesFromFlag,
   readerFlag,
   jsonFlag,
 ];
@@ -32,7 +34,7 @@ export const inspectCommand: Command = {
     const reader = given.text('reader') as ReaderName | undefined;
     const api = await loadApi();
     const report = await api.inspect({
-      shards: given.positionals,
+      shards: await shardsOf(given, io),
       ...(model === undefined ? {} : { model }),
       ...(reader === undefined ? {} : { reader }),
       onWarning: warner((line) => void io.stderr.write(`${line}\n`)),
