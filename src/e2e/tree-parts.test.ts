@@ -26,7 +26,7 @@ function stackPlace(
   return place;
 }
 
-const inParts = /^trees: \d+ trees, \d+ rows at once; the rest by ONNX Runtime, \d+\.\d times ONNX Runtime$/;
+const inParts = /^trees: \d+ trees, \d+ rows at once; the rest by ONNX Runtime, \d+(\.\d)? times ONNX Runtime$/;
 
 /** Scores of a column by the kernel and ONNX Runtime, and by ONNX Runtime alone. */
 async function bothWays(place: Workplace, column: string, changes: object = {}): Promise<[unknown[], unknown[]]> {

@@ -8,8 +8,10 @@ import { readModelGraph, type Graph } from '../engines/onnxruntime/model-graph.t
 import { readWeightedGraph, type WeightedGraph } from '../engines/onnxruntime/model-weights.ts';
 import { closeSession, describeSession, openSession } from '../engines/onnxruntime/session.ts';
 import {
+  kernelGrossDifference,
   kernelNodesMax,
   kernelSampleRows,
+  kernelToleranceWide,
   kernelWeightBytesMax,
   raceMs,
   raceMsLost,
@@ -65,12 +67,23 @@ export function chooseScorer(
   try {
     const trial = openTrial(engines, tables, resolved, model, ours);
     if (trial === undefined) return byOnnxRuntime(model, noRowRead);
-    choice = tryKernels(model, ours, trial, resolved.contract.kernels.tolerance, isSmall, now);
+    const { tolerance } = resolved.contract.kernels;
+    choice = tryKernels(model, ours, trial, tolerance, isSmall, now);
+    choice = { ...choice, warnings: [...toleranceWarnings(tolerance), ...choice.warnings] };
     return choice;
   } finally {
     const { restSession } = ours;
     if (restSession !== undefined && choice?.restSession === undefined) closeSession(restSession);
   }
+}
+
+/** That a tolerance lets pass more than rounding; none where it does not. */
+function toleranceWarnings(tolerance: number): readonly string[] {
+  if (tolerance <= kernelToleranceWide) return [];
+  return [
+    `The tolerance of kernels (\`"kernels": { "tolerance": ${tolerance} }\` in tandem.json) is wide: it lets scores differ ` +
+      `by ${Number((100 * tolerance).toPrecision(3))} % of the largest one, and rounding by less than ${100 * kernelGrossDifference} %.`,
+  ];
 }
 
 /** Why none is tried. */
@@ -189,6 +202,11 @@ export function disagreementText(kernel: KernelModel, { worst }: Agreement, tole
   );
 }
 
+/** Two digits: the next one is another in each run. */
+function ratioWords(ratio: number): string {
+  return `${ratio < 10 ? ratio.toFixed(1) : Number(ratio.toPrecision(2))} times`;
+}
+
 function fasterOf(
   model: ModelPlan,
   ours: KernelPlan,
@@ -199,12 +217,12 @@ function fasterOf(
   const tried = { agreement, timesOnnxRuntime: ratio };
   const { restSession } = ours;
   const words = `${kernelWords(kernel)}${restSession === undefined ? '' : '; the rest by ONNX Runtime'}`;
-  if (!(ratio > 1)) return byOnnxRuntime(model, `${(1 / ratio).toFixed(1)} times the kernel (${words})`, tried);
+  if (!(ratio > 1)) return byOnnxRuntime(model, `${ratioWords(1 / ratio)} the kernel (${words})`, tried);
   return {
     model: { ...ours.model, kernel: kernelSizes(kernel) },
     kernel,
     restSession,
-    scorer: { kind: kernel.kind, words: `${words}, ${ratio.toFixed(1)} times ONNX Runtime`, ...tried },
+    scorer: { kind: kernel.kind, words: `${words}, ${ratioWords(ratio)} ONNX Runtime`, ...tried },
     warnings: [],
   };
 }
