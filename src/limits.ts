@@ -244,3 +244,16 @@ export const tracePendingBytesMax = 16 * 2 ** 20;
 export const sheetReadsMax = 1_000;
 
 if (runSamplesMax % 2 !== 0) throw new RangeError('Samples are merged in pairs. This is a bug.');
+
+/** Categories that `tandem fit` counts of one feature: their texts take some 100 bytes each in every thread. */
+export const fitCategoriesMax = 1_000_000;
+/** Categories that it writes: a list of more makes a contract that nobody reads; beyond it `hash` is the better feature. */
+export const fitListMax = 100_000;
+/** Buckets of one feature by quantiles: a boundary has to be looked for in 32 KiB of counts. */
+export const fitQuantilesMax = 1_000;
+/** Rows of a fit's unit of work, at least: whole row groups. Its sums are added in the order of the shards, whoever made them. */
+export const fitUnitRows = 1_048_576;
+/** Counts by which a thread looks for quantiles in one pass; features beyond it wait for the next pass. */
+export const fitCountBytesMax = 128 * 2 ** 20;
+/** Values that are collected and sorted where a quantile lies among no more of them: as much memory as half of their counts. */
+export const fitCollectedMax = 2_048;

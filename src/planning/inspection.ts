@@ -1,7 +1,7 @@
 /** What `inspect` tells of shards and model, without scoring anything. */
 import { resolve } from 'node:path';
-import { sourceName, type Feature } from '../contract/contract.ts';
-import { loadContract } from '../contract/load.ts';
+import { sourceName, type Contract, type Feature } from '../contract/contract.ts';
+import { loadUnfitted } from '../contract/load.ts';
 import { closeSession, describeSession, type ModelValue } from '../engines/onnxruntime/session.ts';
 import type { TensorLayout } from '../batch.ts';
 import { formatError, TandemError } from '../errors.ts';
@@ -64,8 +64,10 @@ function fitModel(
   let features: ReadonlyMap<string, readonly Feature[]> = new Map();
   let columns: ReadonlyMap<string, readonly string[]> = new Map();
   let scorer: string | undefined;
-  const { contract } = loadContract(modelPath);
+  const { contract, parameters } = loadUnfitted(modelPath);
   const { keep } = contract;
+  // What the contract says of its inputs is known before it is fitted, which is then the first problem.
+  if (parameters.length > 0) features = featuresOf(contract);
   try {
     const resolved = resolveModel(engines, modelPath, footers);
     features = new Map(resolved.layouts.inputs.map((tensor) => [tensor.name, tensor.features]));
@@ -109,6 +111,13 @@ function fitModel(
       })),
     },
   };
+}
+
+/** Of each input that columns feed. */
+function featuresOf({ inputs }: Contract): Map<string, readonly Feature[]> {
+  return new Map(
+    Object.entries(inputs).map(([name, input]) => [name, 'features' in input ? input.features : []] as const),
+  );
 }
 
 /** Where in the assembled vector a column goes: `x[2]`, `x[3..52]`. */

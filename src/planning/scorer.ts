@@ -156,7 +156,6 @@ export function findKernels(model: ModelPlan, options: KernelOptions, formsMax: 
     return { ...found, model: planned, restSession: undefined };
   }
   if (!hasTrees) return found;
-  if (model.fixedBatchRows !== undefined) return `${found}, and its batch size is fixed`;
   const parts = readTreeParts(whole, graph, inputs, outputs, formsMax);
   return typeof parts === 'string' ? parts : openRest(model, whole, parts);
 }
