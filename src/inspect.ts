@@ -5,9 +5,10 @@ import { basename, join } from 'node:path';
 import { TandemError } from './errors.ts';
 import type { CheckReport, InspectReport, RunOptions } from './options.ts';
 import { score } from './pipeline.ts';
+import type { SelectionOptions } from './relation.ts';
 import { PlannerClient } from './threads/planner-client.ts';
 
-export interface InspectOptions extends Pick<RunOptions, 'reader' | 'signal' | 'onWarning'> {
+export interface InspectOptions extends SelectionOptions, Pick<RunOptions, 'reader' | 'signal' | 'onWarning'> {
   readonly shards: string | readonly string[];
   /** Without it only the shards are looked at. */
   readonly model?: string;
@@ -16,13 +17,10 @@ export interface InspectOptions extends Pick<RunOptions, 'reader' | 'signal' | '
 /** Rows, columns, row groups, drift, and which column feeds which input. What does not fit is in `problems`. */
 export async function inspect(options: InspectOptions): Promise<InspectReport> {
   const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
+  const { shards, model, reader, where, limit, sample } = options;
   try {
-    return (
-      await planner.ask(
-        { kind: 'inspect', shards: options.shards, model: options.model, reader: options.reader },
-        'inspected',
-      )
-    ).report;
+    const request = { kind: 'inspect', shards, model, reader, selection: { where, limit, sample } } as const;
+    return (await planner.ask(request, 'inspected')).report;
   } finally {
     await planner.close([]);
   }
@@ -60,6 +58,7 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
         golden: golden.path,
         scores: join(folder, basename(golden.path)),
         tolerance: golden.tolerance,
+        model: options.model,
       } as const;
       return { ...(await planner.ask(request, 'compared')).comparison, device, precision };
     } finally {

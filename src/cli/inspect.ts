@@ -3,6 +3,7 @@ import { errorCodes } from '../errors.ts';
 import type { ReaderName } from '../options.ts';
 import { jsonFlag, printResult, readerFlag, warner, type Command } from './command.ts';
 import type { Flag } from './flags.ts';
+import { selectionFlags, selectionOptions } from './selection.ts';
 
 export const inspectFlags: readonly Flag[] = [
   {
@@ -10,6 +11,7 @@ export const inspectFlags: readonly Flag[] = [
     value: 'folder',
     describe: 'Model folder, or an .onnx file: show what feeds which input, and what does not fit',
   },
+  ...selectionFlags,
   readerFlag,
   jsonFlag,
 ];
@@ -34,6 +36,7 @@ export const inspectCommand: Command = {
     const report = await api.inspect({
       shards: given.positionals,
       ...(model === undefined ? {} : { model }),
+      ...selectionOptions(given),
       ...(reader === undefined ? {} : { reader }),
       onWarning: warner((line) => void io.stderr.write(`${line}\n`)),
     });

@@ -19,11 +19,13 @@ import {
 } from './command.ts';
 import type { Flag } from './flags.ts';
 import { parseKeep } from './score.ts';
+import { selectionFlags, selectionOptions } from './selection.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
 
 export const profileFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder, or an .onnx file' },
+  ...selectionFlags,
   {
     name: 'output',
     value: 'folder',
@@ -90,6 +92,7 @@ export const profileCommand: Command = {
     const options = {
       shards: given.positionals,
       model: given.text('model') ?? '',
+      ...selectionOptions(given),
       ...runOptions(given),
       ...(seconds === undefined ? {} : { seconds }),
       ...(output === undefined ? {} : { output }),

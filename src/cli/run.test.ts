@@ -118,13 +118,14 @@ test('score: flags become options, the result goes to stdout, all else to stderr
   const line =
     'score a.parquet 007 --model m --output o --threads 2 --batch-size 64 --memory 1GiB --gpu-memory 20% --keep id --keep date ' +
     '--compression zstd --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes ' +
-    '--trace t.json --metrics [::1]:0 --kernels auto --trees onnxruntime';
+    '--trace t.json --metrics [::1]:0 --kernels auto --trees onnxruntime --where a>0 --limit 5 --sample 2.5%';
   const { exitCode, stdout, stderr } = await run(line.split(' '), api);
   assert.equal(exitCode, 0);
-  const { signal, onWarning, onProgress, onScorer, onDecision, onRun, metrics, command, ...plain } = got!;
+  const { signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun, metrics, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', ...line.split(' ')]);
   assert.deepEqual([metrics?.host, metrics?.port], ['::1', 0]);
-  for (const given of [signal, onWarning, onProgress, onScorer, onDecision, onRun]) assert.ok(given !== undefined);
+  for (const given of [signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun])
+    assert.ok(given !== undefined);
   assert.deepEqual(plain, {
     shards: ['a.parquet', '007'],
     model: 'm',
@@ -142,6 +143,9 @@ test('score: flags become options, the result goes to stdout, all else to stderr
     trace: 't.json',
     kernels: 'auto',
     trees: 'onnxruntime',
+    where: 'a>0',
+    limit: 5,
+    sample: 0.025,
   });
   assert.match(stdout, /^scored 3,000,000 rows of 1 shard in 1\.3 s: 2\.40 M rows\/s\n/);
   assert.doesNotMatch(stdout, /warning|scoring/);
@@ -167,9 +171,10 @@ test('score --dry-run: the plan on stdout, no output folder needed, nothing scor
 test('score: what is not said stays unsaid', async () => {
   let got: ScoreOptions | undefined;
   await run(['score', 'a', '--model=m', '--output=o'], { score: async (options) => ((got = options), result) });
-  const { signal, onWarning, onProgress, onScorer, onDecision, onRun, command, ...plain } = got!;
+  const { signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', 'score', 'a', '--model=m', '--output=o']);
-  for (const given of [signal, onWarning, onProgress, onScorer, onDecision, onRun]) assert.ok(given !== undefined);
+  for (const given of [signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun])
+    assert.ok(given !== undefined);
   assert.deepEqual(plain, {
     shards: ['a'],
     model: 'm',

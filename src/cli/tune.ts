@@ -14,11 +14,13 @@ import {
 } from './command.ts';
 import type { Flag } from './flags.ts';
 import { formatRate } from './format.ts';
+import { selectionFlags, selectionOptions } from './selection.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
 
 export const tuneFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder, or an .onnx file' },
+  ...selectionFlags,
   deviceFlag,
   ortDirFlag,
   gpuMemoryFlag,
@@ -55,6 +57,7 @@ export const tuneCommand: Command = {
     const options = {
       shards: given.positionals,
       model: given.text('model') ?? '',
+      ...selectionOptions(given),
       ...devices,
       ...(seconds === undefined ? {} : { seconds }),
       ...(memory === undefined ? {} : { memoryBytes: parseBytes('--memory', memory) }),

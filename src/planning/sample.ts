@@ -5,6 +5,7 @@ import { TandemError } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer } from '../featurize/featurizer.ts';
 import type { SourceTable } from '../read/footers.ts';
+import { placeOfRow } from '../read/row-failure.ts';
 import type { ResolvedModel } from './model.ts';
 import type { TableReader } from './tables.ts';
 
@@ -42,8 +43,10 @@ export function firstRowsError(
   { requests }: Pick<ResolvedModel, 'requests'>,
 ): unknown {
   if (!(error instanceof BadRowError)) return reader.explain(error, table, requests) ?? error;
+  const { rowGroupRows = [] } = table;
+  const row = reader.fileRow(table, error.rowInChunk);
   return new TandemError('BAD_ROW', error.message, {
-    place: { shard: table.name, rowGroup: 0, row: error.rowInChunk, column: error.featureLabel },
+    place: { ...placeOfRow({ name: table.name, rowGroupRows }, row), column: error.featureLabel },
     remedy: error.remedy,
     cause: error,
   });

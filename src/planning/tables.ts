@@ -5,7 +5,7 @@ import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError } from '../errors.ts';
 import { describe, selectColumns, shardError, type SourceTable } from '../read/footers.ts';
 import { createEnum, projectColumn, sourceSql, type ColumnType } from '../read/projection.ts';
-import { explainRowFailure } from '../read/row-failure.ts';
+import { explainRowFailure, fileRowOf, type NamedRows } from '../read/row-failure.ts';
 import { openChunks, type ChunkSource } from '../read/shard-reader.ts';
 import type { VectorPlace } from '../read/vector-places.ts';
 
@@ -26,6 +26,8 @@ export interface TableReader {
     rowCount: number,
     places?: readonly VectorPlace[],
   ): ChunkSource;
+  /** Number in its file of a row that is counted among those that are taken. */
+  fileRow(table: SourceTable, row: number): number;
   /** What a failure of the library means; undefined: it is none. */
   explain(error: unknown, table: SourceTable, requests: readonly ColumnRequest[]): TandemError | undefined;
 }
@@ -85,12 +87,15 @@ export class DuckDbTables implements TableReader {
     return openChunks(this.#connection, sql, requests, places);
   }
 
+  fileRow(table: SourceTable, row: number): number {
+    return table.takenBlocks === undefined ? row : fileRowOf(this.#connection, namedRows(table), row);
+  }
+
   explain(error: unknown, table: SourceTable, requests: readonly ColumnRequest[]): TandemError | undefined {
     if (!(error instanceof DuckDbError)) return undefined;
-    const { name, rowCount, rowGroupRows = [], numberedFrom } = table;
     const sources = requests.map((request) => request.feature.source);
-    const rows = { firstRow: 0, rowCount, name, rowGroupRows, numberedFrom };
-    return explainRowFailure(this.#connection, sources, rows, error) ?? shardError(error, name);
+    const rows = namedRows(table);
+    return explainRowFailure(this.#connection, sources, rows, error) ?? shardError(error, table.name);
   }
 
   /** The ENUM type of a request's categories, created at first use; equal lists share one. */
@@ -107,6 +112,12 @@ export class DuckDbTables implements TableReader {
     }
     return name;
   }
+}
+
+/** All that are taken. */
+function namedRows({ name, rowCount, rowGroupRows = [], numberedFrom }: SourceTable): NamedRows {
+  const fileRowCount = rowGroupRows.reduce((sum, rows) => sum + rows, 0);
+  return { name, fileRows: { firstRow: 0, rowCount: fileRowCount || rowCount }, rowGroupRows, numberedFrom };
 }
 
 /** The names of a table's columns, for a sentence. */

@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path';
 import { TandemError } from '../errors.ts';
 import type { Precision } from '../options.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
+import type { SelectionOptions } from '../relation.ts';
 import { listFiles, makeFolder, syncFile, writeJson } from './files.ts';
 import { readInFlight } from './in-flight.ts';
 import { profileFilePattern, removeProfiles } from './profile-folder.ts';
@@ -41,6 +42,8 @@ export interface RunIdentity {
   /** The list, or 'all'. */
   readonly keep: readonly string[] | 'all';
   readonly precision: Precision;
+  /** What the caller takes of the shards; undefined: every row that the contract takes. */
+  readonly selection?: SelectionOptions;
 }
 
 export interface ShardIdentity {
@@ -199,6 +202,13 @@ function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifes
     differences.push(`other kept columns (${String(manifest.run.keep)})`);
   const { precision = 'float32' } = manifest.run;
   if (precision !== identity.precision) differences.push(`precision ${precision}`);
+  for (const name of ['where', 'limit', 'sample'] as const) {
+    const found = manifest.run.selection?.[name];
+    if (found !== identity.selection?.[name])
+      differences.push(
+        `${found === undefined ? 'no' : 'another'} --${name}${found === undefined ? '' : ` (${found})`}`,
+      );
+  }
   if (differences.length === 0) return;
   throw new TandemError(
     'BAD_OUTPUT',

@@ -1,20 +1,14 @@
 /**
  * Writes one shard's output: kept columns straight from the shard, scores beside them. `POSITIONAL JOIN` keeps the order
  * with one thread and never brings a kept value into JavaScript; it would pad with NULL where the counts differ, so
- * both are compared with the footer before the file is published.
+ * both are compared with the plan before the file is published.
  */
 import { rmSync, statSync } from 'node:fs';
-import {
-  DuckDbError,
-  outOfMemory,
-  quoteIdentifier,
-  quotePath,
-  quoteText,
-  type Connection,
-} from '../engines/duckdb/database.ts';
+import { DuckDbError, outOfMemory, quoteIdentifier, quoteText, type Connection } from '../engines/duckdb/database.ts';
 import { registerTableFunction, type TableRows } from '../engines/duckdb/table-function.ts';
 import { TandemError } from '../errors.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
+import { takenRows } from '../relation.ts';
 import { publishShard, temporaryPath, type RunIdentity } from './output-folder.ts';
 import { tableColumns } from './score-columns.ts';
 import { diskFull } from './write-failure.ts';
@@ -84,7 +78,7 @@ export class ShardWriter {
     const from =
       keepProjection === ''
         ? `${this.#functionName}() AS scores`
-        : `read_parquet([${quotePath(shard.path)}], hive_partitioning=false) AS shard POSITIONAL JOIN ${this.#functionName}() AS scores`;
+        : `${takenRows(shard, this.#plan.selection)} AS shard POSITIONAL JOIN ${this.#functionName}() AS scores`;
     const columns = keepProjection === '' ? scores : `${keepProjection}, ${scores}`;
     const codec = { snappy: 'SNAPPY', zstd: 'ZSTD', none: 'UNCOMPRESSED' }[this.#plan.compression];
     return `COPY (SELECT ${columns} FROM ${from}) TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION ${codec}, USE_TMP_FILE false)`;
@@ -142,5 +136,6 @@ export function identityOf(plan: RunPlan): RunIdentity {
     contractSha256: plan.model.contractSha256,
     keep: plan.keepsAll ? 'all' : plan.keep,
     precision: plan.precision,
+    ...(plan.selection === undefined ? {} : { selection: plan.selection.given }),
   };
 }
