@@ -3,12 +3,13 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { TandemError } from './errors.ts';
-import type { CheckReport, InspectReport, RunOptions } from './options.ts';
+import type { CheckReport, InspectReport, KernelOptions, RunOptions } from './options.ts';
 import { score } from './pipeline.ts';
 import type { SelectionOptions } from './relation.ts';
 import { PlannerClient } from './threads/planner-client.ts';
 
-export interface InspectOptions extends SelectionOptions, Pick<RunOptions, 'reader' | 'signal' | 'onWarning'> {
+export interface InspectOptions
+  extends SelectionOptions, KernelOptions, Pick<RunOptions, 'reader' | 'signal' | 'onWarning'> {
   readonly shards: string | readonly string[];
   /** Without it only the shards are looked at. */
   readonly model?: string;
@@ -16,10 +17,11 @@ export interface InspectOptions extends SelectionOptions, Pick<RunOptions, 'read
 
 /** Rows, columns, row groups, drift, and which column feeds which input. What does not fit is in `problems`. */
 export async function inspect(options: InspectOptions): Promise<InspectReport> {
+  const { shards, model, reader, kernels, trees, where, limit, sample } = options;
   const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
-  const { shards, model, reader, where, limit, sample } = options;
   try {
-    const request = { kind: 'inspect', shards, model, reader, selection: { where, limit, sample } } as const;
+    const scorers = { ...(kernels === undefined ? {} : { kernels }), ...(trees === undefined ? {} : { trees }) };
+    const request = { kind: 'inspect', shards, model, reader, scorers, selection: { where, limit, sample } } as const;
     return (await planner.ask(request, 'inspected')).report;
   } finally {
     await planner.close([]);

@@ -117,15 +117,12 @@ test('score: flags become options, the result goes to stdout, all else to stderr
   };
   const line =
     'score a.parquet 007 --model m --output o --threads 2 --batch-size 64 --memory 1GiB --gpu-memory 20% --keep id --keep date ' +
-    '--compression zstd --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes ' +
-    '--trace t.json --metrics [::1]:0 --kernels auto --trees onnxruntime --where a>0 --limit 5 --sample 2.5%';
+    '--compression zstd --compression-level 9 --row-group-rows 5000 --rows-per-file 9000 --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes ' +
+    '--trace t.json --metrics [::1]:0 --kernels auto --trees onnxruntime';
   const { exitCode, stdout, stderr } = await run(line.split(' '), api);
-  assert.equal(exitCode, 0);
   const { signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun, metrics, command, ...plain } = got!;
-  assert.deepEqual(command, ['tandem', ...line.split(' ')]);
-  assert.deepEqual([metrics?.host, metrics?.port], ['::1', 0]);
-  for (const given of [signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun])
-    assert.ok(given !== undefined);
+  assert.deepEqual([command, metrics?.host, metrics?.port], [['tandem', ...line.split(' ')], '::1', 0]);
+  for (const given of [signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun]) assert.ok(given);
   assert.deepEqual(plain, {
     shards: ['a.parquet', '007'],
     model: 'm',
@@ -138,16 +135,16 @@ test('score: flags become options, the result goes to stdout, all else to stderr
     gpuMemory: { share: 0.2 },
     keep: ['id', 'date'],
     compression: 'zstd',
+    compressionLevel: 9,
+    rowGroupRows: 5000,
+    rowsPerFile: 9000,
     reader: 'parquetjs',
     overwrite: true,
     trace: 't.json',
     kernels: 'auto',
     trees: 'onnxruntime',
-    where: 'a>0',
-    limit: 5,
-    sample: 0.025,
   });
-  assert.match(stdout, /^scored 3,000,000 rows of 1 shard in 1\.3 s: 2\.40 M rows\/s\n/);
+  assert.match(`${exitCode} ${stdout}`, /^0 scored 3,000,000 rows of 1 shard in 1\.3 s: 2\.40 M rows\/s\n/);
   assert.doesNotMatch(stdout, /warning|scoring/);
   const said =
     /^warning: early warning\nmetrics: http:\S+:9464\/metrics\nscoring: 10 of 40 rows .*\nscorer: trees: 7\.2 times ONNX Runtime\n/;
@@ -173,8 +170,7 @@ test('score: what is not said stays unsaid', async () => {
   await run(['score', 'a', '--model=m', '--output=o'], { score: async (options) => ((got = options), result) });
   const { signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', 'score', 'a', '--model=m', '--output=o']);
-  for (const given of [signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun])
-    assert.ok(given !== undefined);
+  for (const given of [signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun]) assert.ok(given);
   assert.deepEqual(plain, {
     shards: ['a'],
     model: 'm',
@@ -322,7 +318,15 @@ test('wrong usage is found before anything is loaded, and names the nearest righ
     ['score a --model m --output o --batch-size 1.5', /got `1\.5`/],
     ['score a --model m --output o --batch-size 1e3', /got `1e3`/],
     ['score a --model m --output o --memory 2', /Expected --memory to be a size/],
-    ['score a --model m --output o --compression gzip', /to be snappy, zstd or none, got `gzip`/],
+    [
+      'score a --model m --output o --kernels fast',
+      /Expected --kernels to be auto or onnxruntime, got `fast`\.\n(?!.*Did you mean)/s,
+    ],
+    ['score a --model m --output o --trees=', /Expected --trees to be auto or onnxruntime, got none\./],
+    ['score a --model m --output o --trees', /Expected --trees to be auto or onnxruntime, got none\./],
+    ['score a --model m --output o --compression lzo', /to be snappy, zstd, gzip or none, got `lzo`/],
+    ['score a --model m --output o --compression-level 3', /to come with --compression zstd, got it with snappy/],
+    ['score --files-from none.txt --model m --output o', /--files-from to be a readable file or -, got `none\.txt`/],
     ['score a --model m --output o --progress lively', /got `lively`\.\n.*Did you mean `live`\?/],
     ['score a --model m --output o --keep a,,b', /got an empty name in `a,,b`/],
     ['score a --model m --output o --keep a,b,a', /got `a` twice/],
@@ -372,6 +376,7 @@ test('every example is a command line that is accepted', async () => {
         planScore: refuse,
         inspect: refuse,
         check: refuse,
+        fit: refuse,
         tune: refuse,
         profile: refuse,
         readRecords: refuse,

@@ -1,7 +1,7 @@
 /** `tandem score`: flags to options, options to `score` or `planScore`, what comes back to text. */
 import { resolve } from 'node:path';
 import { asTandemError, formatError, TandemError } from '../errors.ts';
-import type { BatchSizeDecision, Compression, Progress, ReaderName, ScoreOptions } from '../options.ts';
+import type { BatchSizeDecision, Progress, ReaderName, ScoreOptions } from '../options.ts';
 import type { PlannedSelection } from '../plan.ts';
 import type { RunRecord } from '../run-record.ts';
 import { parseAddress } from './address.ts';
@@ -25,8 +25,10 @@ import {
   warner,
   type Command,
 } from './command.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
 import { counted, printable } from './format.ts';
+import { outputFlags, outputOptions } from './output-flags.ts';
 import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
 import { selectionFlags, selectionLines, selectionOptions } from './selection.ts';
 import { watchProfileSignal } from './profile-signal.ts';
@@ -48,6 +50,7 @@ export const scoreFlags: readonly Flag[] = [
     describe: 'Folder for the scores; made if it is missing',
   },
   ...selectionFlags,
+  filesFromFlag,
   keepFlag,
   { name: 'dry-run', describe: 'Print the plan with its memory table, write nothing' },
   {
@@ -66,13 +69,7 @@ export const scoreFlags: readonly Flag[] = [
   batchSizeFlag,
   noProfileFlag,
   memoryFlag,
-  {
-    name: 'compression',
-    value: 'name',
-    choices: ['snappy', 'zstd', 'none'],
-    describe: 'Of the output',
-    otherwise: 'snappy',
-  },
+  ...outputFlags,
   readerFlag,
   {
     name: 'progress',
@@ -134,7 +131,7 @@ export function scoreOptions(given: Arguments): ScoreOptions {
     ...runOptions(given),
     ...(keep === undefined ? {} : { keep }),
     ...(memory === undefined ? {} : { memoryBytes: parseBytes('--memory', memory) }),
-    compression: (given.text('compression') ?? 'snappy') as Compression,
+    ...outputOptions(given),
     reader: (given.text('reader') ?? 'duckdb') as ReaderName,
     overwrite: given.isOn('overwrite'),
     ...(given.isOn('explain') ? { explain: true } : {}),
@@ -167,7 +164,7 @@ export function parseKeep(texts: readonly string[]): readonly string[] | 'all' |
 export const scoreCommand: Command = {
   spec,
   async run(given, io, loadApi) {
-    const options = scoreOptions(given);
+    const options = { ...scoreOptions(given), shards: await shardsOf(given, io) };
     const metrics = given.text('metrics');
     const address = metrics === undefined ? undefined : parseAddress('--metrics', metrics);
     const dryRun = given.isOn('dry-run');

@@ -12,6 +12,7 @@ import {
   warner,
   type Command,
 } from './command.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 import { formatRate } from './format.ts';
 import { selectionFlags, selectionOptions } from './selection.ts';
@@ -21,6 +22,7 @@ import { parseBytes } from './size.ts';
 export const tuneFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder, or an .onnx file' },
   ...selectionFlags,
+  filesFromFlag,
   deviceFlag,
   ortDirFlag,
   gpuMemoryFlag,
@@ -55,7 +57,7 @@ export const tuneCommand: Command = {
     const memory = given.text('memory');
     const say = (line: string) => void io.stderr.write(`${line}\n`);
     const options = {
-      shards: given.positionals,
+      shards: await shardsOf(given, io),
       model: given.text('model') ?? '',
       ...selectionOptions(given),
       ...devices,

@@ -9,7 +9,9 @@ import type { ModelPlan, OutputLayout, PlannedSchema, PlannedSelection, PlannedS
 import { columnBytes, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { relationOf } from '../relation.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
-import { inspectOutput, lastBatchWarnings, type RunIdentity } from '../write/output-folder.ts';
+import { planOutputFiles, writtenBytesBeyond } from '../write/output-files.ts';
+import type { RunIdentity } from '../write/manifests.ts';
+import { inspectOutput, lastBatchWarnings } from '../write/output-folder.ts';
 import {
   allocateRun,
   scoreBytesPerRow,
@@ -18,10 +20,11 @@ import {
   type ShardSize,
   type ThreadSlots,
 } from './allocate.ts';
-import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
+import { deviceMemory, planDevices, type ChosenDevices } from './devices.ts';
 import { explainInputs } from './explanation.ts';
-import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
-import { chooseScorer, scoresOnDevices, type ScorerChoice } from './scorer.ts';
+import { planModel, resolveModel, type PlanningEngines } from './model.ts';
+import { outputRowBytes } from './output-row.ts';
+import { placeScoring } from './placement.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import type { Selected } from './selection.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
@@ -42,20 +45,19 @@ export function buildPlan(
   options: PlainScoreOptions,
   asked?: ChosenDevices,
 ): Planned {
+  const files = planOutputFiles(options);
   const resolved = resolveModel(engines, options.model, footers);
   const { contract, requests, schemas } = resolved;
   const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
   const described = planModel(engines, footers, resolved);
-  const identity: RunIdentity = {
-    modelSha256: described.sha256,
-    contractSha256: described.contractSha256,
-    keep: keep ?? 'all',
-    precision: options.precision ?? 'float32',
-    ...(selection === undefined ? {} : { selection: selection.given }),
-  };
   const planned = schemas.plan(requests, keep, namesOf(described.columns));
   const output = resolve(options.output);
-  const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
+  const whole = inspectOutput(
+    output,
+    identityOf(described, keep, selection, options),
+    footers,
+    options.overwrite ?? false,
+  );
   const used = new Set([...usedColumns(requests, footers[0]!.columns), ...selectedColumns(selection, footers[0]!)]);
   const reads = keep === undefined ? 'all' : new Set([...used, ...keep]);
   const shardSizes = footers.map((footer): ShardSize => ({
@@ -64,7 +66,7 @@ export function buildPlan(
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
   const pending = footers.filter((footer) => !whole.has(footer.name));
-  const choice = chooseScoring(engines, pending, resolved, described, options, asked);
+  const choice = placeScoring(engines, pending, resolved, described, options, asked);
   const { chosen, model, kernel, scorer } = choice;
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? [], scorer.kind);
@@ -72,7 +74,8 @@ export function buildPlan(
   const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory, profiles.used);
   const wanted = wantedThreads(options, settings);
   const scoring = { model, devices, batchSize, slots: settings.slots, slotsPerThread: options.slotsPerThread };
-  const allocation = allocate(shardSizes, whole, scoring, wanted, options.memoryBytes);
+  const writtenBytes = writtenBytesBeyond(files, outputRowBytes(footers[0]!, keep, model));
+  const allocation = allocate(shardSizes, whole, scoring, { wanted, writtenBytes }, options.memoryBytes);
   const plan: RunPlan = {
     version: 1,
     device: devices.length === 0 ? 'cpu' : devices.map((device) => device.name).join(', '),
@@ -90,7 +93,7 @@ export function buildPlan(
     ...plannedKeep(keep, footers[0]!, pending),
     featureBytes: sum(pending.map((footer) => columnBytes(footer, used))),
     output,
-    compression: options.compression ?? 'snappy',
+    files,
     threads: allocation.threads,
     threadsBound: allocation.threadsBound,
     batchSize,
@@ -105,6 +108,22 @@ export function buildPlan(
     warnings: [...(chosen?.notes ?? []), ...choice.warnings, ...warnings, ...lastBatchWarnings(output)],
   };
   return { plan, kernel, restSession: choice.restSession };
+}
+
+function identityOf(
+  { sha256, contractSha256 }: ModelPlan,
+  keep: readonly string[] | undefined,
+  selection: PlannedSelection | undefined,
+  { precision = 'float32', rowsPerFile }: PlainScoreOptions,
+): RunIdentity {
+  return {
+    modelSha256: sha256,
+    contractSha256,
+    keep: keep ?? 'all',
+    precision,
+    ...(selection === undefined ? {} : { selection: selection.given }),
+    ...(rowsPerFile === undefined ? {} : { rowsPerFile }),
+  };
 }
 
 function namesOf(columns: readonly { readonly name: string }[]): string[] {
@@ -157,20 +176,6 @@ function plannedKeep(
   };
 }
 
-/** GPUs that can take the model, and without one what scores on the CPU. */
-function chooseScoring(
-  engines: PlanningEngines,
-  pending: readonly Footer[],
-  resolved: ResolvedModel,
-  model: ModelPlan,
-  options: PlainScoreOptions,
-  asked: ChosenDevices | undefined,
-): ScorerChoice & { readonly chosen: ChosenDevices | undefined } {
-  const chosen = asked && fitDevices(asked, model, model.fixedBatchRows ?? options.batchSize, options.gpuMemory);
-  if (chosen !== undefined && chosen.found.length > 0) return { chosen, ...scoresOnDevices(model) };
-  return { chosen, ...chooseScorer(engines, pending, resolved, model, options) };
-}
-
 function planShards(
   footers: readonly Footer[],
   sizes: readonly ShardSize[],
@@ -218,12 +223,12 @@ function allocate(
   shards: readonly ShardSize[],
   whole: ReadonlySet<string>,
   scoring: PlannedScoring,
-  wanted: Bound,
+  { wanted, writtenBytes }: { readonly wanted: Bound; readonly writtenBytes: number },
   memoryBytes: number | undefined,
 ): Allocation {
   const limit = memoryLimit(memoryBytes);
   const pending = shards.map((shard, index) => ({ ...shard, index })).filter((shard) => !whole.has(shard.name));
-  const slot = planSlots(scoring, wanted.value, pending, limit);
+  const slot = { ...planSlots(scoring, wanted.value, pending, limit), writtenBytes };
   const { threads, setBy, splits, memory } = allocateRun(wanted, pending, slot, scoreBytesPerRow(scoring.model), limit);
   const split = pending.filter((_, position) => splits[position]);
   return { slot, threads, threadsBound: setBy, limit, split: new Set(split.map((shard) => shard.index)), memory };

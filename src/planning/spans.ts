@@ -48,7 +48,7 @@ function cutRowGroups({ rowGroupRows }: Pick<ShardSize, 'rowGroupRows'>, target:
 }
 
 /** Where a row that is taken lies within its block is not known: spans are made of whole ones. */
-function joinBlocks(
+export function joinBlocks(
   { rowGroupRows, takenBlocks = [] }: Pick<ShardSize, 'rowGroupRows' | 'takenBlocks'>,
   target: number,
 ): TakenSpan[] {

@@ -2,10 +2,10 @@
 import type { ColumnRequest } from '../batch.ts';
 import { sourceName, type Source } from '../contract/contract.ts';
 import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
-import { TandemError } from '../errors.ts';
+import { bug, TandemError } from '../errors.ts';
 import { describe, selectColumns, shardError, type SourceTable } from '../read/footers.ts';
 import { createEnum, projectColumn, sourceSql, type ColumnType } from '../read/projection.ts';
-import { explainRowFailure, fileRowOf, type NamedRows } from '../read/row-failure.ts';
+import { between, explainRowFailure, fileRowOf, type NamedRows } from '../read/row-failure.ts';
 import { openChunks, type ChunkSource } from '../read/shard-reader.ts';
 import type { VectorPlace } from '../read/vector-places.ts';
 
@@ -26,8 +26,16 @@ export interface TableReader {
     rowCount: number,
     places?: readonly VectorPlace[],
   ): ChunkSource;
-  /** Number in its file of a row that is counted among those that are taken. */
-  fileRow(table: SourceTable, row: number): number;
+  /** Number in its file of a row that is counted among those that are taken, from a row of the file on (default: 0). */
+  fileRow(table: SourceTable, row: number, from?: number): number;
+  /** Rows of a table whose rows are numbered, from one of the file on, whichever are taken. */
+  openStretch(
+    table: SourceTable,
+    projection: string,
+    requests: readonly ColumnRequest[],
+    firstRow: number,
+    rowCount: number,
+  ): ChunkSource;
   /** What a failure of the library means; undefined: it is none. */
   explain(error: unknown, table: SourceTable, requests: readonly ColumnRequest[]): TandemError | undefined;
 }
@@ -87,8 +95,24 @@ export class DuckDbTables implements TableReader {
     return openChunks(this.#connection, sql, requests, places);
   }
 
-  fileRow(table: SourceTable, row: number): number {
-    return table.takenBlocks === undefined ? row : fileRowOf(this.#connection, namedRows(table), row);
+  fileRow(table: SourceTable, row: number, from = 0): number {
+    if (table.takenBlocks === undefined) return from + row;
+    return fileRowOf(this.#connection, { ...namedRows(table), fileRows: { firstRow: from, rowCount: 2 ** 52 } }, row);
+  }
+
+  openStretch(
+    { name, numberedFrom, takenBlocks }: SourceTable,
+    projection: string,
+    requests: readonly ColumnRequest[],
+    firstRow: number,
+    rowCount: number,
+  ): ChunkSource {
+    if (numberedFrom === undefined) throw bug(`Rows of ${name} have no numbers`);
+    const rows =
+      takenBlocks === undefined
+        ? between({ firstRow, rowCount })
+        : `shard.file_row_number >= ${firstRow} LIMIT ${rowCount}`;
+    return openChunks(this.#connection, `SELECT ${projection} FROM ${numberedFrom} WHERE ${rows}`, requests);
   }
 
   explain(error: unknown, table: SourceTable, requests: readonly ColumnRequest[]): TandemError | undefined {

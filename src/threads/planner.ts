@@ -2,7 +2,7 @@
 import { basename, resolve } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import type { Contract } from '../contract/contract.ts';
-import { loadContract } from '../contract/load.ts';
+import { loadContract, loadUnfitted } from '../contract/load.ts';
 import { loadDuckDb } from '../engines/duckdb/bindings.ts';
 import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
@@ -50,8 +50,8 @@ function connect(memoryBytes?: number): Connection {
 }
 
 /** One thread per run: prep threads run the model side by side. @throws BAD_MODEL */
-function load(modelPath: string): Pointer {
-  const { contract } = loadContract(modelPath);
+function load(modelPath: string, takesUnfitted = false): Pointer {
+  const { contract } = takesUnfitted ? loadUnfitted(modelPath) : loadContract(modelPath);
   try {
     return openSession(contract.modelPath, { intraOpThreads: 1 });
   } catch (error) {
@@ -93,7 +93,7 @@ async function openShards(asked: AskedShards, outside?: string): Promise<OpenSha
 }
 
 function contractOf(model: string | undefined): Contract | undefined {
-  return model === undefined ? undefined : loadContract(model).contract;
+  return model === undefined ? undefined : loadUnfitted(model).contract;
 }
 
 /** The rows of golden.parquet that a run scored, after FROM. */
@@ -113,10 +113,7 @@ async function planRun(options: PlainScoreOptions): Promise<Planned> {
   const devices = await chooseDevices(isSlow ? 'cpu' : device, ortDir, process.env, options);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = load(options.model);
-  const engines = { reader, session };
-  if (devices.found.length === 0) return buildPlan(engines, selected, options, devices);
-  const { declineCpuOnly } = await import('../planning/cpu-only.ts');
-  return buildPlan(engines, selected, options, declineCpuOnly(devices, options, session));
+  return buildPlan({ reader, session }, selected, options, devices);
 }
 
 async function answer(request: PlannerRequest): Promise<void> {
@@ -129,15 +126,21 @@ async function answer(request: PlannerRequest): Promise<void> {
     }
     case 'inspect': {
       const { reader, selected } = await openShards({ ...request, ...request.selection });
-      if (request.model !== undefined) session = load(request.model);
+      if (request.model !== undefined) session = load(request.model, true);
       const engines = session === undefined ? undefined : { reader, session };
-      return post({ kind: 'inspected', report: buildInspection(engines, selected, request.model) });
+      return post({ kind: 'inspected', report: buildInspection(engines, selected, request.model, request.scorers) });
     }
     case 'compare': {
       const { golden, scores, tolerance, model } = request;
       const open = connect();
       const comparison = compareWithGolden(open, golden, goldenRows(open, golden, model), scores, tolerance);
       return post({ kind: 'compared', comparison });
+    }
+    case 'planFit': {
+      const { reader, selected } = await openShards({ ...request, ...request.selection, reader: 'duckdb' });
+      const { planFit } = await import('../planning/fit-plan.ts');
+      const plan = planFit(reader, selected.footers, request.features);
+      return post({ kind: 'fitPlanned', plan, database: database! });
     }
     case 'close':
       if (session !== undefined) closeSession(session);
