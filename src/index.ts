@@ -25,6 +25,7 @@ export type {
   TuneProgress,
   TuneReport,
 } from './options.ts';
+export type { FeaturizeOptions } from './feature-options.ts';
 export type { Compression, OutputOptions } from './output-options.ts';
 export type {
   HotFunction,
@@ -46,7 +47,7 @@ export { readRecords } from './report/read-record.ts';
 export { renderReport } from './report/report.ts';
 export type { PlannedSelection, RunPlan } from './plan.ts';
 export type { SelectionOptions } from './relation.ts';
-export { planScore, score } from './pipeline.ts';
+export { featurize, planFeaturize, planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
 export { fit } from './fit/fit.ts';
 export type { FitOptions, FitProgress, FitReport, FittedParameter } from './fit/report.ts';

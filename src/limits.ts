@@ -4,6 +4,8 @@
 export const batchRowsMax = 8_192;
 /** Sizes that the sweep at the start of a run tries: batchRowsMax and the powers of two below it. */
 export const batchSizeCandidates = 6;
+/** Rows that a thread featurizes at once where no model runs: one vector of the writer's. Fewer where they are wide. */
+export const featureBatchRows = 2_048;
 /** A slot of wide rows holds fewer of them. */
 export const slotBytesMax = 64 * 2 ** 20;
 

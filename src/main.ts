@@ -9,7 +9,7 @@ const args = process.argv.slice(2);
 if (process.platform !== 'win32') process.on('SIGUSR2', () => {});
 const io = withFirstSignals(processIo(), args.includes('--json'));
 // The planner gets ready while the command line is read.
-if (args[0] === 'score') startWorkersAhead('./planner.js', 1);
+if (args[0] === 'score' || args[0] === 'featurize') startWorkersAhead('./planner.js', 1);
 const { runCommandLine } = await import('./cli/run.ts');
 
 // Not by way of index.ts, which also loads apache-arrow: a quarter of a second that no command needs.
@@ -17,6 +17,8 @@ const { runCommandLine } = await import('./cli/run.ts');
 const loadApi: LoadApi = async () => ({
   score: async (options) => (await import('./pipeline.ts')).score(options),
   planScore: async (options) => (await import('./pipeline.ts')).planScore(options),
+  featurize: async (options) => (await import('./pipeline.ts')).featurize(options),
+  planFeaturize: async (options) => (await import('./pipeline.ts')).planFeaturize(options),
   inspect: async (options) => (await import('./inspect.ts')).inspect(options),
   check: async (options) => (await import('./inspect.ts')).check(options),
   fit: async (options) => (await import('./fit/fit.ts')).fit(options),

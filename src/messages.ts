@@ -13,6 +13,7 @@ import type {
   ReaderName,
   ScoreOptions,
 } from './options.ts';
+import type { FeatureFiles } from './output-options.ts';
 import type { DeviceSheetMemory } from './measure/device-sheet.ts';
 import type { ProfiledMessage } from './measure/thread-profiler.ts';
 import type { TimeSheetMemory } from './measure/time-sheet.ts';
@@ -28,16 +29,19 @@ import type { KernelModel } from './score/kernels/kernel.ts';
 export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
 
 /** Options without the functions that cannot cross a thread. */
-export type PlainScoreOptions = Omit<
+export interface PlainScoreOptions extends Omit<
   ScoreOptions,
   'signal' | 'onProgress' | 'onWarning' | 'onSelection' | 'onScorer' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
->;
+> {
+  /** What the model would get is written, and no model runs; undefined: scores are. */
+  readonly features?: FeatureFiles;
+}
 
 /** Engines that the planner opened: addresses that are good in every thread of the process. */
 export interface Engines {
   /** 0n where parquetjs-lite reads. */
   readonly database: Pointer;
-  /** Of what ONNX Runtime has to score, or would have to if no kernel did. */
+  /** Of what ONNX Runtime has to score, or would have to if no kernel did; 0n where features are written and there is no model. */
   readonly session: Pointer;
   /** The model, or its part, as a kernel of ours scores it; undefined: ONNX Runtime does. */
   readonly kernel: KernelModel | undefined;

@@ -27,3 +27,8 @@ export interface OutputFiles {
   /** Row groups of each such file. */
   readonly rowGroupsPerFile: number | undefined;
 }
+
+/** Files of features in place of scores. */
+export interface FeatureFiles {
+  readonly format: 'parquet';
+}

@@ -7,8 +7,10 @@ import { Recorder } from './measure/recorder.ts';
 import { announceRun } from './measure/run-profile.ts';
 import { progressIntervalMs, threadsAheadMax } from './limits.ts';
 import { asTandemError, TandemError } from './errors.ts';
+import type { FeaturizeOptions } from './feature-options.ts';
 import type { PlainScoreOptions } from './messages.ts';
 import type { Progress, ScoreOptions, ScoreResult } from './options.ts';
+import type { FeatureFiles } from './output-options.ts';
 import type { RunPlan } from './plan.ts';
 import { rememberFindings } from './planning/profile.ts';
 import type { Ledger, RunRecord } from './run-record.ts';
@@ -21,7 +23,32 @@ import { cleanOutput, finishOutput, forgetInFlight, writeReport } from './write/
  * Scores shards into a folder. Running it again finishes what is missing and redoes nothing.
  * @throws TandemError, see `errorCodes`; what is whole by then stays
  */
-export async function score(options: ScoreOptions): Promise<ScoreResult> {
+export function score(options: ScoreOptions): Promise<ScoreResult> {
+  return carryOut(options);
+}
+
+/**
+ * Writes what the model would get: each input that columns feed as a column, bit for bit what `score` gives the model
+ * (float16 as FLOAT, which holds it exactly). Running it again finishes what is missing.
+ * @throws TandemError, see `errorCodes`; what is whole by then stays
+ */
+export function featurize(options: FeaturizeOptions): Promise<ScoreResult> {
+  const { scoring, features } = featureRun(options);
+  return carryOut(scoring, features);
+}
+
+/** The plan of features that are not written. */
+export function planFeaturize(options: FeaturizeOptions): Promise<RunPlan> {
+  const { scoring, features } = featureRun(options);
+  return makePlan(scoring, features);
+}
+
+/** A run whose threads pass on what they would have scored. */
+function featureRun(options: FeaturizeOptions): { readonly scoring: ScoreOptions; readonly features: FeatureFiles } {
+  return { scoring: { ...options, useProfile: false }, features: { format: 'parquet' } };
+}
+
+async function carryOut(options: ScoreOptions, features?: FeatureFiles): Promise<ScoreResult> {
   const begun = { atMs: threadsNowMs(), usage: process.cpuUsage() };
   const { atMs: startMs } = begun;
   const warnings: string[] = [];
@@ -38,7 +65,10 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
   let record: RunRecord;
   try {
     options.onProgress?.(planning);
-    const planned = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
+    const planned = await planner.ask(
+      { kind: 'plan', options: plainOptions(options, features), dryRun: false },
+      'planned',
+    );
     plan = planned.plan;
     plan.warnings.forEach(warn);
     if (plan.selection !== undefined) options.onSelection?.(plan.selection, rowsTaken(plan));
@@ -106,10 +136,15 @@ function rowsTaken({ shards }: RunPlan): number {
 }
 
 /** The plan of a run that is not carried out. */
-export async function planScore(options: ScoreOptions): Promise<RunPlan> {
+export function planScore(options: ScoreOptions): Promise<RunPlan> {
+  return makePlan(options);
+}
+
+async function makePlan(options: ScoreOptions, features?: FeatureFiles): Promise<RunPlan> {
   const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
   try {
-    return (await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: true }, 'planned')).plan;
+    return (await planner.ask({ kind: 'plan', options: plainOptions(options, features), dryRun: true }, 'planned'))
+      .plan;
   } finally {
     await planner.close([]);
   }
@@ -205,7 +240,7 @@ function summarize(plan: RunPlan, crew: Crew | undefined, begun: Begun, warnings
 }
 
 /** Options without what cannot cross a thread. */
-function plainOptions(options: ScoreOptions): PlainScoreOptions {
+function plainOptions(options: ScoreOptions, features: FeatureFiles | undefined): PlainScoreOptions {
   const {
     signal: _signal,
     onProgress: _onProgress,
@@ -218,7 +253,7 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     metrics: _metrics,
     ...plain
   } = options;
-  return plain;
+  return features === undefined ? plain : { ...plain, features };
 }
 
 /** A fault in the account of time is no reason to fail a run whose shards are whole. */

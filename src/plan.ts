@@ -2,7 +2,7 @@
 import type { TensorLayout } from './batch.ts';
 import type { Cut } from './engines/onnxruntime/cut-model.ts';
 import type { Precision } from './options.ts';
-import type { OutputFiles } from './output-options.ts';
+import type { FeatureFiles, OutputFiles } from './output-options.ts';
 import type { ProfileKey, UsedProfile } from './planning/profile.ts';
 import type { Relation, Selection, SelectionOptions } from './relation.ts';
 import type { Agreement } from './score/kernels/agreement.ts';
@@ -72,6 +72,8 @@ export interface OutputLayout {
   readonly width: number;
   /** The model declares another shape than it gives, so ONNX Runtime refuses memory for it: allocated by it, then copied. */
   readonly copied?: true;
+  /** It is this input, in the same memory, and no model runs: what `featurize` writes. */
+  readonly input?: number;
 }
 
 export interface ConstantInput {
@@ -107,7 +109,7 @@ export interface ModelRest {
 
 /** What runs the model, and why. */
 export interface ChosenScorer {
-  readonly kind: 'onnxruntime' | KernelModel['kind'];
+  readonly kind: 'onnxruntime' | 'features' | KernelModel['kind'];
   /** One line: `linear: 32 columns to 1 target, 16 rows at once, 3.4 times ONNX Runtime`, `ONNX Runtime: Conv has no kernel`. */
   readonly words: string;
   /** Of rates on one thread, over the same rows; undefined: not measured. */
@@ -206,6 +208,8 @@ export interface RunPlan extends DevicePlan {
   readonly keepBytes: number;
   readonly featureBytes: number;
   readonly output: string;
+  /** Undefined: scores are written. */
+  readonly features?: FeatureFiles;
   readonly files: OutputFiles;
   readonly threads: number;
   /** What set the number of threads, in words. */

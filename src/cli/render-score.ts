@@ -2,7 +2,7 @@
 import type { DeviceReport, Progress, ScoreResult } from '../options.ts';
 import { counted, formatBytes, formatCount, formatRate, formatSeconds, printable } from './format.ts';
 
-export function renderScore(result: ScoreResult): string {
+export function renderScore(result: ScoreResult, done: 'scored' | 'featurized' = 'scored'): string {
   const {
     rowsIn,
     rowsOut,
@@ -21,7 +21,7 @@ export function renderScore(result: ScoreResult): string {
   if (shards === 0 && shardsSkipped > 0) lines.push(`nothing to do: ${counted(shardsSkipped, 'shard')} whole already`);
   else {
     lines.push(
-      `scored ${counted(rowsIn, 'row')} of ${counted(shards, 'shard')} in ` +
+      `${done} ${counted(rowsIn, 'row')} of ${counted(shards, 'shard')} in ` +
         `${formatSeconds(wallSeconds)}: ${formatRate(rowsPerSecond)}`,
     );
     if (shardsSkipped > 0) lines.push(`  ${counted(shardsSkipped, 'more shard')} whole already`);
@@ -30,7 +30,7 @@ export function renderScore(result: ScoreResult): string {
     const products = precision === 'float32' ? '' : `, ${precision}`;
     lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}${products}`, ...result.devices.map(renderDevice));
     // Of a model without a kernel there is nothing to know.
-    if (!scorer.startsWith('ONNX Runtime')) lines.push(`  ${printable(scorer)}`);
+    if (done === 'scored' && !scorer.startsWith('ONNX Runtime')) lines.push(`  ${printable(scorer)}`);
   }
   if (result.ledger !== undefined) lines.push(`  ${result.ledger.verdict.sentence}`);
   lines.push(

@@ -2,13 +2,14 @@
 import { resolve } from 'node:path';
 import { readTensors } from '../batch.ts';
 import type { Pointer } from '../engines/native.ts';
-import { memoryShare, processBytesBase } from '../limits.ts';
+import { featureBatchRows, memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
 import type { ModelPlan, OutputLayout, PlannedSchema, PlannedSelection, PlannedShard, RunPlan } from '../plan.ts';
 import { columnBytes, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { relationOf } from '../relation.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
+import { slotBytes } from '../score/scorer.ts';
 import { planOutputFiles, writtenBytesBeyond } from '../write/output-files.ts';
 import type { RunIdentity } from '../write/manifests.ts';
 import { inspectOutput, lastBatchWarnings } from '../write/output-folder.ts';
@@ -16,13 +17,15 @@ import {
   allocateRun,
   scoreBytesPerRow,
   planSlots,
+  slotRowsFor,
   type PlannedScoring,
   type ShardSize,
   type ThreadSlots,
 } from './allocate.ts';
 import { deviceMemory, planDevices, type ChosenDevices } from './devices.ts';
 import { explainInputs } from './explanation.ts';
-import { planModel, resolveModel, type PlanningEngines } from './model.ts';
+import { placeFeatures, planFeatures, resolveFeatures } from './features.ts';
+import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
 import { outputRowBytes } from './output-row.ts';
 import { placeScoring } from './placement.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
@@ -46,29 +49,23 @@ export function buildPlan(
   asked?: ChosenDevices,
 ): Planned {
   const files = planOutputFiles(options);
-  const resolved = resolveModel(engines, options.model, footers);
-  const { contract, requests, schemas } = resolved;
-  const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
-  const described = planModel(engines, footers, resolved);
-  const planned = schemas.plan(requests, keep, namesOf(described.columns));
+  const { features } = options;
+  const { resolved, described } = describeModel(engines, footers, options);
+  const { requests, schemas } = resolved;
+  const keep = keptNames(options, resolved);
+  const planned = schemas.plan(requests, keep, namesOf(described.columns), features && 'feature');
   const output = resolve(options.output);
-  const whole = inspectOutput(
-    output,
-    identityOf(described, keep, selection, options),
-    footers,
-    options.overwrite ?? false,
-  );
+  const identity = identityOf(described, keep, selection, options);
+  const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
   const used = new Set([...usedColumns(requests, footers[0]!.columns), ...selectedColumns(selection, footers[0]!)]);
   const reads = keep === undefined ? 'all' : new Set([...used, ...keep]);
-  const shardSizes = footers.map((footer): ShardSize => ({
-    ...footer,
-    rowGroupBytesMax: rowGroupBytesMax(footer, reads),
-    splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
-  }));
+  const shardSizes = footers.map((footer) => sizeOf(footer, reads, described, options));
   const pending = footers.filter((footer) => !whole.has(footer.name));
-  const choice = placeScoring(engines, pending, resolved, described, options, asked);
+  const choice = features
+    ? placeFeatures(described)
+    : placeScoring(engines, pending, resolved, described, options, asked);
   const { chosen, model, kernel, scorer } = choice;
-  const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
+  const givenBatchSize = features ? featureRows(model) : (model.fixedBatchRows ?? options.batchSize);
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? [], scorer.kind);
   const batchSize = givenBatchSize ?? settings.batchSize;
   const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory, profiles.used);
@@ -93,6 +90,7 @@ export function buildPlan(
     ...plannedKeep(keep, footers[0]!, pending),
     featureBytes: sum(pending.map((footer) => columnBytes(footer, used))),
     output,
+    ...(features === undefined ? {} : { features }),
     files,
     threads: allocation.threads,
     threadsBound: allocation.threadsBound,
@@ -110,11 +108,44 @@ export function buildPlan(
   return { plan, kernel, restSession: choice.restSession };
 }
 
+function describeModel(
+  engines: PlanningEngines,
+  footers: readonly Footer[],
+  { model, features }: PlainScoreOptions,
+): { readonly resolved: ResolvedModel; readonly described: ModelPlan } {
+  if (features === undefined) {
+    const resolved = resolveModel(engines, model, footers);
+    return { resolved, described: planModel(engines, footers, resolved) };
+  }
+  const resolved = resolveFeatures(engines, model, footers);
+  return { resolved, described: planFeatures(resolved) };
+}
+
+function sizeOf(
+  footer: Footer,
+  reads: ReadonlySet<string> | 'all',
+  { outputs }: ModelPlan,
+  { reader }: PlainScoreOptions,
+): ShardSize {
+  const splittable = reader !== 'parquetjs' && isSplittable(footer, outputs);
+  return { ...footer, rowGroupBytesMax: rowGroupBytesMax(footer, reads), splittable };
+}
+
+function featureRows(model: ModelPlan): number {
+  return Math.min(featureBatchRows, slotRowsFor(slotBytes(model, 64) / 64, undefined));
+}
+
+/** Undefined: all columns. Beside features, which are many, only those that somebody has asked for. */
+function keptNames({ keep, features }: PlainScoreOptions, { contract }: ResolvedModel): readonly string[] | undefined {
+  if (keep === 'all') return undefined;
+  return keep ?? contract.keep ?? (features === undefined ? undefined : []);
+}
+
 function identityOf(
   { sha256, contractSha256 }: ModelPlan,
   keep: readonly string[] | undefined,
   selection: PlannedSelection | undefined,
-  { precision = 'float32', rowsPerFile }: PlainScoreOptions,
+  { precision = 'float32', rowsPerFile, features }: PlainScoreOptions,
 ): RunIdentity {
   return {
     modelSha256: sha256,
@@ -123,6 +154,7 @@ function identityOf(
     precision,
     ...(selection === undefined ? {} : { selection: selection.given }),
     ...(rowsPerFile === undefined ? {} : { rowsPerFile }),
+    ...(features === undefined ? {} : { features }),
   };
 }
 

@@ -2,7 +2,7 @@
 import type { ColumnRequest } from '../batch.ts';
 import type { Contract } from '../contract/contract.ts';
 import { contractHash } from '../contract/hash.ts';
-import { contractFromModel, loadContract } from '../contract/load.ts';
+import { contractFromModel, loadContract, type LoadedContract } from '../contract/load.ts';
 import type { Pointer } from '../engines/native.ts';
 import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
 import { describeSession, type ModelDescription } from '../engines/onnxruntime/session.ts';
@@ -20,6 +20,7 @@ import type { TableReader } from './tables.ts';
 /** What the planner's thread holds open. */
 export interface PlanningEngines {
   readonly reader: TableReader;
+  /** 0n: as in `Engines`. */
   readonly session: Pointer;
 }
 
@@ -38,10 +39,19 @@ export function resolveModel(
   modelPath: string,
   tables: readonly SourceTable[],
 ): ResolvedModel {
-  const description = describeSession(engines.session);
-  const loaded = loadContract(modelPath);
+  return fitContract(engines.reader, loadContract(modelPath), tables, () => describeSession(engines.session));
+}
+
+/** The same for a contract that is loaded. @param describe what the contract is to feed */
+export function fitContract(
+  reader: TableReader,
+  loaded: LoadedContract,
+  tables: readonly SourceTable[],
+  describe: (schemas: SchemaPlanner) => ModelDescription,
+): ResolvedModel {
+  const schemas = new SchemaPlanner(reader, tables);
+  const description = describe(schemas);
   const contract = loaded.hasFile ? loaded.contract : contractWithoutFile(loaded.contract.modelPath, description);
-  const schemas = new SchemaPlanner(engines.reader, tables);
   let layouts: InputLayouts;
   try {
     layouts = layOutInputs(contract, description, (feature) => schemas.shapeOf(feature.source));

@@ -1,4 +1,5 @@
 /** Entry of the planner's thread: opens the engines, reads footers, plans; holds the engines until the run is over. */
+import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import type { Contract } from '../contract/contract.ts';
@@ -59,6 +60,11 @@ function load(modelPath: string, takesUnfitted = false): Pointer {
   }
 }
 
+/** Features are what the model declares, where there is one. @throws BAD_MODEL, BAD_CONTRACT */
+function loadIfThere(modelPath: string): Pointer | undefined {
+  return existsSync(loadContract(modelPath, false).contract.modelPath) ? load(modelPath) : undefined;
+}
+
 /** In place of the one that was open. */
 function useSession(other: Pointer): void {
   if (session !== undefined) closeSession(session);
@@ -112,8 +118,8 @@ async function planRun(options: PlainScoreOptions): Promise<Planned> {
   if (isSlow && device === 'auto') post({ kind: 'warning', text: parquetJsNote });
   const devices = await chooseDevices(isSlow ? 'cpu' : device, ortDir, process.env, options);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
-  session = load(options.model);
-  return buildPlan({ reader, session }, selected, options, devices);
+  session = options.features === undefined ? load(options.model) : loadIfThere(options.model);
+  return buildPlan({ reader, session: session ?? 0n }, selected, options, devices);
 }
 
 async function answer(request: PlannerRequest): Promise<void> {
@@ -122,7 +128,7 @@ async function answer(request: PlannerRequest): Promise<void> {
       const { plan, kernel, restSession } = await planRun(request.options);
       if (restSession !== undefined) useSession(restSession);
       if (!request.dryRun) prepareOutput(plan, identityOf(plan), request.options.overwrite ?? false);
-      return post({ kind: 'planned', plan, engines: { database: database ?? 0n, session: session!, kernel } });
+      return post({ kind: 'planned', plan, engines: { database: database ?? 0n, session: session ?? 0n, kernel } });
     }
     case 'inspect': {
       const { reader, selected } = await openShards({ ...request, ...request.selection });

@@ -124,7 +124,10 @@ export function lastBatchWarnings(folder: string): string[] {
 
 function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifest): void {
   const differences: string[] = [];
-  if (manifest.run.modelSha256 !== identity.modelSha256) differences.push('another model');
+  const found = productWords(manifest.run);
+  const isSameProduct = found === productWords(identity);
+  if (!isSameProduct) differences.push(found);
+  else if (manifest.run.modelSha256 !== identity.modelSha256) differences.push('another model');
   if (manifest.run.contractSha256 !== identity.contractSha256) differences.push('another contract (tandem.json)');
   if (JSON.stringify(manifest.run.keep) !== JSON.stringify(identity.keep))
     differences.push(`other kept columns (${String(manifest.run.keep)})`);
@@ -147,6 +150,11 @@ function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifes
       remedy: 'Choose another --output, or remove this one with --overwrite.',
     },
   );
+}
+
+/** What the folder is made of. */
+function productWords({ features }: Pick<RunIdentity, 'features'>): string {
+  return features === undefined ? 'scores' : 'features';
 }
 
 function refuseOtherShard(folder: string, found: ShardIdentity, wanted: ShardIdentity | undefined): void {

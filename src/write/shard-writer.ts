@@ -157,5 +157,6 @@ export function identityOf(plan: RunPlan): RunIdentity {
     precision: plan.precision,
     ...(plan.selection === undefined ? {} : { selection: plan.selection.given }),
     ...(plan.files.rowsPerFile === undefined ? {} : { rowsPerFile: plan.files.rowsPerFile }),
+    ...(plan.features === undefined ? {} : { features: plan.features }),
   };
 }
