@@ -30,5 +30,7 @@ export interface OutputFiles {
 
 /** Files of features in place of scores. */
 export interface FeatureFiles {
+  /** So many files of equally many rows, in the order of the shards; undefined: one file for each shard. */
+  readonly shards?: number;
   readonly format: 'parquet';
 }

@@ -7,7 +7,7 @@ import { Recorder } from './measure/recorder.ts';
 import { announceRun } from './measure/run-profile.ts';
 import { progressIntervalMs, threadsAheadMax } from './limits.ts';
 import { asTandemError, TandemError } from './errors.ts';
-import type { FeaturizeOptions } from './feature-options.ts';
+import { featureFiles, type FeaturizeOptions } from './feature-options.ts';
 import type { PlainScoreOptions } from './messages.ts';
 import type { Progress, ScoreOptions, ScoreResult } from './options.ts';
 import type { FeatureFiles } from './output-options.ts';
@@ -32,20 +32,20 @@ export function score(options: ScoreOptions): Promise<ScoreResult> {
  * (float16 as FLOAT, which holds it exactly). Running it again finishes what is missing.
  * @throws TandemError, see `errorCodes`; what is whole by then stays
  */
-export function featurize(options: FeaturizeOptions): Promise<ScoreResult> {
+export async function featurize(options: FeaturizeOptions): Promise<ScoreResult> {
   const { scoring, features } = featureRun(options);
   return carryOut(scoring, features);
 }
 
 /** The plan of features that are not written. */
-export function planFeaturize(options: FeaturizeOptions): Promise<RunPlan> {
+export async function planFeaturize(options: FeaturizeOptions): Promise<RunPlan> {
   const { scoring, features } = featureRun(options);
   return makePlan(scoring, features);
 }
 
 /** A run whose threads pass on what they would have scored. */
 function featureRun(options: FeaturizeOptions): { readonly scoring: ScoreOptions; readonly features: FeatureFiles } {
-  return { scoring: { ...options, useProfile: false }, features: { format: 'parquet' } };
+  return { scoring: { ...options, useProfile: false }, features: featureFiles(options) };
 }
 
 async function carryOut(options: ScoreOptions, features?: FeatureFiles): Promise<ScoreResult> {

@@ -4,7 +4,7 @@ import type { Cut } from './engines/onnxruntime/cut-model.ts';
 import type { Precision } from './options.ts';
 import type { FeatureFiles, OutputFiles } from './output-options.ts';
 import type { ProfileKey, UsedProfile } from './planning/profile.ts';
-import type { Relation, Selection, SelectionOptions } from './relation.ts';
+import type { Relation, RelationPart, Selection, SelectionOptions } from './relation.ts';
 import type { Agreement } from './score/kernels/agreement.ts';
 import type { KernelModel } from './score/kernels/kernel.ts';
 
@@ -29,6 +29,23 @@ export interface PlannedShard extends Relation {
   readonly mode: 'whole' | 'split';
   /** An earlier run finished it. */
   readonly done: boolean;
+  /** What it is gathered from, in row order; path and schema are those of the first. Undefined: it is a file by itself. */
+  readonly parts?: readonly PlannedPart[];
+}
+
+/** Consecutive rows of one file. */
+export interface PlannedPart extends RelationPart {
+  readonly bytes: number;
+  readonly modifiedMs: number;
+  readonly rowGroupRows: readonly number[];
+  /** As in {@link PlannedShard}; then the number of a row does not say where it lies. */
+  readonly takenBlocks?: readonly number[] | undefined;
+  readonly schema: number;
+}
+
+export interface PlannedFeatures extends FeatureFiles {
+  /** Of names, sizes, times and rows of the files that output shards are gathered from. */
+  readonly inputsSha256?: string;
 }
 
 /** Which rows of which shards a run takes, and of how many. */
@@ -209,7 +226,7 @@ export interface RunPlan extends DevicePlan {
   readonly featureBytes: number;
   readonly output: string;
   /** Undefined: scores are written. */
-  readonly features?: FeatureFiles;
+  readonly features?: PlannedFeatures;
   readonly files: OutputFiles;
   readonly threads: number;
   /** What set the number of threads, in words. */

@@ -1,7 +1,7 @@
 /** `tandem featurize`: what the model would get, as files for whoever trains the next one. */
 import type { FeaturizeOptions } from '../feature-options.ts';
 import type { PlannedSelection } from '../plan.ts';
-import { threadsMax } from '../limits.ts';
+import { outputShardsMax, threadsMax } from '../limits.ts';
 import { jsonFlag, keepFlag, memoryFlag, printResult, threadsFlag, warner, type Command } from './command.ts';
 import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Arguments, Flag } from './flags.ts';
@@ -25,6 +25,13 @@ export const featurizeFlags: readonly Flag[] = [
     required: 'unless --dry-run',
     describe: 'Folder for the features; made if it is missing',
   },
+  {
+    name: 'shards',
+    value: 'count',
+    describe:
+      'Spread the rows evenly over so many files, part-00000-of-00016.parquet and so on, in the order of the shards',
+    otherwise: 'one file for each shard',
+  },
   ...selectionFlags,
   filesFromFlag,
   { ...keepFlag, otherwise: "the contract's list, or none" },
@@ -42,11 +49,13 @@ function featurizeOptions(given: Arguments): Omit<FeaturizeOptions, 'shards'> {
   const keep = parseKeep(given.texts('keep'));
   const memory = given.text('memory');
   const threads = given.count('threads', threadsMax);
+  const outputShards = given.count('shards', outputShardsMax);
   return {
     model: given.text('model') ?? '',
     output: given.text('output') ?? 'tandem-dry-run',
     ...selectionOptions(given),
     ...outputOptions(given),
+    ...(outputShards === undefined ? {} : { outputShards }),
     ...(keep === undefined ? {} : { keep }),
     ...(threads === undefined ? {} : { threads }),
     ...(memory === undefined ? {} : { memoryBytes: parseBytes('--memory', memory) }),
@@ -59,12 +68,13 @@ export const featurizeCommand: Command = {
   spec: {
     name: 'featurize',
     describe:
-      'Writes what the model would get as Parquet, one file for each shard: each input that columns feed is a column, ' +
+      'Writes what the model would get as Parquet, one file for each shard or in equal files: each input that columns feed is a column, ' +
       'a list where it has several values a row, with the very bits that `score` gives the model (float16 as FLOAT).',
     positional: 'shards',
     flags: featurizeFlags,
     examples: [
       ["tandem featurize 'data/**/*.parquet' --model m --output features --keep label", 'Features beside a label'],
+      ["tandem featurize 'data/**/*.parquet' --model m --output features --shards 16", 'Equal files for 16 workers'],
       [`tandem featurize data --model m --output train --where "day < '2026-05-01'"`, 'Of some rows only'],
       ['tandem featurize data --model m --dry-run', 'Show the plan, write nothing'],
     ],

@@ -5,7 +5,15 @@ import type { Pointer } from '../engines/native.ts';
 import { featureBatchRows, memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { ModelPlan, OutputLayout, PlannedSchema, PlannedSelection, PlannedShard, RunPlan } from '../plan.ts';
+import type {
+  ModelPlan,
+  OutputLayout,
+  PlannedFeatures,
+  PlannedSchema,
+  PlannedSelection,
+  PlannedShard,
+  RunPlan,
+} from '../plan.ts';
 import { columnBytes, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { relationOf } from '../relation.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
@@ -25,6 +33,7 @@ import {
 import { deviceMemory, planDevices, type ChosenDevices } from './devices.ts';
 import { explainInputs } from './explanation.ts';
 import { placeFeatures, planFeatures, resolveFeatures } from './features.ts';
+import { gatherShards, planFeatureFiles, planParts, type OutputShard } from './gather.ts';
 import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
 import { outputRowBytes } from './output-row.ts';
 import { placeScoring } from './placement.ts';
@@ -44,18 +53,19 @@ export interface Planned {
 /** @throws every error that can be known before a row is scored */
 export function buildPlan(
   engines: PlanningEngines,
-  { footers, selection }: Selected,
+  { footers: found, selection }: Selected,
   options: PlainScoreOptions,
   asked?: ChosenDevices,
 ): Planned {
   const files = planOutputFiles(options);
-  const { features } = options;
-  const { resolved, described } = describeModel(engines, footers, options);
+  const footers = gatherShards(found, options.features);
+  const { resolved, described } = describeModel(engines, found, options);
   const { requests, schemas } = resolved;
   const keep = keptNames(options, resolved);
+  const features = planFeatureFiles(options.features, found, keep);
   const planned = schemas.plan(requests, keep, namesOf(described.columns), features && 'feature');
   const output = resolve(options.output);
-  const identity = identityOf(described, keep, selection, options);
+  const identity = identityOf(described, keep, selection, { ...options, features });
   const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
   const used = new Set([...usedColumns(requests, footers[0]!.columns), ...selectedColumns(selection, footers[0]!)]);
   const reads = keep === undefined ? 'all' : new Set([...used, ...keep]);
@@ -97,7 +107,7 @@ export function buildPlan(
     batchSize,
     slotRows: allocation.slot.rows,
     slotsPerThread: allocation.slot.count,
-    memory: planMemory(allocation, selection, pending, model, devices),
+    memory: planMemory(allocation, selection, pending, model, devices, keep),
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
     ...(options.explain === true
@@ -122,7 +132,7 @@ function describeModel(
 }
 
 function sizeOf(
-  footer: Footer,
+  footer: OutputShard,
   reads: ReadonlySet<string> | 'all',
   { outputs }: ModelPlan,
   { reader }: PlainScoreOptions,
@@ -145,8 +155,9 @@ function identityOf(
   { sha256, contractSha256 }: ModelPlan,
   keep: readonly string[] | undefined,
   selection: PlannedSelection | undefined,
-  { precision = 'float32', rowsPerFile, features }: PlainScoreOptions,
+  asked: Pick<PlainScoreOptions, 'precision' | 'rowsPerFile'> & { readonly features: PlannedFeatures | undefined },
 ): RunIdentity {
+  const { precision = 'float32', rowsPerFile, features } = asked;
   return {
     modelSha256: sha256,
     contractSha256,
@@ -188,11 +199,22 @@ function selectionMemory(
 function planMemory(
   { memory, threads }: Allocation,
   selection: PlannedSelection | undefined,
-  pending: readonly Footer[],
+  pending: readonly OutputShard[],
   model: ModelPlan,
   devices: RunPlan['devices'],
+  keep: readonly string[] | undefined,
 ): RunPlan['memory'] {
-  return [...memory, ...selectionMemory(selection, pending, threads, model), ...deviceMemory(devices, model)];
+  const held =
+    pending[0]?.parts === undefined
+      ? selectionMemory(selection, pending, threads, model)
+      : gatheredMemory(pending[0], keep, threads);
+  return [...memory, ...held, ...deviceMemory(devices, model)];
+}
+
+/** What a writer holds of a gathered shard, see `ShardWriter`: no file has more rows than the first. */
+function gatheredMemory(shard: OutputShard, keep: readonly string[] | undefined, threads: number): RunPlan['memory'] {
+  const bytesEach = Math.ceil(shard.rowCount * outputRowBytes(shard, keep, { outputs: [] }));
+  return bytesEach === 0 ? [] : [{ what: 'kept columns of a file', where: 'host', count: threads, bytesEach }];
 }
 
 function plannedKeep(
@@ -209,7 +231,7 @@ function plannedKeep(
 }
 
 function planShards(
-  footers: readonly Footer[],
+  footers: readonly OutputShard[],
   sizes: readonly ShardSize[],
   schemas: SchemaPlanner,
   split: ReadonlySet<number>,
@@ -227,6 +249,7 @@ function planShards(
     schema: schemas.indexOf(footer),
     mode: split.has(index) ? 'split' : 'whole',
     done: whole.has(footer.name),
+    ...planParts(footer, schemas),
   }));
 }
 
@@ -234,8 +257,9 @@ function planShards(
  * `file_row_number` addresses spans; a column of that name would hide it. Strings do not fit into a ring of fixed rows,
  * whose counters hold 31 bits.
  */
-function isSplittable(footer: Footer, outputs: readonly OutputLayout[]): boolean {
+function isSplittable(footer: OutputShard, outputs: readonly OutputLayout[]): boolean {
   return (
+    footer.parts === undefined &&
     footer.rowCount < 2 ** 31 &&
     !footer.columns.some((column) => column.name.toLowerCase() === 'file_row_number') &&
     !outputs.some((output) => output.elementType === 'string')

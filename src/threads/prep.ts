@@ -47,13 +47,14 @@ function loadLibraries(): void {
 }
 
 /** This thread reads, scores and writes the shard: DuckDB's COPY asks for scores, and they are made there and then. */
-function scoreWhole(lane: Lane, writer: ShardWriter, { shard, rows }: Claim): void {
+function scoreWhole(lane: Lane, writer: ShardWriter, { shard, rows, more }: Claim): void {
   let batch: ScoredBatch | undefined;
   let taken = 0;
+  const rest = [...more];
   const next = (): TableRows => {
     if (batch === undefined || taken === batch.rowCount) {
       profiler.look();
-      batch = sheet.during('handOver', () => lane.next());
+      batch = sheet.during('handOver', () => nextOf(lane, rest));
       taken = 0;
     }
     if (batch === undefined) return { rowCount: 0, columns: [] };
@@ -65,6 +66,16 @@ function scoreWhole(lane: Lane, writer: ShardWriter, { shard, rows }: Claim): vo
   lane.open(rows);
   const bytes = sheet.during('write', () => writer.write(shard, next));
   post({ kind: 'shardDone', shardIndex: shard.index, rowCount: shard.rowCount, bytes });
+}
+
+/** The lane's next batch, or the first of the rows behind, which are taken from `rest`. */
+function nextOf(lane: Lane, rest: LaneRows[]): ScoredBatch | undefined {
+  let batch = lane.next();
+  while (batch === undefined && rest.length > 0) {
+    lane.open(rest.shift()!);
+    batch = lane.next();
+  }
+  return batch;
 }
 
 /** Scores a span of a split shard; the writer's thread takes them from the ring. */

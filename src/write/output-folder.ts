@@ -128,6 +128,7 @@ function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifes
   const isSameProduct = found === productWords(identity);
   if (!isSameProduct) differences.push(found);
   else if (manifest.run.modelSha256 !== identity.modelSha256) differences.push('another model');
+  else if (manifest.run.features?.inputsSha256 !== identity.features?.inputsSha256) differences.push('other shards');
   if (manifest.run.contractSha256 !== identity.contractSha256) differences.push('another contract (tandem.json)');
   if (JSON.stringify(manifest.run.keep) !== JSON.stringify(identity.keep))
     differences.push(`other kept columns (${String(manifest.run.keep)})`);
@@ -154,7 +155,8 @@ function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifes
 
 /** What the folder is made of. */
 function productWords({ features }: Pick<RunIdentity, 'features'>): string {
-  return features === undefined ? 'scores' : 'features';
+  if (features === undefined) return 'scores';
+  return features.shards === undefined ? 'features' : `features in ${features.shards} files`;
 }
 
 function refuseOtherShard(folder: string, found: ShardIdentity, wanted: ShardIdentity | undefined): void {

@@ -15,7 +15,7 @@ import {
 import { registerTableFunction, type TableRows } from '../engines/duckdb/table-function.ts';
 import { TandemError } from '../errors.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
-import { takenRows } from '../relation.ts';
+import { partRows, takenRows } from '../relation.ts';
 import { copySettings } from './output-files.ts';
 import type { RunIdentity } from './manifests.ts';
 import { publishShard } from './output-folder.ts';
@@ -88,9 +88,20 @@ export class ShardWriter {
     const from =
       keepProjection === ''
         ? `${this.#functionName}() AS scores`
-        : `${takenRows(shard, this.#plan.selection)} AS shard POSITIONAL JOIN ${this.#functionName}() AS scores`;
+        : this.#beside(shard, `${this.#functionName}() AS scores`);
     const columns = keepProjection === '' ? scores : `${keepProjection}, ${scores}`;
     return `COPY (SELECT ${columns} FROM ${from}) TO ${quoteText(temporary)} (${copySettings(this.#plan.files)})`;
+  }
+
+  /** Kept columns and scores. */
+  #beside(shard: PlannedShard, scores: string): string {
+    const { schemas, selection } = this.#plan;
+    if (shard.parts === undefined) return `${takenRows(shard, selection)} AS shard POSITIONAL JOIN ${scores}`;
+    const parts = shard.parts.map(
+      (part) => `SELECT ${schemas[part.schema]!.keepProjection} FROM ${partRows(part, selection)} AS shard`,
+    );
+    // Such a join holds the side on its right: the kept columns are narrower than features.
+    return `${scores} POSITIONAL JOIN (${parts.join(' UNION ALL BY NAME ')}) AS shard`;
   }
 
   /** Rows of each file in the temporary folder, but of the empty one that COPY begins after a full one. */
@@ -104,8 +115,10 @@ export class ShardWriter {
   }
 
   #checkRows(shard: PlannedShard, written: number): void {
-    const { size, mtimeMs } = statSync(shard.path);
-    const changed = size !== shard.bytes || Math.floor(mtimeMs) !== shard.modifiedMs;
+    const changed = (shard.parts ?? [shard]).some(({ path, bytes, modifiedMs }) => {
+      const { size, mtimeMs } = statSync(path);
+      return size !== bytes || Math.floor(mtimeMs) !== modifiedMs;
+    });
     if (!changed && written === shard.rowCount && this.#delivered === shard.rowCount) return;
     throw new TandemError(
       'TRANSIENT',
