@@ -21,13 +21,17 @@ export interface FeaturizeOptions
    * file for each shard.
    */
   readonly outputShards?: number;
+  /** Arrow: IPC files with the ending `.arrow`, features as FixedSizeList; `rowGroupRows` are those of a record batch then. */
+  readonly format?: FeatureFiles['format'];
   /** Columns to copy from the shards, such as a label. Overrides the contract's list; default: that list, or none. */
   readonly keep?: readonly string[] | 'all';
 }
 
 /** What the run is to write. @throws USAGE */
-export function featureFiles({ outputShards: shards, rowsPerFile }: FeaturizeOptions): FeatureFiles {
-  if (shards === undefined) return { format: 'parquet' };
+export function featureFiles(options: FeaturizeOptions): FeatureFiles {
+  const { outputShards: shards, rowsPerFile, format = 'parquet' } = options;
+  if (format === 'arrow') refuseParquetOptions(options);
+  if (shards === undefined) return { format };
   if (rowsPerFile !== undefined) {
     throw new TandemError('USAGE', 'Expected --shards or --rows-per-file, got both.', {
       remedy: 'Each says how many files there are: leave one out.',
@@ -37,5 +41,14 @@ export function featureFiles({ outputShards: shards, rowsPerFile }: FeaturizeOpt
     const message = `Expected --shards to be a whole number from 1 to ${outputShardsMax}, got \`${shards}\`.`;
     throw new TandemError('USAGE', message, { remedy: 'Leave it out for one file for each shard.' });
   }
-  return { shards, format: 'parquet' };
+  return { shards, format };
+}
+
+function refuseParquetOptions({ compression, compressionLevel, rowsPerFile }: FeaturizeOptions): void {
+  const given = Object.entries({ compression, 'compression-level': compressionLevel, 'rows-per-file': rowsPerFile });
+  const flag = given.find(([, value]) => value !== undefined)?.[0];
+  if (flag === undefined) return;
+  throw new TandemError('USAGE', `Expected --${flag} to come with --format parquet, got it with arrow.`, {
+    remedy: 'Leave it out: Arrow files are not compressed, and --shards says how many there are.',
+  });
 }

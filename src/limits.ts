@@ -6,6 +6,8 @@ export const batchRowsMax = 8_192;
 export const batchSizeCandidates = 6;
 /** Rows that a thread featurizes at once where no model runs: one vector of the writer's. Fewer where they are wide. */
 export const featureBatchRows = 2_048;
+/** Bytes of features in one record batch of an Arrow file: a writer holds two of them. */
+export const arrowBatchBytesMax = 16 * 2 ** 20;
 /** Files that features are spread over at most: five digits number them. */
 export const outputShardsMax = 99_999;
 /** A slot of wide rows holds fewer of them. */

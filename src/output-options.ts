@@ -32,5 +32,6 @@ export interface OutputFiles {
 export interface FeatureFiles {
   /** So many files of equally many rows, in the order of the shards; undefined: one file for each shard. */
   readonly shards?: number;
-  readonly format: 'parquet';
+  /** Arrow: IPC files, which are read by mapping them into memory. */
+  readonly format: 'parquet' | 'arrow';
 }

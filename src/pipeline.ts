@@ -58,7 +58,7 @@ async function carryOut(options: ScoreOptions, features?: FeatureFiles): Promise
   };
   const recorder = await Recorder.open(options, startMs, warn);
   const planner = new PlannerClient(options.signal, warn);
-  startThreadsAhead(options);
+  if (features?.format !== 'arrow') startThreadsAhead(options);
   let plan: RunPlan | undefined;
   let crew: Crew | undefined;
   const summary = (of: RunPlan): ScoreResult => summarize(of, crew, begun, warnings);

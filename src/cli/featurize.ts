@@ -32,6 +32,13 @@ export const featurizeFlags: readonly Flag[] = [
       'Spread the rows evenly over so many files, part-00000-of-00016.parquet and so on, in the order of the shards',
     otherwise: 'one file for each shard',
   },
+  {
+    name: 'format',
+    value: 'name',
+    choices: ['parquet', 'arrow'],
+    describe: 'Of the files; arrow: IPC files with features as FixedSizeList, to be mapped into memory',
+    otherwise: 'parquet',
+  },
   ...selectionFlags,
   filesFromFlag,
   { ...keepFlag, otherwise: "the contract's list, or none" },
@@ -47,14 +54,19 @@ export const featurizeFlags: readonly Flag[] = [
 /** What the flags say. @throws USAGE */
 function featurizeOptions(given: Arguments): Omit<FeaturizeOptions, 'shards'> {
   const keep = parseKeep(given.texts('keep'));
+  const { compression, ...files } = outputOptions(given);
   const memory = given.text('memory');
   const threads = given.count('threads', threadsMax);
+  const format = given.text('format') as FeaturizeOptions['format'];
   const outputShards = given.count('shards', outputShardsMax);
   return {
     model: given.text('model') ?? '',
     output: given.text('output') ?? 'tandem-dry-run',
     ...selectionOptions(given),
-    ...outputOptions(given),
+    ...files,
+    // It has a default, which Arrow files do not take.
+    ...(given.text('compression') === undefined ? {} : { compression }),
+    ...(format === undefined ? {} : { format }),
     ...(outputShards === undefined ? {} : { outputShards }),
     ...(keep === undefined ? {} : { keep }),
     ...(threads === undefined ? {} : { threads }),
@@ -68,7 +80,7 @@ export const featurizeCommand: Command = {
   spec: {
     name: 'featurize',
     describe:
-      'Writes what the model would get as Parquet, one file for each shard or in equal files: each input that columns feed is a column, ' +
+      'Writes what the model would get as Parquet or Arrow, one file for each shard or in equal files: each input that columns feed is a column, ' +
       'a list where it has several values a row, with the very bits that `score` gives the model (float16 as FLOAT).',
     positional: 'shards',
     flags: featurizeFlags,
@@ -94,7 +106,7 @@ export const featurizeCommand: Command = {
         printResult(io, given, plan, renderPlan);
         return 0;
       }
-      const [result, { renderScore }] = await Promise.all([
+      const [result, { renderFeaturize }] = await Promise.all([
         api.featurize({
           ...common,
           onProgress: (progress) => view.show(progress),
@@ -104,7 +116,7 @@ export const featurizeCommand: Command = {
         import('./render-score.ts'),
       ]);
       view.close();
-      printResult(io, given, result, (done) => renderScore(done, 'featurized'));
+      printResult(io, given, result, (done) => renderFeaturize(done, options.format));
       return 0;
     } finally {
       view.close();

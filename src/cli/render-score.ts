@@ -1,8 +1,23 @@
-/** What `tandem score` says at the end. Pure. */
+/** What `tandem score` and `tandem featurize` say at the end. Pure. */
 import type { DeviceReport, Progress, ScoreResult } from '../options.ts';
 import { counted, formatBytes, formatCount, formatRate, formatSeconds, printable } from './format.ts';
 
-export function renderScore(result: ScoreResult, done: 'scored' | 'featurized' = 'scored'): string {
+export function renderScore(result: ScoreResult): string {
+  return [...doneLines(result, 'scored'), ...readLines(result.output)].join('\n');
+}
+
+/** What `tandem featurize` says at the end. @param format undefined: Parquet */
+export function renderFeaturize(result: ScoreResult, format?: 'parquet' | 'arrow'): string {
+  const { output } = result;
+  const arrow = `read it: pyarrow.dataset.dataset(${JSON.stringify(output)}, format="ipc", exclude_invalid_files=True)`;
+  return [...doneLines(result, 'featurized'), ...(format === 'arrow' ? [arrow] : readLines(output))].join('\n');
+}
+
+function readLines(output: string): string[] {
+  return [`read it: ${readCommand(output)}`, `     or: pandas.read_parquet(${JSON.stringify(output)})`];
+}
+
+function doneLines(result: ScoreResult, done: 'scored' | 'featurized'): string[] {
   const {
     rowsIn,
     rowsOut,
@@ -33,12 +48,8 @@ export function renderScore(result: ScoreResult, done: 'scored' | 'featurized' =
     if (done === 'scored' && !scorer.startsWith('ONNX Runtime')) lines.push(`  ${printable(scorer)}`);
   }
   if (result.ledger !== undefined) lines.push(`  ${result.ledger.verdict.sentence}`);
-  lines.push(
-    `result: ${output}${result.outputBytes === 0 ? '' : ` (${formatBytes(result.outputBytes)})`}`,
-    `read it: ${readCommand(output)}`,
-    `     or: pandas.read_parquet(${JSON.stringify(output)})`,
-  );
-  return lines.join('\n');
+  lines.push(`result: ${output}${result.outputBytes === 0 ? '' : ` (${formatBytes(result.outputBytes)})`}`);
+  return lines;
 }
 
 function renderDevice({ name, label, rowCount, batchCount, memoryPeakBytes, memoryBudgetBytes }: DeviceReport): string {

@@ -40,7 +40,7 @@ const contract = {
       { column: 'b', missing: 'nan' },
       { sql: 'k * 2' },
     ],
-    half: [{ column: 'b', missing: -0 }, { column: 'k' }],
+    half: [{ column: 'b', missing: -1 }, { column: 'k' }],
     wide: [{ column: 'b', missing: 'nan', log1p: true }],
     id: [{ column: 'id' }],
     hot: [{ column: 'word', oneHot: ['w0', 'w1', 'w2'], unknown: 'zeros', missing: 'w0' }],
@@ -187,7 +187,7 @@ test('what cannot be written is found before anything is', async (t) => {
   rmSync(join(place.model, 'model.onnx'));
   assert.equal((await caught(featurize(asked(place)))).code, 'BAD_MODEL');
   place.writeContract({ inputs: { a: [{ column: 'a' }] } });
-  const error = await caught(featurize(asked(place)));
+  const error = await caught(featurize(asked(place, { threads: 1 })));
   assert.equal(error.code, 'BAD_ROW');
   assert.deepEqual(error.place, { shard: 'p.parquet', rowGroup: 0, row: 0, column: 'a' });
 });

@@ -135,9 +135,10 @@ function sizeOf(
   footer: OutputShard,
   reads: ReadonlySet<string> | 'all',
   { outputs }: ModelPlan,
-  { reader }: PlainScoreOptions,
+  { reader, features }: PlainScoreOptions,
 ): ShardSize {
-  const splittable = reader !== 'parquetjs' && isSplittable(footer, outputs);
+  // Only DuckDB's writer is fed by several threads.
+  const splittable = reader !== 'parquetjs' && features?.format !== 'arrow' && isSplittable(footer, outputs);
   return { ...footer, rowGroupBytesMax: rowGroupBytesMax(footer, reads), splittable };
 }
 

@@ -133,8 +133,8 @@ export class Crew {
         figures: this.#figures[deviceIndex]!,
       });
     });
-    for (let thread = 0; thread < plan.threads; thread++)
-      this.#start(`prep ${thread}`, prepEntries[reader], start(thread));
+    const entry = plan.features?.format === 'arrow' ? './arrow-prep.js' : prepEntries[reader];
+    for (let thread = 0; thread < plan.threads; thread++) this.#start(`prep ${thread}`, entry, start(thread));
     if (this.sheets.writer !== undefined)
       this.#start('writer', './writer.js', { ...start(0), timeSheet: this.sheets.writer, firstSlot: 0 });
   }

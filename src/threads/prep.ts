@@ -17,13 +17,13 @@ import { SlotSender } from '../transfer/slot-queue.ts';
 import { InFlight } from '../write/in-flight.ts';
 import { inFlightPath } from '../write/output-folder.ts';
 import { sliceColumns } from '../write/score-columns.ts';
-import { ShardWriter } from '../write/shard-writer.ts';
 import { Claims, type Claim } from './claims.ts';
 import { DeviceLane } from './device-lane.ts';
 import { duckDbReader } from './duckdb-reader.ts';
 import { openInPlaceScorer, openThreadParts } from './in-place-scorer.ts';
 import { InPlaceLane, type Lane, type ScoredBatch } from './lane.ts';
 import type { LaneRows } from './slot-filler.ts';
+import { openShardOutput, type ShardOutput } from './shard-output.ts';
 import { isAhead, workOfThread } from './start-worker.ts';
 
 if (isAhead()) loadLibraries();
@@ -47,7 +47,7 @@ function loadLibraries(): void {
 }
 
 /** This thread reads, scores and writes the shard: DuckDB's COPY asks for scores, and they are made there and then. */
-function scoreWhole(lane: Lane, writer: ShardWriter, { shard, rows, more }: Claim): void {
+function scoreWhole(lane: Lane, writer: ShardOutput, { shard, rows, more }: Claim): void {
   let batch: ScoredBatch | undefined;
   let taken = 0;
   const rest = [...more];
@@ -95,7 +95,7 @@ function run(): void {
   const runOptions = createRunOptions();
   post({ kind: 'connected', connections: [reading.pointer, writing.pointer], runOptions: [runOptions] });
   const inFlight = new InFlight(inFlightPath(plan.output), start.threadIndex);
-  const writer = new ShardWriter(writing, plan, start.attempt, `prep_${start.threadIndex}`);
+  const writer = openShardOutput(writing, plan, start.attempt, `prep_${start.threadIndex}`);
   const claims = new Claims(start);
   const { lane, close } = openLane(reading, runOptions, inFlight, claims);
   try {

@@ -84,7 +84,7 @@ function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): voi
     ours.add(manifestName(manifest.shard.name));
   }
   // A shard's output that was renamed to its place when the process died, just before its manifest. The plan names it.
-  const isUnfinished = isOutputOf(plannedShards(folder));
+  const isUnfinished = isPlannedOutput(folder);
   const foreign = listFiles(folder).filter(
     (path) =>
       ![profileFilePattern, earlierReportPattern].some((pattern) => pattern.test(path)) &&
@@ -105,10 +105,24 @@ function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): voi
 
 /** Shards of the run that last wrote into the folder. @throws BAD_OUTPUT for a plan that is not ours, or a newer one */
 export function plannedShards(folder: string): readonly string[] {
+  return readPlan(folder)?.shards ?? [];
+}
+
+/** Whether a file is of the output of that run. */
+function isPlannedOutput(folder: string): (path: string) => boolean {
+  const plan = readPlan(folder);
+  return isOutputOf(plan?.shards ?? [], plan?.run?.features?.format);
+}
+
+interface WrittenPlan {
+  readonly version: number;
+  readonly run?: Pick<RunIdentity, 'features'>;
+  readonly shards: readonly string[];
+}
+
+function readPlan(folder: string): WrittenPlan | undefined {
   const path = join(folder, planName);
-  if (!existsSync(path)) return [];
-  return readOwnFile<{ readonly version: number; readonly shards: readonly string[] }>(path, 'the plan of a run')
-    .shards;
+  return existsSync(path) ? readOwnFile<WrittenPlan>(path, 'the plan of a run') : undefined;
 }
 
 /** What an earlier run was scoring when it died without a word: the model may have taken the process down. */
@@ -156,7 +170,8 @@ function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifes
 /** What the folder is made of. */
 function productWords({ features }: Pick<RunIdentity, 'features'>): string {
   if (features === undefined) return 'scores';
-  return features.shards === undefined ? 'features' : `features in ${features.shards} files`;
+  const format = features.format === 'arrow' ? ' as Arrow' : '';
+  return `features${features.shards === undefined ? '' : ` in ${features.shards} files`}${format}`;
 }
 
 function refuseOtherShard(folder: string, found: ShardIdentity, wanted: ShardIdentity | undefined): void {
@@ -200,7 +215,8 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
 /** Parts that had their names when the process died, before the manifest: this run may write fewer. */
 function removeUnfinished(plan: RunPlan): void {
   const whole = new Set(readManifests(plan.output).flatMap((manifest) => filesOf(manifest).map(({ name }) => name)));
-  const isUnfinished = isOutputOf(plan.shards.filter(({ done }) => !done).map(({ name }) => name));
+  const missing = plan.shards.filter(({ done }) => !done).map(({ name }) => name);
+  const isUnfinished = isOutputOf(missing, plan.features?.format);
   for (const path of listFiles(plan.output))
     if (isUnfinished(path) && !whole.has(path)) rmSync(join(plan.output, path), { force: true });
 }
@@ -208,7 +224,7 @@ function removeUnfinished(plan: RunPlan): void {
 function removeOurs(folder: string): void {
   const manifests = readManifests(folder);
   const named = new Set(manifests.flatMap((manifest) => filesOf(manifest).map(({ name }) => name)));
-  const isUnfinished = isOutputOf(plannedShards(folder));
+  const isUnfinished = isPlannedOutput(folder);
   for (const path of listFiles(folder)) {
     if (!named.has(path) && !isUnfinished(path)) continue;
     rmSync(join(folder, path), { force: true });
@@ -262,7 +278,7 @@ export function publishShard(
     const manifest: Manifest = {
       version,
       shard: { name: shard.name, bytes: shard.bytes, modifiedMs: shard.modifiedMs, rowCount: shard.rowCount },
-      output: { rowCount: shard.rowCount, bytes, ...(plan.files.rowsPerFile === undefined ? {} : { files }) },
+      output: { rowCount: shard.rowCount, bytes, ...(isOneParquet(plan) ? {} : { files }) },
       run: identity,
       device: plan.device,
     };
@@ -271,6 +287,11 @@ export function publishShard(
   } catch (cause) {
     throw isTaken(cause) ? anotherRun(plan.output, cause) : cannotWrite(plan.output, cause);
   }
+}
+
+/** Called as the shard is, so that it need not be named. */
+function isOneParquet({ files, features }: RunPlan): boolean {
+  return files.rowsPerFile === undefined && features?.format !== 'arrow';
 }
 
 /** Our temporary file is gone, or the shard has a manifest that was not there when this run was planned. */
