@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { checkFlags } from './cli/check.ts';
 import { doctorFlags } from './cli/doctor.ts';
 import type { Flag } from './cli/flags.ts';
+import { initFlags } from './cli/init.ts';
 import { inspectFlags } from './cli/inspect.ts';
 import { profileFlags } from './cli/profile.ts';
 import { reportFlags } from './cli/report.ts';
@@ -230,6 +231,7 @@ test('the page of flags lists those of each command, and no other', () => {
     .filter((line) => line.startsWith('| `--'));
   const flags = [
     ...scoreFlags,
+    ...initFlags,
     ...inspectFlags,
     ...checkFlags,
     ...tuneFlags,

@@ -6,6 +6,7 @@ import { checkCommand } from './check.ts';
 import type { Command } from './command.ts';
 import { doctorCommand } from './doctor.ts';
 import { checkRequired, unknownCommand } from './flags.ts';
+import { initCommand } from './init.ts';
 import { inspectCommand } from './inspect.ts';
 import { widthOf, type Io } from './io.ts';
 import { profileCommand } from './profile.ts';
@@ -17,6 +18,7 @@ import { tuneCommand } from './tune.ts';
 
 export const commands: readonly Command[] = [
   scoreCommand,
+  initCommand,
   inspectCommand,
   checkCommand,
   tuneCommand,

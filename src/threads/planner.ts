@@ -20,6 +20,7 @@ import {
   parquetJsNote,
   parquetJsWarning,
 } from '../planning/parquetjs-tables.ts';
+import { survey, writeSample } from '../planning/survey.ts';
 import { DuckDbTables, type TableReader } from '../planning/tables.ts';
 import { findShards } from '../read/find-shards.ts';
 import type { Footer } from '../read/footers.ts';
@@ -110,6 +111,13 @@ async function answer(request: PlannerRequest): Promise<void> {
       if (request.model !== undefined) session = load(request.model);
       const engines = session === undefined ? undefined : { reader, session };
       return post({ kind: 'inspected', report: buildInspection(engines, footers, request.model) });
+    }
+    case 'survey': {
+      const { shards, modelPath, sample } = request.request;
+      const footers = shards === undefined ? [] : (await openShards(shards, undefined)).footers;
+      if (modelPath !== undefined) session = load(modelPath);
+      if (connection !== undefined && sample !== undefined) writeSample(connection, footers, sample);
+      return post({ kind: 'surveyed', survey: survey(connection, footers, session) });
     }
     case 'compare':
       return post({
