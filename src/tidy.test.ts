@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { checkFlags } from './cli/check.ts';
 import { doctorFlags } from './cli/doctor.ts';
+import { fitFlags } from './cli/fit.ts';
 import type { Flag } from './cli/flags.ts';
 import { initFlags } from './cli/init.ts';
 import { inspectFlags } from './cli/inspect.ts';
@@ -55,6 +56,8 @@ const shared = [
   'src/run-record.ts',
   'src/float16.ts',
   'src/json.ts',
+  'src/output-options.ts',
+  'src/shard-format.ts',
   'src/contract/',
   'src/engines/',
 ];
@@ -234,6 +237,7 @@ test('the page of flags lists those of each command, and no other', () => {
     ...initFlags,
     ...inspectFlags,
     ...checkFlags,
+    ...fitFlags,
     ...tuneFlags,
     ...profileFlags,
     ...reportFlags,

@@ -2,6 +2,7 @@
 import type { DoctorOptions } from '../doctor/doctor.ts';
 import type { DoctorReport } from '../doctor/report.ts';
 import type { InitOptions, InitReport } from '../init/init.ts';
+import type { FitOptions, FitReport } from '../fit/report.ts';
 import type {
   CheckReport,
   ProfileOptions,
@@ -29,6 +30,7 @@ export interface Api {
     readonly onWarning?: (text: string) => void;
   }): Promise<InspectReport>;
   check(options: { readonly model: string } & RunOptions): Promise<CheckReport>;
+  fit(options: FitOptions): Promise<FitReport>;
   tune(options: TuneOptions): Promise<TuneReport>;
   profile(options: ProfileOptions): Promise<ProfileReport>;
   /** One, or as many as a report shows. */

@@ -2,6 +2,7 @@
 import { errorCodes, TandemError } from '../errors.ts';
 import type { InitReport, InitSource } from '../init/init.ts';
 import { jsonFlag, printResult, warner, type Command } from './command.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Arguments, Flag } from './flags.ts';
 import { watchSignals } from './signals.ts';
 
@@ -31,6 +32,7 @@ export const initFlags: readonly Flag[] = [
   },
   { name: 'dry-run', describe: 'Print what would be written, or the steps of an export to do by hand; change nothing' },
   { name: 'overwrite', describe: 'Replace model.onnx, tandem.json and golden.parquet that are there' },
+  filesFromFlag,
   jsonFlag,
 ];
 
@@ -60,6 +62,7 @@ export const initCommand: Command = {
   },
   async run(given, io, loadApi) {
     const source = sourceOf(given);
+    const shards = await shardsOf(given, io);
     const output = given.text('output');
     const python = given.text('python');
     const say = (line: string) => void io.stderr.write(`${line}\n`);
@@ -68,7 +71,7 @@ export const initCommand: Command = {
       const api = await loadApi();
       const report = await api.init({
         source,
-        ...(given.positionals.length === 0 ? {} : { shards: given.positionals }),
+        ...(shards.length === 0 ? {} : { shards }),
         ...(output === undefined ? {} : { output }),
         ...(python === undefined ? {} : { python }),
         overwrite: given.isOn('overwrite'),

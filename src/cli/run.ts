@@ -5,6 +5,7 @@ import type { LoadApi } from './api.ts';
 import { checkCommand } from './check.ts';
 import type { Command } from './command.ts';
 import { doctorCommand } from './doctor.ts';
+import { fitCommand } from './fit.ts';
 import { checkRequired, unknownCommand } from './flags.ts';
 import { initCommand } from './init.ts';
 import { inspectCommand } from './inspect.ts';
@@ -21,6 +22,7 @@ export const commands: readonly Command[] = [
   initCommand,
   inspectCommand,
   checkCommand,
+  fitCommand,
   tuneCommand,
   profileCommand,
   reportCommand,

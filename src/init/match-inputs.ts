@@ -98,7 +98,8 @@ export function scalarFeature({ name, type }: TableColumn, elementType: ElementT
 export function waysFor({ name, type }: TableColumn): string[] {
   if (isText(type)) {
     return [
-      `{ "column": ${JSON.stringify(name)}, "index": ["first category", ...] }`,
+      `{ "column": ${JSON.stringify(name)}, "index": ["first category of the training", ...] }`,
+      `{ "column": ${JSON.stringify(name)}, "index": { "fit": { "order": "alphabet" } } }, then tandem fit`,
       `{ "sql": ${JSON.stringify(`CAST("${name}" AS DOUBLE)`)} }`,
     ];
   }
