@@ -25,6 +25,10 @@ export interface Footer extends SourceTable {
   readonly rowGroupRows: readonly number[];
   /** By name of a top-level column. */
   readonly columnSizes: ReadonlyMap<string, ColumnSize>;
+  /** As in `PlannedShard`. `bytes` and `modifiedMs` are of that file. */
+  readonly sourcePath?: string;
+  /** Only the first rows were looked at, and counted. */
+  readonly rowsUnknown?: boolean;
 }
 
 /** Compressed bytes of a column in one shard. */
