@@ -7,7 +7,7 @@
 export const errorCodes = {
   USAGE: { exitCode: 64, means: 'wrong flag, argument or option' },
   NO_SHARDS: { exitCode: 65, means: 'no file matches the pattern' },
-  BAD_SHARD: { exitCode: 65, means: 'a shard is not Parquet, is empty, cut off, encrypted or damaged' },
+  BAD_SHARD: { exitCode: 65, means: 'a shard is not what its name says (Parquet, unless it ends otherwise), is empty, cut off, encrypted or damaged' },
   BAD_COLUMN: { exitCode: 65, means: 'a column is missing or has a type that cannot be used' },
   BAD_ROW: { exitCode: 65, means: 'a value in a row cannot be used' },
   BAD_MODEL: { exitCode: 65, means: 'the model does not load, or does not fit the contract' },

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { checkFlags } from './cli/check.ts';
 import { doctorFlags } from './cli/doctor.ts';
+import { fitFlags } from './cli/fit.ts';
 import type { Flag } from './cli/flags.ts';
 import { inspectFlags } from './cli/inspect.ts';
 import { profileFlags } from './cli/profile.ts';
@@ -234,6 +235,7 @@ test('the page of flags lists those of each command, and no other', () => {
     ...scoreFlags,
     ...inspectFlags,
     ...checkFlags,
+    ...fitFlags,
     ...tuneFlags,
     ...profileFlags,
     ...reportFlags,

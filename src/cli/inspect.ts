@@ -1,7 +1,16 @@
 /** `tandem inspect`: what the shards hold, where they differ, and what would feed the model. */
 import { errorCodes } from '../errors.ts';
 import type { ReaderName } from '../options.ts';
-import { jsonFlag, printResult, readerFlag, warner, type Command } from './command.ts';
+import {
+  jsonFlag,
+  kernelOptions,
+  kernelsFlag,
+  printResult,
+  readerFlag,
+  treesFlag,
+  warner,
+  type Command,
+} from './command.ts';
 import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 
@@ -11,6 +20,8 @@ export const inspectFlags: readonly Flag[] = [
     value: 'folder',
     describe: 'Model folder, or an .onnx file: show what feeds which input, and what does not fit',
   },
+  kernelsFlag,
+  treesFlag,
   filesFromFlag,
   readerFlag,
   jsonFlag,
@@ -37,6 +48,7 @@ export const inspectCommand: Command = {
       shards: await shardsOf(given, io),
       ...(model === undefined ? {} : { model }),
       ...(reader === undefined ? {} : { reader }),
+      ...kernelOptions(given),
       onWarning: warner((line) => void io.stderr.write(`${line}\n`)),
     });
     const { renderInspect } = await import('./render-inspect.ts');

@@ -5,7 +5,7 @@ import type { Pointer } from '../engines/native.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { ModelPlan, OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
+import type { OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
 import { columnBytes, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
 import { planOutputFiles, writtenBytesBeyond } from '../write/output-files.ts';
@@ -19,11 +19,11 @@ import {
   type ShardSize,
   type ThreadSlots,
 } from './allocate.ts';
-import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
+import { deviceMemory, planDevices, type ChosenDevices } from './devices.ts';
 import { explainInputs } from './explanation.ts';
-import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
-import { chooseScorer, scoresOnDevices, type ScorerChoice } from './scorer.ts';
+import { planModel, resolveModel, type PlanningEngines } from './model.ts';
 import { outputRowBytes } from './output-row.ts';
+import { placeScoring } from './placement.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
 
@@ -66,7 +66,7 @@ export function buildPlan(
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
   const pending = footers.filter((footer) => !whole.has(footer.name));
-  const choice = chooseScoring(engines, pending, resolved, described, options, asked);
+  const choice = placeScoring(engines, pending, resolved, described, options, asked);
   const { chosen, model, kernel, scorer } = choice;
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? [], scorer.kind);
@@ -124,20 +124,6 @@ function plannedKeep(
     keepsAll: keep === undefined,
     keepBytes: sum(pending.map((footer) => columnBytes(footer, copied))),
   };
-}
-
-/** GPUs that can take the model, and without one what scores on the CPU. */
-function chooseScoring(
-  engines: PlanningEngines,
-  pending: readonly Footer[],
-  resolved: ResolvedModel,
-  model: ModelPlan,
-  options: PlainScoreOptions,
-  asked: ChosenDevices | undefined,
-): ScorerChoice & { readonly chosen: ChosenDevices | undefined } {
-  const chosen = asked && fitDevices(asked, model, model.fixedBatchRows ?? options.batchSize, options.gpuMemory);
-  if (chosen !== undefined && chosen.found.length > 0) return { chosen, ...scoresOnDevices(model) };
-  return { chosen, ...chooseScorer(engines, pending, resolved, model, options) };
 }
 
 function planShards(

@@ -1,7 +1,7 @@
 /** Entry of the planner's thread: opens the engines, reads footers, plans; holds the engines until the run is over. */
 import { resolve } from 'node:path';
 import { parentPort } from 'node:worker_threads';
-import { loadContract } from '../contract/load.ts';
+import { loadContract, loadUnfitted } from '../contract/load.ts';
 import { loadDuckDb } from '../engines/duckdb/bindings.ts';
 import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
@@ -54,8 +54,8 @@ function connect(memoryBytes?: number): Connection {
 }
 
 /** One thread per run: prep threads run the model side by side. @throws BAD_MODEL */
-function load(modelPath: string): Pointer {
-  const { contract } = loadContract(modelPath);
+function load(modelPath: string, takesUnfitted = false): Pointer {
+  const { contract } = takesUnfitted ? loadUnfitted(modelPath) : loadContract(modelPath);
   try {
     return openSession(contract.modelPath, { intraOpThreads: 1 });
   } catch (error) {
@@ -112,10 +112,8 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
   useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = load(options.model);
   const engines = { reader, session };
-  const isCpu = devices.found.length === 0;
-  const chosen = isCpu ? devices : (await import('../planning/cpu-only.ts')).declineCpuOnly(devices, options, session);
-  if (staging === undefined) return buildPlan(engines, footers, options, chosen);
-  if (dryRun) return buildPlan(engines, await staging.counted(), options, chosen);
+  if (staging === undefined) return buildPlan(engines, footers, options, devices);
+  if (dryRun) return buildPlan(engines, await staging.counted(), options, devices);
   // Whatever is wrong with columns, model or output is found out before files are read for hours.
   const quick = {
     ...options,
@@ -124,11 +122,11 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
     explain: false,
     useProfile: false,
   } as const;
-  const first = buildPlan(engines, footers, quick, chosen);
+  const first = buildPlan(engines, footers, quick, devices);
   if (first.restSession !== undefined) closeSession(first.restSession);
   const done = new Set(first.plan.shards.filter((shard) => shard.done).map(({ name }) => name));
   const tell = (progress: StagingProgress): void => post({ kind: 'staging', progress });
-  return buildPlan(engines, await staging.stage(stagedIn ?? stagedFolder(output), done, tell), options, chosen);
+  return buildPlan(engines, await staging.stage(stagedIn ?? stagedFolder(output), done, tell), options, devices);
 }
 
 async function closeStaging(): Promise<void> {
@@ -138,12 +136,13 @@ async function closeStaging(): Promise<void> {
 
 async function inspectShards({
   model,
+  scorers,
   ...asked
 }: Extract<PlannerRequest, { kind: 'inspect' }>): Promise<InspectReport> {
   const { reader, footers } = await openShards({ ...asked, model, output: undefined });
-  if (model !== undefined) session = load(model);
+  if (model !== undefined) session = load(model, true);
   const engines = session === undefined ? undefined : { reader, session };
-  return buildInspection(engines, (await staging?.counted(countedTextBytesMax)) ?? footers, model);
+  return buildInspection(engines, (await staging?.counted(countedTextBytesMax)) ?? footers, model, scorers);
 }
 
 async function answer(request: PlannerRequest): Promise<void> {
@@ -158,6 +157,13 @@ async function answer(request: PlannerRequest): Promise<void> {
     case 'inspect': {
       const report = await inspectShards(request).finally(closeStaging);
       return post({ kind: 'inspected', report });
+    }
+    case 'planFit': {
+      const open = connect(request.memoryBytes);
+      const footers = readFooters(open, await findShards(request.shards));
+      const { planFit } = await import('../planning/fit-plan.ts');
+      const plan = planFit(new DuckDbTables(open), footers, request.features);
+      return post({ kind: 'fitPlanned', plan, database: database! });
     }
     case 'stop':
       isStopped = true;
