@@ -118,10 +118,10 @@ export class RowSelector {
 
   #holds(sql: string, { partitions = [] }: Footer): boolean {
     const constants = partitions.map((column) => `${column.sql} AS ${quoteIdentifier(column.name)}`).join(', ');
-    const query = `SELECT (${sql}) FROM (SELECT ${constants}) AS shard`;
+    const query = `SELECT (${sql})::INTEGER FROM (SELECT ${constants}) AS shard`;
     let answer = this.#answers.get(query);
     if (answer === undefined) {
-      answer = this.#connection.rows(query)[0]![0] === true;
+      answer = this.#connection.rows(query)[0]![0] === 1;
       this.#answers.set(query, answer);
     }
     return answer;
