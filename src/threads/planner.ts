@@ -168,6 +168,20 @@ async function answer(request: PlannerRequest): Promise<void> {
     case 'stop':
       isStopped = true;
       return staging?.stop();
+    case 'survey': {
+      const { shards, modelPath, sample } = request.request;
+      const { survey, writeSample } = await import('../planning/survey.ts');
+      const asked = { model: undefined, output: undefined };
+      try {
+        const opened = shards === undefined ? [] : (await openShards({ shards, ...asked })).footers;
+        const footers = (await staging?.counted()) ?? opened;
+        if (modelPath !== undefined) session = load(modelPath);
+        if (connection !== undefined && sample !== undefined) writeSample(connection, footers, sample);
+        return post({ kind: 'surveyed', survey: survey(connection, footers, session) });
+      } finally {
+        await closeStaging();
+      }
+    }
     case 'compare':
       return post({
         kind: 'compared',
