@@ -9,7 +9,14 @@ import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError } from '../errors.ts';
 import { countedTextBytesMax } from '../limits.ts';
-import type { PlainScoreOptions, PlannerReply, PlannerRequest, StagingProgress } from '../messages.ts';
+import type {
+  PlainScoreOptions,
+  PlannerReply,
+  PlannerRequest,
+  StagingProgress,
+  Survey,
+  SurveyRequest,
+} from '../messages.ts';
 import type { InspectReport, ReaderName } from '../options.ts';
 import { buildPlan, memoryLimit, type Planned } from '../planning/build-plan.ts';
 import { chooseDevices } from '../planning/devices.ts';
@@ -145,6 +152,16 @@ async function inspectShards({
   return buildInspection(engines, (await staging?.counted(countedTextBytesMax)) ?? footers, model, scorers);
 }
 
+async function surveyShards({ shards, modelPath, sample }: SurveyRequest): Promise<Survey> {
+  const { survey, writeSample } = await import('../planning/survey.ts');
+  const asked = { shards: shards ?? [], model: undefined, output: undefined };
+  const opened = shards === undefined ? [] : (await openShards(asked)).footers;
+  const footers = (await staging?.counted()) ?? opened;
+  if (modelPath !== undefined) session = load(modelPath);
+  if (connection !== undefined && sample !== undefined) writeSample(connection, footers, sample);
+  return survey(connection, footers, session);
+}
+
 async function answer(request: PlannerRequest): Promise<void> {
   switch (request.kind) {
     case 'plan': {
@@ -165,23 +182,13 @@ async function answer(request: PlannerRequest): Promise<void> {
       const plan = planFit(new DuckDbTables(open), footers, request.features);
       return post({ kind: 'fitPlanned', plan, database: database! });
     }
+    case 'survey': {
+      const surveyed = await surveyShards(request.request).finally(closeStaging);
+      return post({ kind: 'surveyed', survey: surveyed });
+    }
     case 'stop':
       isStopped = true;
       return staging?.stop();
-    case 'survey': {
-      const { shards, modelPath, sample } = request.request;
-      const { survey, writeSample } = await import('../planning/survey.ts');
-      const asked = { model: undefined, output: undefined };
-      try {
-        const opened = shards === undefined ? [] : (await openShards({ shards, ...asked })).footers;
-        const footers = (await staging?.counted()) ?? opened;
-        if (modelPath !== undefined) session = load(modelPath);
-        if (connection !== undefined && sample !== undefined) writeSample(connection, footers, sample);
-        return post({ kind: 'surveyed', survey: survey(connection, footers, session) });
-      } finally {
-        await closeStaging();
-      }
-    }
     case 'compare':
       return post({
         kind: 'compared',
