@@ -164,7 +164,7 @@ export class Staging {
       tell({
         filesDone,
         filesTotal: missing.length,
-        bytesDone: inWork.reduce((sum, bytes) => sum + bytes, bytesDone),
+        bytesDone: Math.round(inWork.reduce((sum, bytes) => sum + bytes, bytesDone)),
         bytesTotal: missing.reduce((sum, { bytes }) => sum + bytes, 0),
         secondsElapsed: (performance.now() - startMs) / 1000,
       });

@@ -208,7 +208,9 @@ async function inspectShards({
 async function surveyShards({ shards, modelPath, sample }: SurveyRequest): Promise<Survey> {
   const { survey, writeSample } = await import('../planning/survey.ts');
   const asked = { shards: shards ?? [], model: undefined, output: undefined };
-  const footers = shards === undefined ? [] : (await openShards(asked)).selected.footers;
+  const opened = shards === undefined ? undefined : await openShards(asked);
+  const counted = await staging?.counted();
+  const footers = (counted === undefined ? opened?.selected : opened!.select(counted))?.footers ?? [];
   if (modelPath !== undefined) session = load(modelPath);
   if (connection !== undefined && sample !== undefined) writeSample(connection, footers, sample);
   return survey(connection, footers, session);
