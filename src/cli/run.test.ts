@@ -373,6 +373,7 @@ test('every example is a command line that is accepted', async () => {
         inspect: refuse,
         check: refuse,
         fit: refuse,
+        init: refuse,
         tune: refuse,
         profile: refuse,
         readRecords: refuse,
