@@ -6,11 +6,13 @@ import type { Pointer } from '../engines/native.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { ModelPlan, OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
+import type { OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
 import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
-import { inspectOutput, lastBatchWarnings, type RunIdentity } from '../write/output-folder.ts';
+import { planOutputFiles, writtenBytesBeyond } from '../write/output-files.ts';
+import type { RunIdentity } from '../write/manifests.ts';
+import { inspectOutput, lastBatchWarnings } from '../write/output-folder.ts';
 import {
   allocateRun,
   scoreBytesPerRow,
@@ -19,10 +21,11 @@ import {
   type ShardSize,
   type ThreadSlots,
 } from './allocate.ts';
-import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
+import { deviceMemory, planDevices, type ChosenDevices } from './devices.ts';
 import { explainInputs } from './explanation.ts';
-import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
-import { chooseScorer, scoresOnDevices, type ScorerChoice } from './scorer.ts';
+import { planModel, resolveModel, type PlanningEngines } from './model.ts';
+import { outputRowBytes } from './output-row.ts';
+import { placeScoring } from './placement.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
 
@@ -42,6 +45,7 @@ export function buildPlan(
   options: PlainScoreOptions,
   asked?: ChosenDevices,
 ): Planned {
+  const files = planOutputFiles(options);
   const resolved = resolveModel(engines, options.model, footers);
   const { contract, requests, schemas } = resolved;
   const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
@@ -51,6 +55,7 @@ export function buildPlan(
     contractSha256: described.contractSha256,
     keep: keep ?? 'all',
     precision: options.precision ?? 'float32',
+    ...(options.rowsPerFile === undefined ? {} : { rowsPerFile: options.rowsPerFile }),
   };
   const planned = schemas.plan(requests, keep, namesOf(described.columns));
   const output = resolve(options.output);
@@ -63,7 +68,7 @@ export function buildPlan(
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
   const pending = footers.filter((footer) => !whole.has(footer.name));
-  const choice = chooseScoring(engines, pending, resolved, described, options, asked);
+  const choice = placeScoring(engines, pending, resolved, described, options, asked);
   const { chosen, model, kernel, scorer } = choice;
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? [], scorer.kind);
@@ -71,7 +76,8 @@ export function buildPlan(
   const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory, profiles.used);
   const wanted = wantedThreads(options, settings);
   const scoring = { model, devices, batchSize, slots: settings.slots, slotsPerThread: options.slotsPerThread };
-  const allocation = allocate(shardSizes, whole, scoring, wanted, options.memoryBytes);
+  const writtenBytes = writtenBytesBeyond(files, outputRowBytes(footers[0]!, keep, model));
+  const allocation = allocate(shardSizes, whole, scoring, { wanted, writtenBytes }, options.memoryBytes);
   const plan: RunPlan = {
     version: 1,
     device: devices.length === 0 ? 'cpu' : devices.map((device) => device.name).join(', '),
@@ -88,7 +94,7 @@ export function buildPlan(
     ...plannedKeep(keep, footers[0]!, pending),
     featureBytes: sum(pending.map((footer) => columnBytes(footer, used))),
     output,
-    compression: options.compression ?? 'snappy',
+    files,
     threads: allocation.threads,
     threadsBound: allocation.threadsBound,
     batchSize,
@@ -120,20 +126,6 @@ function plannedKeep(
     keepsAll: keep === undefined,
     keepBytes: sum(pending.map((footer) => columnBytes(footer, copied))),
   };
-}
-
-/** GPUs that can take the model, and without one what scores on the CPU. */
-function chooseScoring(
-  engines: PlanningEngines,
-  pending: readonly Footer[],
-  resolved: ResolvedModel,
-  model: ModelPlan,
-  options: PlainScoreOptions,
-  asked: ChosenDevices | undefined,
-): ScorerChoice & { readonly chosen: ChosenDevices | undefined } {
-  const chosen = asked && fitDevices(asked, model, model.fixedBatchRows ?? options.batchSize, options.gpuMemory);
-  if (chosen !== undefined && chosen.found.length > 0) return { chosen, ...scoresOnDevices(model) };
-  return { chosen, ...chooseScorer(engines, pending, resolved, model, options) };
 }
 
 function planShards(
@@ -183,12 +175,12 @@ function allocate(
   shards: readonly ShardSize[],
   whole: ReadonlySet<string>,
   scoring: PlannedScoring,
-  wanted: Bound,
+  { wanted, writtenBytes }: { readonly wanted: Bound; readonly writtenBytes: number },
   memoryBytes: number | undefined,
 ): Allocation {
   const limit = memoryLimit(memoryBytes);
   const pending = shards.map((shard, index) => ({ ...shard, index })).filter((shard) => !whole.has(shard.name));
-  const slot = planSlots(scoring, wanted.value, pending, limit);
+  const slot = { ...planSlots(scoring, wanted.value, pending, limit), writtenBytes };
   const { threads, setBy, splits, memory } = allocateRun(wanted, pending, slot, scoreBytesPerRow(scoring.model), limit);
   const split = pending.filter((_, position) => splits[position]);
   return { slot, threads, threadsBound: setBy, limit, split: new Set(split.map((shard) => shard.index)), memory };

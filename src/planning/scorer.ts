@@ -2,16 +2,16 @@
  * Chooses what scores where the threads score in place: ONNX Runtime, or a kernel of ours where one knows the model,
  * agrees with ONNX Runtime on rows of the shards, and is faster on them.
  */
-import { dirname } from 'node:path';
 import type { Pointer } from '../engines/native.ts';
 import { OnnxRuntimeError } from '../engines/onnxruntime/bindings.ts';
-import { cutModel } from '../engines/onnxruntime/cut-model.ts';
 import { readModelGraph, type Graph } from '../engines/onnxruntime/model-graph.ts';
 import { readWeightedGraph, type WeightedGraph } from '../engines/onnxruntime/model-weights.ts';
 import { closeSession, describeSession, openSession } from '../engines/onnxruntime/session.ts';
 import {
+  kernelGrossDifference,
   kernelNodesMax,
   kernelSampleRows,
+  kernelToleranceWide,
   kernelWeightBytesMax,
   raceMs,
   raceMsLost,
@@ -24,6 +24,7 @@ import type { ChosenScorer, ModelPlan } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
 import type { Agreement } from '../score/kernels/agreement.ts';
 import { kernelRows, kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
+import { cutSource } from '../score/kernels/model-rest.ts';
 import { raceTwice } from '../score/kernels/race.ts';
 import { readTreeParts, splitModel, type TreeParts } from '../score/kernels/tree-parts.ts';
 import { slotBytes } from '../score/scorer.ts';
@@ -57,19 +58,18 @@ export function chooseScorer(
   options: KernelOptions,
   now: () => number = () => performance.now() / 1000,
 ): ScorerChoice {
-  const table = tables.find((candidate) => candidate.rowCount > 0);
-  if (table === undefined) return byOnnxRuntime(model, 'there are no rows');
+  if (!tables.some(({ rowCount }) => rowCount > 0))
+    return byOnnxRuntime(model, tables.length === 0 ? 'all shards are scored already' : 'there are no rows');
   const isSmall = tables.reduce((rowCount, each) => rowCount + each.rowCount, 0) < smallJobRows;
   const ours = findKernels(model, options, isSmall ? 1 : Infinity);
   if (typeof ours === 'string') return byOnnxRuntime(model, ours);
   let choice: ScorerChoice | undefined;
   try {
-    // Wide rows take memory: no more of them than a slot holds.
-    const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(ours.model, 64) / 64, undefined));
-    const sample = readSample(engines.reader, table, resolved, Math.min(rowsMax, table.rowCount));
-    if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
-    const place = { tolerance: resolved.contract.kernels.tolerance, shard: table.name };
-    choice = tryKernels(model, ours, new Trial(model, ours, sample, engines.session), place, isSmall, now);
+    const trial = openTrial(engines, tables, resolved, model, ours);
+    if (trial === undefined) return byOnnxRuntime(model, noRowRead);
+    const { tolerance } = resolved.contract.kernels;
+    choice = tryKernels(model, ours, trial, tolerance, isSmall, now);
+    choice = { ...choice, warnings: [...toleranceWarnings(tolerance), ...choice.warnings] };
     return choice;
   } finally {
     const { restSession } = ours;
@@ -77,17 +77,38 @@ export function chooseScorer(
   }
 }
 
-/** Where kernels are tried, and how far they may be off. */
-interface TrialPlace {
-  readonly tolerance: number;
-  readonly shard: string;
+/** That a tolerance lets pass more than rounding; none where it does not. */
+function toleranceWarnings(tolerance: number): readonly string[] {
+  if (tolerance <= kernelToleranceWide) return [];
+  return [
+    `The tolerance of kernels (\`"kernels": { "tolerance": ${tolerance} }\` in tandem.json) is wide: it lets scores differ ` +
+      `by ${Number((100 * tolerance).toPrecision(3))} % of the largest one, and rounding by less than ${100 * kernelGrossDifference} %.`,
+  ];
+}
+
+/** Why none is tried. */
+export const noRowRead = 'no row could be read to compare on';
+
+/** Over rows of the tables; undefined: none could be read. */
+export function openTrial(
+  engines: PlanningEngines,
+  tables: readonly SourceTable[],
+  resolved: ResolvedModel,
+  model: ModelPlan,
+  ours: KernelPlan,
+): Trial | undefined {
+  // Wide rows take memory: no more of them than a slot holds.
+  const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(ours.model, 64) / 64, undefined));
+  const rowCount = tables.reduce((sum, table) => sum + table.rowCount, 0);
+  const sample = readSample(engines.reader, tables, resolved, Math.min(rowsMax, rowCount));
+  return sample.rowCount === 0 ? undefined : new Trial(model, ours, sample, engines.session);
 }
 
 function tryKernels(
   model: ModelPlan,
   ours: KernelPlan,
   trial: Trial,
-  place: TrialPlace,
+  tolerance: number,
   isSmall: boolean,
   now: () => number,
 ): ScorerChoice {
@@ -97,26 +118,22 @@ function tryKernels(
     // One that is not even right is not worth a race.
     const [first] = kernels;
     const agreement = trial.compare(first!);
-    if (agreement.differenceMax > place.tolerance) return disagreeing(model, first!, agreement, place);
+    if (agreement.differenceMax > tolerance) return disagreeing(model, first!, agreement, tolerance);
+    trial.prepareRace();
     const turns = [(isSmall ? raceMsSmall : raceMs) / 1000, raceMsLost / 1000] as const;
     const [theirs = 0, ...seconds] = raceTwice(trial.contenders, turns, now);
     const best = seconds.indexOf(Math.min(...seconds));
     const kernel = kernels[best]!;
     const found = best === 0 ? agreement : trial.compare(kernel);
-    if (found.differenceMax > place.tolerance) return disagreeing(model, kernel, found, place);
+    if (found.differenceMax > tolerance) return disagreeing(model, kernel, found, tolerance);
     return fasterOf(model, ours, kernel, found, theirs / seconds[best]!);
   } finally {
     trial.close();
   }
 }
 
-/** What scores on GPUs. */
-export function scoresOnDevices(model: ModelPlan): ScorerChoice {
-  return byOnnxRuntime(model, undefined);
-}
-
 /** How kernels that know the model, or its trees, would score it, or in words why there are none. */
-function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number): KernelPlan | string {
+export function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number): KernelPlan | string {
   if (options.kernels === 'onnxruntime') return 'as asked for';
   const whole = readModelGraph(model.path);
   const hasTrees = whole.nodes.some(isEnsemble);
@@ -128,18 +145,17 @@ function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number)
   if (!hasTrees && nodeCount > kernelNodesMax) return `it has ${nodeCount} nodes, and kernels know small graphs`;
   const { inputs, outputs } = model;
   const graph = withoutFed(readWeightedGraph(model.path, kernelWeightBytesMax), [...inputs, ...model.constants]);
-  const kernels =
+  const found =
     constant === undefined
       ? readKernelModels(graph, inputs, outputs, options, formsMax)
       : `input ${constant.name} is a constant`;
-  if (typeof kernels !== 'string') {
+  if (typeof found !== 'string') {
     const columns = inputs.map((tensor) => ({ ...tensor, order: 'columns' as const }));
     // Kernels run any number of rows.
     const planned = { ...model, inputs: columns, fixedBatchRows: undefined };
-    return { kernels, model: planned, restSession: undefined };
+    return { ...found, model: planned, restSession: undefined };
   }
-  if (!hasTrees) return kernels;
-  if (model.fixedBatchRows !== undefined) return `${kernels}, and its batch size is fixed`;
+  if (!hasTrees) return found;
   const parts = readTreeParts(whole, graph, inputs, outputs, formsMax);
   return typeof parts === 'string' ? parts : openRest(model, whole, parts);
 }
@@ -151,7 +167,7 @@ function withoutFed(graph: WeightedGraph, fed: readonly { readonly name: string 
 }
 
 function openRest(model: ModelPlan, whole: Graph, parts: TreeParts): KernelPlan | string {
-  const left = { bytes: cutModel(model.path, whole, parts.cut), folder: dirname(model.path) };
+  const left = cutSource(model.path, whole, parts.cut);
   let restSession: Pointer;
   try {
     restSession = openSession(left, { intraOpThreads: 1 });
@@ -161,28 +177,34 @@ function openRest(model: ModelPlan, whole: Graph, parts: TreeParts): KernelPlan 
   }
   const { inputs, defaults } = describeSession(restSession);
   const restInputs = [...inputs, ...defaults].map(({ name }) => name);
-  return { kernels: parts.kernels, model: splitModel(model, parts, restInputs), restSession };
+  return { kernels: parts.kernels, makeUp: parts.makeUp, model: splitModel(model, parts, restInputs), restSession };
 }
 
-function byOnnxRuntime(model: ModelPlan, reason: string | undefined, tried: Partial<ChosenScorer> = {}): ScorerChoice {
+/** @param reason in words, where a kernel might have scored */
+export function byOnnxRuntime(model: ModelPlan, reason?: string, tried: Partial<ChosenScorer> = {}): ScorerChoice {
   const words = reason === undefined ? 'ONNX Runtime' : `ONNX Runtime: ${reason}`;
   const scorer = { kind: 'onnxruntime', words, ...tried } as const;
   return { model, kernel: undefined, restSession: undefined, scorer, warnings: [] };
 }
 
-function disagreeing(
-  model: ModelPlan,
-  kernel: KernelModel,
-  agreement: Agreement,
-  { tolerance, shard }: TrialPlace,
-): ScorerChoice {
-  const { row, value, kernel: ours, onnxRuntime } = agreement.worst!;
+function disagreeing(model: ModelPlan, kernel: KernelModel, agreement: Agreement, tolerance: number): ScorerChoice {
   const choice = byOnnxRuntime(model, `the ${kernel.kind} kernel gives other scores`, { agreement });
-  const text =
-    `ONNX Runtime scores: the ${kernel.kind} kernel would give ${value} of row ${row} of ${shard} as ${ours}, ONNX Runtime ` +
-    `gives ${onnxRuntime}. That is more than the tolerance of ${tolerance} (\`"kernels": { "tolerance": ... }\` in ` +
-    `tandem.json): float32 sums in another order differ most where large terms cancel out.`;
-  return { ...choice, warnings: [text] };
+  return { ...choice, warnings: [`ONNX Runtime scores: ${disagreementText(kernel, agreement, tolerance)}`] };
+}
+
+export function disagreementText(kernel: KernelModel, { worst }: Agreement, tolerance: number): string {
+  const { where, value, kernel: ours, onnxRuntime, isGross } = worst!;
+  const found = `the ${kernel.kind} kernel would give ${value} of ${where} as ${ours}, ONNX Runtime gives ${onnxRuntime}.`;
+  if (isGross) return `${found} This is a bug, and no rounding: please report it, with the model.`;
+  return (
+    `${found} That is more than the tolerance of ${tolerance} (\`"kernels": { "tolerance": ... }\` in tandem.json): ` +
+    `float32 sums in another order differ most where large terms cancel out.`
+  );
+}
+
+/** Two digits: the next one is another in each run. */
+function ratioWords(ratio: number): string {
+  return `${ratio < 10 ? ratio.toFixed(1) : Number(ratio.toPrecision(2))} times`;
 }
 
 function fasterOf(
@@ -195,12 +217,12 @@ function fasterOf(
   const tried = { agreement, timesOnnxRuntime: ratio };
   const { restSession } = ours;
   const words = `${kernelWords(kernel)}${restSession === undefined ? '' : '; the rest by ONNX Runtime'}`;
-  if (!(ratio > 1)) return byOnnxRuntime(model, `${(1 / ratio).toFixed(1)} times the kernel (${words})`, tried);
+  if (!(ratio > 1)) return byOnnxRuntime(model, `${ratioWords(1 / ratio)} the kernel (${words})`, tried);
   return {
     model: { ...ours.model, kernel: kernelSizes(kernel) },
     kernel,
     restSession,
-    scorer: { kind: kernel.kind, words: `${words}, ${ratio.toFixed(1)} times ONNX Runtime`, ...tried },
+    scorer: { kind: kernel.kind, words: `${words}, ${ratioWords(ratio)} ONNX Runtime`, ...tried },
     warnings: [],
   };
 }
