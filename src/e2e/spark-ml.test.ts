@@ -1,9 +1,12 @@
 /** Pipelines that Spark fitted and saved (src/golden/make_spark_ml.py), scored by Tandem: the scores are Spark's. */
+import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
+import type { ContractFile, FeatureFile } from '../contract/schema.ts';
 import { quotePath } from '../engines/duckdb/database.ts';
 import { goldenPath } from '../golden/folders.ts';
+import type { ConvertedPipeline, ConvertOptions } from '../init/spark-ml/convert.ts';
 import { readRows } from '../testing/shards.ts';
 import { assertSameScores, convertInto, savedPath } from './spark-pipelines.ts';
 import { Workplace, type Row } from './workplace.ts';
@@ -31,20 +34,55 @@ const cases: Readonly<Record<string, Readonly<Record<string, 'rows' | 'clean'>>>
   },
 };
 
+async function scoresAlike(
+  test: TestContext,
+  version: string,
+  name: string,
+  options: ConvertOptions,
+): Promise<ConvertedPipeline> {
+  const place = new Workplace(test);
+  const converted = convertInto(place, savedPath(version, name, 'model'), { ...options, rawPrediction: true });
+  const source = `read_parquet(${quotePath(goldenPath(`spark-ml-${version}`, `${cases[version]![name]}.parquet`))})`;
+  const { where = 'true', ...rest } = converted.contract as ContractFile & { where?: string };
+  place.writeContract(rest);
+  place.shard('a.parquet', `SELECT * FROM ${source} WHERE ${where}`);
+  await place.score({ keep: ['row'], batchSize: 50 });
+  assertSameScores(place.rows('a.parquet'), readRows(savedPath(version, name, 'scores.parquet')));
+  return converted;
+}
+
 for (const [version, names] of Object.entries(cases)) {
-  for (const [name, rows] of Object.entries(names)) {
+  for (const name of Object.keys(names)) {
     test(`Spark ${version} and Tandem score alike: ${name}`, async (t) => {
-      const place = new Workplace(t);
-      const { contract } = convertInto(place, savedPath(version, name, 'model'), { rawPrediction: true });
-      const source = `read_parquet(${quotePath(goldenPath(`spark-ml-${version}`, `${rows}.parquet`))})`;
-      const { where = 'true', ...rest } = contract as typeof contract & { where?: string };
-      place.writeContract(rest);
-      place.shard('a.parquet', `SELECT * FROM ${source} WHERE ${where}`);
-      await place.score({ keep: ['row'], batchSize: 50 });
-      assertSameScores(place.rows('a.parquet'), readRows(savedPath(version, name, 'scores.parquet')));
+      await scoresAlike(t, version, name, {});
     });
   }
 }
+
+test('where the types of the columns are known the contract is plainer', async (t) => {
+  const columnTypes = new Map(
+    Object.entries({ amount: 'DOUBLE', gap: 'FLOAT', age: 'INTEGER', clicks: 'BIGINT', rank: 'INTEGER' }),
+  );
+  const { contract, notes } = await scoresAlike(t, '4.3', 'logistic-binary', { columnTypes });
+  const { features } = contract.inputs as { features: FeatureFile[] };
+  assert.deepEqual(
+    features.map(({ column, sql, missing }) => [
+      column ?? sql,
+      typeof missing === 'number' ? Number(missing.toFixed(5)) : missing,
+    ]),
+    [
+      ['city', '(null)'],
+      [`nullif("amount", 'NaN'::DOUBLE)`, -0.33274],
+      [`nullif("gap", 'NaN'::DOUBLE)`, 5.01326],
+      ['age', 47],
+      ['clicks', undefined],
+      ['plan', '(null)'],
+      ['rank', undefined],
+    ],
+  );
+  assert.deepEqual(notes, []);
+  await scoresAlike(t, '4.3', 'linear', { columnTypes });
+});
 
 test('a model saved alone reads lists, and its trees send what no set of categories holds where Spark sends it', async (t) => {
   const place = new Workplace(t);

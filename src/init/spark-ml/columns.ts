@@ -16,6 +16,8 @@ interface Filtered {
 export interface NumberColumn extends Filtered {
   readonly kind: 'number';
   readonly source: Source;
+  /** DuckDB's name of the value's type; undefined: not known. */
+  readonly type: string | undefined;
   /** What a null becomes; undefined: it stays one. */
   readonly missing: number | undefined;
   /** The number is how many of these are <= the value; undefined: it is the value. */
@@ -75,6 +77,12 @@ export class Frame {
   /** Columns in which Spark stops at NaN. */
   readonly nanColumns = new Set<string>();
   readonly #columns = new Map<string, Column>();
+  readonly #types: ReadonlyMap<string, string>;
+
+  /** @param types of columns of the shards, as DuckDB names them, where they are known */
+  constructor(types: ReadonlyMap<string, string> = new Map()) {
+    this.#types = types;
+  }
 
   set(name: string, column: Column): void {
     this.#columns.set(name, column);
@@ -86,7 +94,7 @@ export class Frame {
 
   /** A column as VectorAssembler takes it. @throws TandemError BAD_MODEL */
   column(name: string, stage: SavedStage): NumberColumn | IndexColumn | VectorColumn {
-    const column = this.#columns.get(name) ?? shardNumber(name);
+    const column = this.#columns.get(name) ?? shardNumber(name, this.#types.get(name));
     if (column.kind === 'output') throw wrongInput(stage, name, 'a column of features', 'a prediction');
     return column;
   }
@@ -118,10 +126,11 @@ function wrongInput({ uid }: SavedStage, name: string, expected: string, got: st
   });
 }
 
-function shardNumber(name: string): NumberColumn {
+function shardNumber(name: string, type: string | undefined): NumberColumn {
   return {
     kind: 'number',
     source: { column: name },
+    type,
     missing: undefined,
     boundaries: undefined,
     isComplete: false,
@@ -141,6 +150,15 @@ export function widthOf(piece: Piece): number {
 /** All values of a piece. */
 export function slotsOf(piece: Piece): Slot[] {
   return Array.from({ length: widthOf(piece) }, (_, at) => ({ piece, at, scalings: [] }));
+}
+
+/** Whether a value can be NaN, as far as its type is known. */
+export function mayBeNan({ type, isComplete }: NumberColumn): boolean {
+  return !isComplete && !isWhole(type);
+}
+
+export function isWhole(type: string | undefined): boolean {
+  return type !== undefined && /^U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$/.test(type);
 }
 
 /** A text that is no label. */

@@ -25,6 +25,8 @@ import { assemble, indexVector, normalize, scaleByLargest, scaleToRange, slice, 
 export interface ConvertOptions {
   /** Whether `rawPrediction` becomes a column too. Default: false. */
   readonly rawPrediction?: boolean;
+  /** Of the shards' columns, as DuckDB names them (INTEGER, DOUBLE): the contract is plainer for those that are known. */
+  readonly columnTypes?: ReadonlyMap<string, string>;
 }
 
 export interface ConvertedPipeline {
@@ -74,7 +76,7 @@ const labelsOfIndices = 'IndexToString';
 export function convertSparkMl(folder: string, options: ConvertOptions = {}): ConvertedPipeline {
   const stages = neededStages(readStages(folder));
   const graph = new Graph();
-  const frame = new Frame();
+  const frame = new Frame(options.columnTypes);
   let prediction: Prediction | undefined;
   const outputs: PredictedOutput[] = [];
   for (const stage of stages.needed) {

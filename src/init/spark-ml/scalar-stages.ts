@@ -5,6 +5,8 @@ import { quoteIdentifier, quoteText } from '../../engines/duckdb/database.ts';
 import { TandemError } from '../../errors.ts';
 import {
   bucketSql,
+  isWhole,
+  mayBeNan,
   nullStays,
   numberSql,
   slotsOf,
@@ -139,13 +141,19 @@ export function bucketize(stage: SavedStage, frame: Frame): void {
     const boundaries = ends.slice(1, -1);
     const where = invalid === 'skip' ? [...number.where, isNumber(number)] : number.where;
     const isComplete = number.isComplete || invalid === 'skip';
-    if (invalid === 'error' && !isComplete) frame.nanColumns.add(input);
+    if (invalid === 'error' && mayBeNan(number)) frame.nanColumns.add(input);
     const isOpen = low === -Infinity && high === Infinity;
     if (isOpen && number.boundaries === undefined && (invalid !== 'keep' || isComplete)) {
-      frame.set(output, { ...number, boundaries, isComplete, where });
+      frame.set(output, { ...number, type: undefined, boundaries, isComplete, where });
       return;
     }
-    const counted = { ...number, source: { sql: numberSql(number) }, missing: undefined, boundaries: undefined };
+    const counted = {
+      ...number,
+      type: undefined,
+      source: { sql: numberSql(number) },
+      missing: undefined,
+      boundaries: undefined,
+    };
     const value = counted.source.sql;
     // The value is in the text, so that nothing is computed, and fails, before there is a row.
     const fail = (what: string): string => `error(${quoteText(`${what} (${stage.uid}): `)} || ${value})`;
@@ -159,12 +167,13 @@ export function bucketize(stage: SavedStage, frame: Frame): void {
 
 /** True where the value is neither null nor NaN. */
 export function isNumber(number: NumberColumn): string {
-  return `NOT isnan(CAST(${valueSql(number)} AS DOUBLE))`;
+  const value = valueSql(number);
+  return mayBeNan(number) ? `NOT isnan(CAST(${value} AS DOUBLE))` : `${value} IS NOT NULL`;
 }
 
 /**
  * Nulls, and whatever equals `missingValue` (NaN equals NaN), become the surrogate. Spark then casts to the type of the
- * column, which cuts the fraction off for whole numbers; DuckDB settles the type once, not for each row.
+ * column, which cuts the fraction off for whole numbers.
  */
 export function impute(stage: SavedStage, frame: Frame): void {
   const { missingValue } = paramsOf(stage, z.object({ missingValue: double }));
@@ -174,23 +183,38 @@ export function impute(stage: SavedStage, frame: Frame): void {
     const surrogate = surrogates[input];
     if (surrogate === undefined) throw noSurrogate(stage, input);
     const value = numberSql(number);
-    const found = `nullif(${value}, ${Number.isNaN(missingValue) ? "'NaN'::DOUBLE" : sqlNumber(missingValue)})`;
-    const isComplete = number.isComplete || Number.isNaN(missingValue);
-    // float32 holds these as they are.
-    const isExact = Number.isInteger(surrogate) && Math.abs(surrogate) <= 2 ** 24;
-    const filled = isExact
-      ? { source: { sql: found }, missing: surrogate }
-      : { source: { sql: `coalesce(${found}, ${castLike(value, surrogate)})` }, missing: undefined };
+    const isNan = Number.isNaN(missingValue);
+    const isPlain = isNan && isWhole(number.type) && number.missing === undefined;
+    const found = isPlain ? number.source : { sql: nullIf(value, missingValue) };
+    const isComplete = number.isComplete || isNan;
+    const missing = castTo(number.type, surrogate);
+    const filled =
+      missing === undefined
+        ? { source: { sql: `coalesce(${nullIf(value, missingValue)}, ${castLike(value, surrogate)})` }, missing }
+        : { source: found, missing };
     frame.set(output, { ...number, ...filled, boundaries: undefined, isComplete });
   }
 }
 
-/** The number as a column of the value's type would hold it. */
+function nullIf(value: string, number: number): string {
+  return `nullif(${value}, ${sqlNumber(number)})`;
+}
+
+/** The number as a column of the type holds it; undefined where that depends on a type that is not known. */
+function castTo(type: string | undefined, number: number): number | undefined {
+  if (isWhole(type)) return Math.trunc(number);
+  if (type === 'FLOAT') return Math.fround(number);
+  // float32 holds these as they are.
+  const isExact = Number.isInteger(number) && Math.abs(number) <= 2 ** 24;
+  return type === 'DOUBLE' || isExact ? number : undefined;
+}
+
+/** The number as a column of the value's type would hold it. DuckDB settles the type once, not for each row. */
 function castLike(value: string, number: number): string {
-  const text = `'${number}'::DOUBLE`;
-  const isWhole = `typeof(${value}) LIKE '%INT%'`;
+  const text = sqlNumber(number);
+  const isWholeType = `typeof(${value}) LIKE '%INT%'`;
   const isNarrow = `typeof(${value}) = 'FLOAT'`;
-  return `CASE WHEN ${isWhole} THEN ${Math.trunc(number)} WHEN ${isNarrow} THEN ${text}::FLOAT::DOUBLE ELSE ${text} END`;
+  return `CASE WHEN ${isWholeType} THEN ${Math.trunc(number)} WHEN ${isNarrow} THEN ${text}::FLOAT::DOUBLE ELSE ${text} END`;
 }
 
 export function hintSize(stage: SavedStage, frame: Frame): void {

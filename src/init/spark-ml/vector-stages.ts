@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { StepFile } from '../../contract/schema.ts';
 import { TandemError } from '../../errors.ts';
 import {
+  mayBeNan,
   numberSql,
   slotsOf,
   sqlNumber,
@@ -35,7 +36,7 @@ export function assemble(stage: SavedStage, frame: Frame): void {
       }
     } else if (column.kind === 'number' && !column.isComplete) {
       if (invalid === 'skip') where.push(isNumber(column));
-      if (invalid === 'error') frame.nanColumns.add(input);
+      if (invalid === 'error' && mayBeNan(column)) frame.nanColumns.add(input);
       slots.push(...slotsOf(invalid === 'keep' ? { ...column, missing: column.missing ?? NaN } : column));
     } else {
       slots.push(...slotsOf(column));
