@@ -24,7 +24,7 @@ export type GpuMemory = { readonly bytes: number } | { readonly share: number };
 /** What scores a model that a kernel of ours knows: whatever is faster and agrees with ONNX Runtime, or ONNX Runtime. */
 export type KernelChoice = 'auto' | 'onnxruntime';
 
-/** Of models that are scored on the CPU. */
+/** Of what is scored on the CPU: models, and the trees of models whose rest GPUs score. */
 export interface KernelOptions {
   /** All kernels: boosted trees, linear models. Default: auto. */
   readonly kernels?: KernelChoice;

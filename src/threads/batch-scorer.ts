@@ -97,7 +97,7 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   const resolved = resolveModel(engines, start.model, [source]);
   const described = planModel(engines, [source], resolved);
   requireOwnNames(batch, described);
-  const options = { ...start.deviceOptions, ...start.kernelOptions, batchSize: start.batchSize, rowsFollow: true };
+  const options = { ...start.deviceOptions, ...start.kernelOptions, batchSize: start.batchSize };
   const placed = placeScoring(engines, [source], resolved, described, options, asked);
   const { model, kernel, restSession, warnings, chosen = asked } = placed;
   if (restSession !== undefined) {
