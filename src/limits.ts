@@ -245,6 +245,11 @@ export const sheetReadsMax = 1_000;
 
 if (runSamplesMax % 2 !== 0) throw new RangeError('Samples are merged in pairs. This is a bug.');
 
+/** Columns of a line of a contract that `init` writes, as editors show side by side. */
+export const lineColumnsMax = 110;
+/** Rows that `init` has the training library score for golden.parquet, from so many shards: a second's work, and each sees some. */
+export const goldenRowsMax = 1_000;
+export const goldenShardsMax = 10;
 /** Categories that `tandem fit` counts of one feature: their texts take some 100 bytes each in every thread. */
 export const fitCategoriesMax = 1_000_000;
 /** Categories that it writes: a list of more makes a contract that nobody reads; beyond it `hash` is the better feature. */

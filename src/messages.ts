@@ -1,6 +1,7 @@
 /** What crosses a thread: plain data and addresses, never rows. */
 import type { NumberArray, Span } from './batch.ts';
 import type { Pointer } from './engines/native.ts';
+import type { ModelDescription } from './engines/onnxruntime/session.ts';
 import type { SharedMemory } from './engines/wasm.ts';
 import type { ErrorRecord } from './errors.ts';
 import type {
@@ -42,6 +43,23 @@ export interface Engines {
   readonly kernel: KernelModel | undefined;
 }
 
+/** What `init` asks of shards and a model that have no contract yet. */
+export interface SurveyRequest {
+  /** Undefined: only the model is looked at. */
+  readonly shards: string | readonly string[] | undefined;
+  /** A model file; undefined: only the shards are looked at. */
+  readonly modelPath: string | undefined;
+  /** Where some rows of the shards are written, as Parquet; undefined: nowhere. */
+  readonly sample: { readonly path: string; readonly rows: number; readonly shards: number } | undefined;
+}
+
+export interface Survey {
+  /** Of the first shard. `nulls`: in all shards; undefined: the footers do not say. */
+  readonly columns: readonly { readonly name: string; readonly type: string; readonly nulls: number | undefined }[];
+  readonly rowCount: number;
+  readonly model: ModelDescription | undefined;
+}
+
 /** What the main thread asks of the planner's thread. */
 export type PlannerRequest =
   | { readonly kind: 'plan'; readonly options: PlainScoreOptions; readonly dryRun: boolean }
@@ -58,6 +76,7 @@ export type PlannerRequest =
       readonly features: readonly Feature[];
       readonly memoryBytes: number | undefined;
     }
+  | { readonly kind: 'survey'; readonly request: SurveyRequest }
   /** Scores against golden ones, row by row. */
   | { readonly kind: 'compare'; readonly golden: string; readonly scores: string; readonly tolerance: number }
   /** All other threads are gone: disconnect, close, end. */
@@ -67,6 +86,7 @@ export type PlannerReply =
   | { readonly kind: 'connected'; readonly connection: Pointer }
   | { readonly kind: 'planned'; readonly plan: RunPlan; readonly engines: Engines }
   | { readonly kind: 'inspected'; readonly report: InspectReport }
+  | { readonly kind: 'surveyed'; readonly survey: Survey }
   | { readonly kind: 'fitPlanned'; readonly plan: FitPlan; readonly database: Pointer }
   | { readonly kind: 'compared'; readonly comparison: GoldenComparison }
   | { readonly kind: 'warning'; readonly text: string }

@@ -8,6 +8,7 @@ import { checkFlags } from './cli/check.ts';
 import { doctorFlags } from './cli/doctor.ts';
 import { fitFlags } from './cli/fit.ts';
 import type { Flag } from './cli/flags.ts';
+import { initFlags } from './cli/init.ts';
 import { inspectFlags } from './cli/inspect.ts';
 import { profileFlags } from './cli/profile.ts';
 import { reportFlags } from './cli/report.ts';
@@ -233,6 +234,7 @@ test('the page of flags lists those of each command, and no other', () => {
     .filter((line) => line.startsWith('| `--'));
   const flags = [
     ...scoreFlags,
+    ...initFlags,
     ...inspectFlags,
     ...checkFlags,
     ...fitFlags,

@@ -115,6 +115,14 @@ async function answer(request: PlannerRequest): Promise<void> {
       const plan = planFit(new DuckDbTables(open), footers, request.features);
       return post({ kind: 'fitPlanned', plan, database: database! });
     }
+    case 'survey': {
+      const { shards, modelPath, sample } = request.request;
+      const { survey, writeSample } = await import('../planning/survey.ts');
+      const footers = shards === undefined ? [] : (await openShards(shards, undefined)).footers;
+      if (modelPath !== undefined) session = load(modelPath);
+      if (connection !== undefined && sample !== undefined) writeSample(connection, footers, sample);
+      return post({ kind: 'surveyed', survey: survey(connection, footers, session) });
+    }
     case 'compare':
       return post({
         kind: 'compared',
