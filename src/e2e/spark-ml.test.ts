@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import type { ContractFile, FeatureFile } from '../contract/schema.ts';
 import { quotePath } from '../engines/duckdb/database.ts';
 import { goldenPath } from '../golden/folders.ts';
+import { init } from '../init/init.ts';
 import type { ConvertedPipeline, ConvertOptions } from '../init/spark-ml/convert.ts';
 import { readRows } from '../testing/shards.ts';
 import { assertSameScores, convertInto, savedPath } from './spark-pipelines.ts';
@@ -43,7 +43,7 @@ async function scoresAlike(
   const place = new Workplace(test);
   const converted = convertInto(place, savedPath(version, name, 'model'), { ...options, rawPrediction: true });
   const source = `read_parquet(${quotePath(goldenPath(`spark-ml-${version}`, `${cases[version]![name]}.parquet`))})`;
-  const { where = 'true', ...rest } = converted.contract as ContractFile & { where?: string };
+  const { where = 'true', ...rest } = converted.contract;
   place.writeContract(rest);
   place.shard('a.parquet', `SELECT * FROM ${source} WHERE ${where}`);
   await place.score({ keep: ['row'], batchSize: 50 });
@@ -64,9 +64,8 @@ test('where the types of the columns are known the contract is plainer', async (
     Object.entries({ amount: 'DOUBLE', gap: 'FLOAT', age: 'INTEGER', clicks: 'BIGINT', rank: 'INTEGER' }),
   );
   const { contract, notes } = await scoresAlike(t, '4.3', 'logistic-binary', { columnTypes });
-  const { features } = contract.inputs as { features: FeatureFile[] };
   assert.deepEqual(
-    features.map(({ column, sql, missing }) => [
+    contract.inputs['features']!.map(({ column, sql, missing }) => [
       column ?? sql,
       typeof missing === 'number' ? Number(missing.toFixed(5)) : missing,
     ]),
@@ -82,6 +81,21 @@ test('where the types of the columns are known the contract is plainer', async (
   );
   assert.deepEqual(notes, []);
   await scoresAlike(t, '4.3', 'linear', { columnTypes });
+});
+
+test('init makes the model folder, with and without shards', async (t) => {
+  const place = new Workplace(t);
+  const source = { kind: 'spark-ml', path: savedPath('4.3', 'gbt-classifier', 'model') } as const;
+  const shards = goldenPath('spark-ml-4.3', 'rows.parquet');
+  const report = await init({ source, output: place.model });
+  assert.deepEqual([report.files, report.problems, report.decisions], [['model.onnx', 'tandem.json'], [], []]);
+  await assert.rejects(init({ source, output: place.model }), { code: 'BAD_OUTPUT' });
+  const again = await init({ source, shards, output: place.model, overwrite: true, rawPrediction: true });
+  assert.deepEqual(again.problems, []);
+  assert.deepEqual(Object.keys(again.outputs), ['prediction', 'probability', 'rawPrediction']);
+  await place.score({ shards, keep: ['row'] });
+  assertSameScores(place.rows('rows.parquet'), readRows(savedPath('4.3', 'gbt-classifier', 'scores.parquet')));
+  await assert.rejects(init({ source: { ...source, path: place.data }, output: place.output }), { code: 'BAD_MODEL' });
 });
 
 test('a model saved alone reads lists, and its trees send what no set of categories holds where Spark sends it', async (t) => {

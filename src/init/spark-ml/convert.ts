@@ -1,6 +1,6 @@
 /** A saved Spark ML pipeline as a contract and a model, without Spark. */
 import { z } from 'zod';
-import type { ContractFile } from '../../contract/schema.ts';
+import type { FeatureFile } from '../../contract/schema.ts';
 import type { TensorSpec } from '../../engines/onnxruntime/write-model.ts';
 import { TandemError } from '../../errors.ts';
 import { Frame, type VectorColumn } from './columns.ts';
@@ -29,9 +29,21 @@ export interface ConvertOptions {
   readonly columnTypes?: ReadonlyMap<string, string>;
 }
 
+/** What tandem.json holds; the model is `model.onnx` beside it. */
+export interface PipelineContract {
+  readonly version: 1;
+  readonly model: string;
+  /** One, [N, width] of float64. */
+  readonly inputs: Readonly<Record<string, readonly FeatureFile[]>>;
+  /** The rows that the pipeline keeps; undefined: all. */
+  readonly where: string | undefined;
+  readonly outputs: Readonly<Record<string, string>>;
+}
+
 export interface ConvertedPipeline {
-  /** What tandem.json holds; the model is `model.onnx` beside it. */
-  readonly contract: ContractFile;
+  readonly contract: PipelineContract;
+  /** Values of the input in a row. */
+  readonly width: number;
   /** An ONNX file. */
   readonly model: Uint8Array;
   /** Sentences on what differs from Spark and what was left out. */
@@ -96,6 +108,7 @@ export function convertSparkMl(folder: string, options: ConvertOptions = {}): Co
   for (const { name, value } of outputs) graph.name(value, name);
   return {
     contract: contractOf(prediction, outputs),
+    width: prediction.written.width,
     model: graph.toBytes([tensorOf({ ...prediction.written, name: inputName })], outputs.map(tensorOf)),
     notes: [...frame.notes, ...nanNotes(frame), ...stages.notes],
   };
@@ -105,13 +118,13 @@ function tensorOf({ name, width, elementType = 'float64' }: Partial<PredictedOut
   return { name, elementType, shape: width === undefined ? ['N'] : ['N', width] };
 }
 
-function contractOf({ written, where }: Prediction, outputs: readonly PredictedOutput[]): ContractFile {
+function contractOf({ written, where }: Prediction, outputs: readonly PredictedOutput[]): PipelineContract {
   const conditions = [...new Set(where)];
   return {
     version: 1,
     model: 'model.onnx',
-    inputs: { [inputName]: [...written.features] },
-    ...(conditions.length === 0 ? {} : { where: conditions.join(' AND ') }),
+    inputs: { [inputName]: written.features },
+    where: conditions.length === 0 ? undefined : conditions.join(' AND '),
     outputs: Object.fromEntries(outputs.map(({ name, column }) => [name, column])),
   };
 }
