@@ -49,12 +49,16 @@ class Walk:
     def __init__(self, names):
         self.columns = {name: Column() for name in names}
         self.splits = False
+        # Columns that a ColumnTransformer in front does not drop.
+        self.used = list(names)
 
     def visit(self, step, names):
         if isinstance(step, Pipeline):
             self.visit_pipeline(step, names)
         elif isinstance(step, ColumnTransformer):
             self.splits = True
+            if len(names) == len(self.columns):
+                self.used = self.used_by(step, names)
             for name, (transformer, places) in self.parts(step).items():
                 self.visit(transformer, [names[place] for place in places])
         elif isinstance(step, FeatureUnion):
@@ -76,6 +80,11 @@ class Walk:
     def parts(self, step):
         places = step._transformer_to_input_indices
         return {name: (part, places[name]) for name, part, _ in step.transformers_ if name in places and not isinstance(part, str)}
+
+    def used_by(self, step, names):
+        places = step._transformer_to_input_indices
+        used = {place for name, part, _ in step.transformers_ if name in places and part != 'drop' for place in places[name]}
+        return [name for index, name in enumerate(names) if index in used]
 
     def visit_pipeline(self, pipeline, names):
         steps = [step for step in pipeline.steps if step[1] not in (None, 'passthrough')]
@@ -140,12 +149,12 @@ class SklearnFile(Exported):
         self.changed = copy.deepcopy(self.model)
         walk = Walk(self.names)
         walk.visit(self.changed, self.names)
-        self.columns = walk.columns
+        self.columns = {name: walk.columns[name] for name in walk.used}
         kinds = {column.kind for column in self.columns.values()}
         self.apart = walk.splits or len(kinds) > 1
         self.kind = 'number' if self.apart else kinds.pop()
         self.inputs = self.describe_inputs()
-        self.score_names = list(self.scores(self.make_rows(self.names, 2, numpy.random.default_rng(0), holes=False)))
+        self.score_names = list(self.scores(self.make_rows(list(self.columns), 2, numpy.random.default_rng(0), holes=False)))
         classes = getattr(self.model, 'classes_', None)
         if classes is not None and not isinstance(classes, list):
             self.notes.append(f'classes in the order of the probabilities: {", ".join(map(str, classes[:20]))}')
@@ -166,7 +175,7 @@ class SklearnFile(Exported):
         return [{'name': 'x', 'features': features if self.known else None, 'missing': features[0].get('missing')}]
 
     def takes_null(self, name):
-        row = self.make_rows(self.names, 1, numpy.random.default_rng(0), holes=False)
+        row = self.make_rows(list(self.columns), 1, numpy.random.default_rng(0), holes=False)
         row[name] = pandas.Series([numpy.nan], dtype=object if self.columns[name].kind == 'text' else numpy.float64)
         try:
             self.scores(row)
@@ -176,7 +185,9 @@ class SklearnFile(Exported):
 
     def convert(self):
         if self.apart:
-            types = [(name, TENSORS[column.kind]([None, 1])) for name, column in self.columns.items()]
+            # The converter counts columns from the first one, dropped ones included.
+            kinds = {name: self.columns[name].kind if name in self.columns else 'number' for name in self.names}
+            types = [(name, TENSORS[kind]([None, 1])) for name, kind in kinds.items()]
         else:
             types = [('x', TENSORS[self.kind]([None, self.width]))]
         final = self.changed.steps[-1][1] if isinstance(self.changed, Pipeline) else self.changed
@@ -191,11 +202,12 @@ class SklearnFile(Exported):
             ) from error
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             raise Refused(f'skl2onnx cannot convert this model: {str(error).splitlines()[0]}', 'Simplify the step that it names.') from error
-        return named(model, self.names) if self.known else model
+        drop_unread(model, set(self.columns) if self.apart else {'x'})
+        return named(model, list(self.columns)) if self.known else model
 
     def scores(self, frame):
         """By the names that skl2onnx gives the outputs."""
-        frame = frame[self.names]
+        frame = frame.reindex(columns=self.names)
         values = frame if self.known else frame.to_numpy()
         if hasattr(self.model, 'classes_') and hasattr(self.model, 'predict'):
             scores = {'label': self.model.predict(values)}
@@ -212,19 +224,26 @@ class SklearnFile(Exported):
     def make_rows(self, names, count, random, holes=True):
         columns = {}
         takes_null = {feature['name']: 'missing' in feature for input in getattr(self, 'inputs', []) for feature in input['features'] or []}
-        for name, original in zip(names, self.names if len(names) == len(self.names) else names):
-            column = self.columns[original]
+        for name in names:
+            column = self.columns[name]
             if column.categories is not None or column.kind == 'text':
                 choices = [value for value in column.categories or ['some words', 'other words'] if not is_missing(value)] or [0]
                 values = [choices[at] for at in random.integers(0, len(choices), count)]
                 series = pandas.Series(values, dtype=object if column.kind == 'text' else None)
             else:
                 series = pandas.Series((column.center + column.scale * random.normal(size=count)).astype(numpy.float32))
-            if holes and takes_null.get(original, False):
+            if holes and takes_null.get(name, False):
                 kind = series.dtype if column.kind == 'text' else numpy.float64
                 series = series.astype(kind).mask(random.random(count) < 0.05, numpy.nan)
             columns[name] = series
         return pandas.DataFrame(columns)
+
+
+def drop_unread(model, names):
+    """Without inputs of columns that the pipeline drops: no shard needs them."""
+    kept = [value for value in model.graph.input if value.name in names]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
 
 
 def register_trees():
