@@ -374,6 +374,7 @@ test('every example is a command line that is accepted', async () => {
         planScore: refuse,
         inspect: refuse,
         check: refuse,
+        init: refuse,
         fit: refuse,
         tune: refuse,
         profile: refuse,

@@ -1,6 +1,6 @@
 /** What real pipelines seldom hold: stages that are not converted, folders that are no models, rows that Spark refuses. */
 import assert from 'node:assert/strict';
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { convertInto, savedPath, saveStage } from '../../e2e/spark-pipelines.ts';
@@ -79,6 +79,51 @@ test('a pipeline without a predictor gives its vector', async (t) => {
   place.shard('a.parquet', 'SELECT * FROM (VALUES (3.0::DOUBLE, -1), (0.0, 0), (NULL, 1)) AS t(a, b) LIMIT 2');
   await place.score({ keep: [] });
   assert.deepEqual(place.rows('a.parquet'), [{ unit: '[0.75, -0.25]' }, { unit: '[0.0, 0.0]' }]);
+});
+
+test('a vector of the shard whose size a stage says is a list; its categories are told apart by their numbers', (t) => {
+  const hint: Stage = { kind: 'feature.VectorSizeHint', params: { inputCol: 'v', size: 2, handleInvalid: 'skip' } };
+  const indexed: Stage = {
+    kind: 'feature.VectorIndexerModel',
+    params: { inputCol: 'features', outputCol: 'indexed', handleInvalid: 'skip' },
+    data: 'SELECT 4 AS numFeatures, MAP {1: MAP {7.5::DOUBLE: 1, 0.0::DOUBLE: 0}} AS categoryMaps',
+  };
+  const old: Stage = {
+    kind: 'feature.StringIndexerModel',
+    params: { inputCol: 'c', outputCol: 'i', handleInvalid: 'keep' },
+    data: "SELECT ['x', '(null)'] AS labels",
+  };
+  const four: Stage = {
+    kind: 'feature.VectorAssembler',
+    params: { inputCols: ['v', 'a', 'i'], outputCol: 'features', handleInvalid: 'error' },
+  };
+  const moved = { ...indexed, data: indexed.data!.replace('{1:', '{2:') };
+  const { contract, width } = convertSparkMl(savePipeline(tempDir(t), [hint, old, four, moved]));
+  assert.equal(width, 4);
+  assert.deepEqual(contract.inputs['features'], [
+    { column: 'v', list: 2 },
+    { column: 'a', index: [0, 7.5] },
+    { column: 'c', index: ['x', '(null)'], missing: '((null))', unknown: 'own' },
+  ]);
+  assert.equal(contract.where, `len("v") = 2 AND "a" IN (0, '7.5'::DOUBLE)`);
+  assert.throws(() => convertSparkMl(savePipeline(tempDir(t), [hint, old, four, indexed])), { code: 'BAD_MODEL' });
+});
+
+test('a tree that is a single leaf gives its prediction', async (t) => {
+  const place = new Workplace(t);
+  const split = '{featureIndex: -1, leftCategoriesOrThreshold: []::DOUBLE[], numCategories: -1}';
+  const tree: Stage = {
+    kind: 'regression.DecisionTreeRegressionModel',
+    params: { featuresCol: 'features', predictionCol: 'prediction' },
+    data: `SELECT 0 AS id, 4.25 AS prediction, [1.0] AS impurityStats, -1 AS leftChild, -1 AS rightChild, ${split} AS split`,
+  };
+  const folder = savePipeline(join(place.folder, 'saved'), [assembler, tree]);
+  const metadata = join(folder, 'stages', '1_DecisionTreeRegressionModel_1a', 'metadata', 'part-00000');
+  writeFileSync(metadata, readFileSync(metadata, 'utf8').replace('{', '{"numFeatures":2,'));
+  convertInto(place, folder);
+  place.shard('a.parquet', "SELECT range::DOUBLE AS a, 'NaN'::DOUBLE AS b FROM range(3)");
+  await place.score({ keep: [] });
+  assert.deepEqual(place.rows('a.parquet'), [{ prediction: 4.25 }, { prediction: 4.25 }, { prediction: 4.25 }]);
 });
 
 test('what is no fitted model is an error', async (t) => {
