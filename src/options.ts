@@ -2,6 +2,8 @@
 
 import type { OutputOptions } from './output-options.ts';
 import type { Reported } from './engines/nvml/reported-share.ts';
+import type { PlannedSelection } from './plan.ts';
+import type { SelectionOptions } from './relation.ts';
 import type { HotFunction, Ledger, RunProfile, RunRecord } from './run-record.ts';
 
 export type ReaderName = 'duckdb' | 'parquetjs';
@@ -11,7 +13,7 @@ export type ReaderName = 'duckdb' | 'parquetjs';
  */
 export type Precision = 'float32' | 'tf32';
 
-export interface InputOptions {
+export interface InputOptions extends SelectionOptions {
   /** Paths, folders or glob patterns of Parquet files. */
   readonly shards: string | readonly string[];
   /** A model folder (model.onnx, tandem.json, golden.parquet), or an .onnx file. */
@@ -77,6 +79,8 @@ export interface ScoreOptions extends InputOptions, RunOptions, OutputOptions {
   readonly explain?: boolean;
   /** Called a few times a second, and once at the end. */
   readonly onProgress?: (progress: Progress) => void;
+  /** Told which rows are taken, and how many, before the first one is scored; not called where all are. */
+  readonly onSelection?: (selection: PlannedSelection, rowCount: number) => void;
   /** Told what runs the model and why, in one line, before the first row is scored. */
   readonly onScorer?: (words: string) => void;
   /** Told each decision about a GPU's batch size. */
@@ -320,6 +324,8 @@ export interface InspectedColumn {
   /** For example `x[0]`, `dest`; empty: feeds nothing. */
   readonly feeds: readonly string[];
   readonly kept: boolean;
+  /** A key of the path (`dt=2026-05-01/`), not a column of the files. */
+  readonly isOfPath?: true;
 }
 
 export interface InspectReport {
@@ -330,7 +336,10 @@ export interface InspectReport {
     readonly rowGroups: number;
     readonly bytes: number;
   }[];
+  /** Of the rows that are taken. */
   readonly rowCount: number;
+  /** Which rows are taken, and of how many; undefined: all. */
+  readonly selection?: PlannedSelection;
   readonly bytes: number;
   readonly rowGroups: {
     readonly count: number;
