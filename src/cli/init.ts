@@ -87,7 +87,7 @@ export const initCommand: Command = {
         ...(shards.length === 0 ? {} : { shards }),
         ...(output === undefined ? {} : { output }),
         ...(python === undefined ? {} : { python }),
-        rawPrediction: given.isOn('raw-prediction'),
+        ...(given.isOn('raw-prediction') ? { rawPrediction: true } : {}),
         overwrite: given.isOn('overwrite'),
         dryRun: given.isOn('dry-run'),
         environment: io.environment,
