@@ -38,6 +38,7 @@ const groups: readonly { readonly splitting: boolean; readonly entries: readonly
       'threads/arrow-prep',
       'threads/parquetjs-prep',
       'threads/writer',
+      'threads/stager',
       'threads/fit',
       'doctor/probe',
       'report/client',

@@ -7,8 +7,6 @@ export type {
   DeviceReport,
   GpuMemory,
   InputOptions,
-  InspectedColumn,
-  InspectReport,
   KernelChoice,
   MetricsOptions,
   Precision,
@@ -26,6 +24,7 @@ export type {
   TuneReport,
 } from './options.ts';
 export type { FeaturizeOptions } from './feature-options.ts';
+export type { InspectedColumn, InspectReport } from './inspect-report.ts';
 export type { Compression, OutputOptions } from './output-options.ts';
 export type {
   HotFunction,
@@ -48,6 +47,7 @@ export { renderReport } from './report/report.ts';
 export type { PlannedSelection, RunPlan } from './plan.ts';
 export type { SelectionOptions } from './relation.ts';
 export { featurize, planFeaturize, planScore, score } from './pipeline.ts';
+export { init, type InitOptions, type InitReport, type InitSource } from './init/init.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
 export { fit } from './fit/fit.ts';
 export type { FitOptions, FitProgress, FitReport, FittedParameter } from './fit/report.ts';

@@ -19,6 +19,7 @@ const loadApi: LoadApi = async () => ({
   planScore: async (options) => (await import('./pipeline.ts')).planScore(options),
   featurize: async (options) => (await import('./pipeline.ts')).featurize(options),
   planFeaturize: async (options) => (await import('./pipeline.ts')).planFeaturize(options),
+  init: async (options) => (await import('./init/init.ts')).init(options),
   inspect: async (options) => (await import('./inspect.ts')).inspect(options),
   check: async (options) => (await import('./inspect.ts')).check(options),
   fit: async (options) => (await import('./fit/fit.ts')).fit(options),

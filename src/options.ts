@@ -169,7 +169,14 @@ export type DeviceOptions = Pick<RunOptions, 'device' | 'precision' | 'ortDir' |
 
 /** Where a run stands. Totals are exact: they come from the shards' footers. */
 export interface Progress {
-  readonly phase: 'planning' | 'scoring' | 'done';
+  readonly phase: 'planning' | 'reading' | 'scoring' | 'done';
+  /** Of shards that are no Parquet and are turned into it before the first row is scored; undefined: none is, or all are. */
+  readonly reading?: {
+    readonly filesDone: number;
+    readonly filesTotal: number;
+    readonly bytesDone: number;
+    readonly bytesTotal: number;
+  };
   readonly rowsDone: number;
   readonly rowsTotal: number;
   readonly shardsDone: number;
@@ -312,64 +319,6 @@ export interface ProfileReport {
   readonly folder: string;
   /** Names of what lies there. */
   readonly files: readonly string[];
-}
-
-/** One column as the shards have it and what becomes of it. */
-export interface InspectedColumn {
-  readonly name: string;
-  /** DuckDB's name of the type; several where the shards differ. */
-  readonly types: readonly string[];
-  /** Shards that hold the column. */
-  readonly shards: number;
-  /** For example `x[0]`, `dest`; empty: feeds nothing. */
-  readonly feeds: readonly string[];
-  readonly kept: boolean;
-  /** A key of the path (`dt=2026-05-01/`), not a column of the files. */
-  readonly isOfPath?: true;
-}
-
-export interface InspectReport {
-  readonly version: 1;
-  readonly shards: readonly {
-    readonly name: string;
-    readonly rowCount: number;
-    readonly rowGroups: number;
-    readonly bytes: number;
-  }[];
-  /** Of the rows that are taken. */
-  readonly rowCount: number;
-  /** Which rows are taken, and of how many; undefined: all. */
-  readonly selection?: PlannedSelection;
-  readonly bytes: number;
-  readonly rowGroups: {
-    readonly count: number;
-    readonly rowsMin: number;
-    readonly rowsMax: number;
-    readonly compressedBytesMax: number;
-  };
-  readonly columns: readonly InspectedColumn[];
-  /** One line for each way in which shards differ from the first one. Empty: none does. */
-  readonly drift: readonly string[];
-  /** Undefined without a model. */
-  readonly model:
-    | undefined
-    | {
-        readonly path: string;
-        /** What would run it on the CPU, in one line; undefined: `score` would not start. */
-        readonly scorer: string | undefined;
-        readonly inputs: readonly {
-          readonly name: string;
-          readonly type: string;
-          readonly features: readonly string[];
-        }[];
-        readonly outputs: readonly {
-          readonly name: string;
-          readonly type: string;
-          readonly columns: readonly string[];
-        }[];
-      };
-  /** Why `score` would refuse, as formatted errors. Empty: it would start. */
-  readonly problems: readonly string[];
 }
 
 export interface CheckReport {

@@ -2,12 +2,12 @@
 import type { DoctorOptions } from '../doctor/doctor.ts';
 import type { DoctorReport } from '../doctor/report.ts';
 import type { FeaturizeOptions } from '../feature-options.ts';
+import type { InitOptions, InitReport } from '../init/init.ts';
 import type { FitOptions, FitReport } from '../fit/report.ts';
 import type {
   CheckReport,
   ProfileOptions,
   ProfileReport,
-  InspectReport,
   ReaderName,
   RunOptions,
   ScoreOptions,
@@ -15,6 +15,7 @@ import type {
   TuneOptions,
   TuneReport,
 } from '../options.ts';
+import type { InspectReport } from '../inspect-report.ts';
 import type { RunPlan } from '../plan.ts';
 import type { RunRecord } from '../run-record.ts';
 import type { SetupCudaOptions, SetupReport } from '../setup/setup-cuda.ts';
@@ -24,6 +25,7 @@ export interface Api {
   planScore(options: ScoreOptions): Promise<RunPlan>;
   featurize(options: FeaturizeOptions): Promise<ScoreResult>;
   planFeaturize(options: FeaturizeOptions): Promise<RunPlan>;
+  init(options: InitOptions): Promise<InitReport>;
   inspect(options: {
     readonly shards: string | readonly string[];
     readonly model?: string;

@@ -1,5 +1,5 @@
 /** What `tandem inspect` shows. Pure. */
-import type { InspectReport } from '../options.ts';
+import type { InspectReport } from '../inspect-report.ts';
 import { counted, formatBytes, formatCount, formatList, formatTable, printable } from './format.ts';
 import { selectionLines } from './selection.ts';
 
@@ -10,7 +10,8 @@ const featuresShownMax = 8;
 export function renderInspect(report: InspectReport): string {
   return [
     headline(report),
-    report.selection && selectionLines(report.selection, report.rowCount).join('\n'),
+    // A selection is made of counted rows only.
+    report.selection && selectionLines(report.selection, report.rowCount!).join('\n'),
     shardSection(report),
     columnSection(report),
     driftSection(report),
@@ -26,7 +27,8 @@ function headline({ rowCount, shards, bytes, rowGroups }: InspectReport): string
     rowGroups.rowsMin === rowGroups.rowsMax
       ? counted(rowGroups.rowsMax, 'row')
       : `${formatCount(rowGroups.rowsMin)} to ${counted(rowGroups.rowsMax, 'row')}`;
-  const first = `${counted(rowCount, 'row')} in ${counted(shards.length, 'shard')}, ${formatBytes(bytes)}`;
+  const rows = rowCount === undefined ? 'rows of text are counted when they are scored' : counted(rowCount, 'row');
+  const first = `${rows} in ${counted(shards.length, 'shard')}, ${formatBytes(bytes)}`;
   if (rowGroups.count === 0) return `${first}; no row groups`;
   const largest = formatBytes(rowGroups.compressedBytesMax);
   return `${first}\n${counted(rowGroups.count, 'row group')} of ${span}, at most ${largest} compressed`;
@@ -35,7 +37,12 @@ function headline({ rowCount, shards, bytes, rowGroups }: InspectReport): string
 function shardSection({ shards }: InspectReport): string {
   const rows = shards
     .slice(0, shardsShownMax)
-    .map((shard) => [shard.name, formatCount(shard.rowCount), formatCount(shard.rowGroups), formatBytes(shard.bytes)]);
+    .map((shard) => [
+      shard.name,
+      shard.rowCount === undefined ? '' : formatCount(shard.rowCount),
+      formatCount(shard.rowGroups),
+      formatBytes(shard.bytes),
+    ]);
   const table = formatTable([{ title: 'name' }, right('rows'), right('row groups'), right('size')], rows);
   return `shards\n${table}${more(shards.length - shardsShownMax)}`;
 }

@@ -8,6 +8,7 @@ import { doctorCommand } from './doctor.ts';
 import { featurizeCommand } from './featurize.ts';
 import { fitCommand } from './fit.ts';
 import { checkRequired, unknownCommand } from './flags.ts';
+import { initCommand } from './init.ts';
 import { inspectCommand } from './inspect.ts';
 import { widthOf, type Io } from './io.ts';
 import { profileCommand } from './profile.ts';
@@ -19,6 +20,7 @@ import { tuneCommand } from './tune.ts';
 
 export const commands: readonly Command[] = [
   scoreCommand,
+  initCommand,
   inspectCommand,
   checkCommand,
   fitCommand,

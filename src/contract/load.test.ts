@@ -55,6 +55,7 @@ test('a folder with model.onnx alone, and a model file', () => {
       renames: undefined,
       golden: { path: join(folder, 'golden.parquet'), tolerance: 1e-5 },
       kernels: { tolerance: 1e-6 },
+      csv: {},
     });
   }
 });

@@ -63,6 +63,7 @@ test('a whole contract', () => {
     renames: undefined,
     golden: { path: '/models/m/golden.parquet', tolerance: 1e-5 },
     kernels: { tolerance: 1e-6 },
+    csv: {},
   });
 });
 

@@ -31,6 +31,7 @@ export function resolveContract(file: ContractFile, folder: string): Contract {
     renames: file.renames === undefined ? undefined : checkRenames(file.renames),
     golden: { path: join(resolve(folder), 'golden.parquet'), tolerance: file.golden?.tolerance ?? defaultTolerance },
     kernels: { tolerance: file.kernels?.tolerance ?? kernelTolerance },
+    csv: file.csv ?? {},
   };
 }
 
@@ -47,6 +48,7 @@ export function emptyContract(modelPath: string): Contract {
     renames: undefined,
     golden: { path: join(dirname(absolute), 'golden.parquet'), tolerance: defaultTolerance },
     kernels: { tolerance: kernelTolerance },
+    csv: {},
   };
 }
 

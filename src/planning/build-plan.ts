@@ -240,6 +240,7 @@ function planShards(
 ): PlannedShard[] {
   return footers.map((footer, index) => ({
     index,
+    ...(footer.sourcePath === undefined ? {} : { sourcePath: footer.sourcePath }),
     bytes: footer.bytes,
     modifiedMs: footer.modifiedMs,
     ...relationOf(footer),

@@ -5,7 +5,8 @@ import { loadUnfitted } from '../contract/load.ts';
 import { closeSession, describeSession, type ModelValue } from '../engines/onnxruntime/session.ts';
 import type { TensorLayout } from '../batch.ts';
 import { formatError, TandemError } from '../errors.ts';
-import type { InspectedColumn, InspectReport, KernelOptions } from '../options.ts';
+import type { InspectedColumn, InspectReport } from '../inspect-report.ts';
+import type { KernelOptions } from '../options.ts';
 import { rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { buildPlan } from './build-plan.ts';
 import { resolveModel, type PlanningEngines } from './model.ts';
@@ -19,18 +20,21 @@ export function buildInspection(
   scorers: KernelOptions = {},
 ): InspectReport {
   const { footers, selection } = selected;
-  const groups = footers.flatMap((footer) => footer.rowGroupRows);
+  // What is no Parquet has none.
+  const groups = footers.flatMap((footer) => (footer.sourcePath === undefined ? footer.rowGroupRows : []));
   const fit =
     modelPath === undefined || engines === undefined ? undefined : fitModel(engines, selected, modelPath, scorers);
   return {
     version: 1,
-    shards: footers.map(({ name, rowCount, rowGroupRows, bytes }) => ({
+    shards: footers.map(({ name, rowCount, rowGroupRows, bytes, sourcePath, rowsUnknown }) => ({
       name,
-      rowCount,
-      rowGroups: rowGroupRows.length,
+      rowCount: rowsUnknown === true ? undefined : rowCount,
+      rowGroups: sourcePath === undefined ? rowGroupRows.length : 0,
       bytes,
     })),
-    rowCount: footers.reduce((sum, footer) => sum + footer.rowCount, 0),
+    rowCount: footers.some(({ rowsUnknown }) => rowsUnknown === true)
+      ? undefined
+      : footers.reduce((sum, footer) => sum + footer.rowCount, 0),
     ...(selection === undefined ? {} : { selection }),
     bytes: footers.reduce((sum, footer) => sum + footer.bytes, 0),
     rowGroups: {

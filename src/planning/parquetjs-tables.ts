@@ -5,6 +5,8 @@ import { bug, TandemError } from '../errors.ts';
 import type { Contract } from '../contract/contract.ts';
 import type { PlainScoreOptions } from '../messages.ts';
 import type { OutputOptions } from '../output-options.ts';
+import type { ShardFile } from '../read/find-shards.ts';
+import { formatOf } from '../shard-format.ts';
 import type { Footer, SourceTable } from '../read/footers.ts';
 import { openParquetJs } from '../read/parquetjs/footers.ts';
 import { openParquetJsChunks } from '../read/parquetjs/open-chunks.ts';
@@ -37,13 +39,23 @@ export function checkParquetJsOptions(options: Pick<PlainScoreOptions, keyof Out
   });
 }
 
+/** @throws USAGE for the first file that is no Parquet */
+export function refuseOtherFormats(files: readonly ShardFile[]): void {
+  const other = files.find(({ name }) => formatOf(name) !== 'parquet');
+  if (other === undefined) return;
+  throw new TandemError('USAGE', 'Expected --reader parquetjs to be given Parquet files only, got another format.', {
+    place: { shard: other.name },
+    remedy: 'Leave out --reader: the native reader (DuckDB) reads CSV, JSON and Arrow.',
+  });
+}
+
 /** @throws USAGE, BAD_CONTRACT for rows and columns that only SQL chooses */
-export function checkParquetJsRows(options: SelectionOptions, contract: Contract | undefined): void {
+export function checkParquetJsRows(options: SelectionOptions, contract: Pick<Contract, 'where' | 'renames'>): void {
   const remedy = 'Leave out one of the two: the native reader (DuckDB) computes it.';
   const flag = (['where', 'limit', 'sample'] as const).find((name) => options[name] !== undefined);
   if (flag !== undefined)
     throw new TandemError('USAGE', `Expected every row with --reader parquetjs, got --${flag}.`, { remedy });
-  const key = (['where', 'renames'] as const).find((name) => contract?.[name] !== undefined);
+  const key = (['where', 'renames'] as const).find((name) => contract[name] !== undefined);
   if (key === undefined) return;
   const message = `Expected a contract without \`${key}\` where parquetjs-lite reads, got one.`;
   throw new TandemError('BAD_CONTRACT', message, { place: { field: key }, remedy: 'Leave out --reader parquetjs.' });

@@ -41,16 +41,40 @@ export function selectRows(
   const selector = new RowSelector(connection, options, contractWhere);
   const taken = footers.flatMap((footer) => selector.take(footer) ?? []);
   if (taken.length === 0) throw nothingLeft(footers, selector.selection.where);
-  const { where, limit, sample } = options;
-  const selection: PlannedSelection = {
+  const counted = selector.hasCounted ? (performance.now() - startedMs) / 1000 : undefined;
+  return { footers: taken, selection: plannedSelection(selector, footers, options, counted) };
+}
+
+/**
+ * For shards whose rows cannot be looked at yet: what is asked for, held against their columns; every row stays.
+ * @throws what {@link RowSelector} throws
+ */
+export function describeSelection(
+  connection: Connection,
+  footers: readonly Footer[],
+  options: SelectionOptions,
+  contractWhere: string | undefined,
+): Selected {
+  if (!isSelection(options) && contractWhere === undefined) return { footers, selection: undefined };
+  const selector = new RowSelector(connection, options, contractWhere);
+  for (const footer of footers) selector.check(footer);
+  return { footers, selection: plannedSelection(selector, footers, options, undefined) };
+}
+
+function plannedSelection(
+  selector: RowSelector,
+  footers: readonly Footer[],
+  { where, limit, sample }: SelectionOptions,
+  countSeconds: number | undefined,
+): PlannedSelection {
+  return {
     ...selector.selection,
     given: { where, sample, limit },
     columns: selector.columns,
     shardsFound: footers.length,
     rowsFound: footers.reduce((sum, { rowCount }) => sum + rowCount, 0),
-    countSeconds: selector.hasCounted ? (performance.now() - startedMs) / 1000 : undefined,
+    countSeconds,
   };
-  return { footers: taken, selection };
 }
 
 /** Whether anything is said at all. */
@@ -98,7 +122,7 @@ export class RowSelector {
    */
   take(footer: Footer): Footer | undefined {
     if (this.#left === 0) return undefined;
-    this.#check(footer);
+    this.check(footer);
     const names = new Set((footer.partitions ?? []).map(({ name }) => name.toLowerCase()));
     const isOfPath = ({ columns }: ConditionPart): boolean =>
       columns.length > 0 && columns.every((name) => names.has(name));
@@ -109,7 +133,8 @@ export class RowSelector {
     return taken;
   }
 
-  #check(footer: Footer): void {
+  /** @throws USAGE, BAD_CONTRACT for a condition that does not fit its columns */
+  check(footer: Footer): void {
     const signature = JSON.stringify(footer.columns);
     if (this.#fitting.has(signature)) return;
     for (const condition of this.#conditions) checkCondition(this.#connection, condition, footer);
@@ -118,10 +143,10 @@ export class RowSelector {
 
   #holds(sql: string, { partitions = [] }: Footer): boolean {
     const constants = partitions.map((column) => `${column.sql} AS ${quoteIdentifier(column.name)}`).join(', ');
-    const query = `SELECT (${sql}) FROM (SELECT ${constants}) AS shard`;
+    const query = `SELECT (${sql})::INTEGER FROM (SELECT ${constants}) AS shard`;
     let answer = this.#answers.get(query);
     if (answer === undefined) {
-      answer = this.#connection.rows(query)[0]![0] === true;
+      answer = this.#connection.rows(query)[0]![0] === 1;
       this.#answers.set(query, answer);
     }
     return answer;

@@ -30,6 +30,10 @@ export interface Footer extends SourceTable, Relation {
   /** Of the file, whichever rows are taken. */
   readonly rowGroupRows: readonly number[];
   readonly columnSizes: ReadonlyMap<string, ColumnSize>;
+  /** As in `PlannedShard`. `bytes` and `modifiedMs` are of that file. */
+  readonly sourcePath?: string;
+  /** Only the first rows were looked at, and counted. */
+  readonly rowsUnknown?: boolean;
 }
 
 /** Compressed bytes of a column in one shard. */

@@ -9,8 +9,17 @@ import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/datab
 import type { Pointer } from '../engines/native.ts';
 import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
-import { asTandemError } from '../errors.ts';
-import type { PlainScoreOptions, PlannerReply, PlannerRequest } from '../messages.ts';
+import { asTandemError, TandemError } from '../errors.ts';
+import { countedTextBytesMax } from '../limits.ts';
+import type {
+  PlainScoreOptions,
+  PlannerReply,
+  PlannerRequest,
+  StagingProgress,
+  Survey,
+  SurveyRequest,
+} from '../messages.ts';
+import type { InspectReport } from '../inspect-report.ts';
 import type { InputOptions, ReaderName } from '../options.ts';
 import { buildPlan, memoryLimit, type Planned } from '../planning/build-plan.ts';
 import { chooseDevices } from '../planning/devices.ts';
@@ -22,14 +31,20 @@ import {
   checkParquetJsRows,
   parquetJsNote,
   parquetJsWarning,
+  refuseOtherFormats,
 } from '../planning/parquetjs-tables.ts';
-import { selectRows, type Selected } from '../planning/selection.ts';
+import { describeSelection, isSelection, selectRows, type Selected } from '../planning/selection.ts';
+import type { Staging } from '../planning/staging.ts';
 import { DuckDbTables, type TableReader } from '../planning/tables.ts';
 import { findShards } from '../read/find-shards.ts';
-import { readFooters } from '../read/footers.ts';
+import { readFooters, type Footer } from '../read/footers.ts';
 import { readParquetJsFooters } from '../read/parquetjs/footers.ts';
+import { partitionColumns } from '../read/partitions.ts';
 import { nameColumns } from '../read/shard-columns.ts';
 import { takenRows } from '../relation.ts';
+import { formatOf } from '../shard-format.ts';
+import { knownShards } from '../write/manifests.ts';
+import { stagedFolder } from '../write/staged-files.ts';
 import { identityOf } from '../write/shard-writer.ts';
 import { prepareOutput } from '../write/output-folder.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
@@ -38,6 +53,9 @@ import { isAhead } from './start-worker.ts';
 let database: Pointer | undefined;
 let connection: Connection | undefined;
 let session: Pointer | undefined;
+/** While files that are no Parquet are read. */
+let staging: Staging | undefined;
+let isStopped = false;
 
 function post(reply: PlannerReply): void {
   parentPort!.postMessage(reply);
@@ -72,30 +90,53 @@ function useSession(other: Pointer): void {
 }
 
 /** What a request says about its shards; without a model there is no contract that names columns and chooses rows. */
-interface AskedShards extends Omit<InputOptions, 'model'> {
+interface AskedShards extends Omit<InputOptions, 'model'>, Pick<PlainScoreOptions, 'threads'> {
   readonly model: string | undefined;
-  readonly reader: ReaderName | undefined;
+  readonly reader?: ReaderName | undefined;
   readonly memoryBytes?: number | undefined;
+  /** Undefined: nothing is written. */
+  readonly output: string | undefined;
 }
 
 interface OpenShards {
   readonly reader: TableReader;
+  /** With the rows that are taken; where files are being staged, their first rows, from which none are taken yet. */
   readonly selected: Selected;
+  /** The same of other footers of these shards. */
+  select(footers: readonly Footer[]): Selected;
+  /** Whether not every row is taken. */
+  readonly isSelecting: boolean;
 }
 
-/** Shards with their footers and the rows that are taken, and what reads them: without DuckDB where parquetjs-lite does. */
-async function openShards(asked: AskedShards, outside?: string): Promise<OpenShards> {
-  if (asked.reader === 'parquetjs') {
+/** Shards with their footers, and what reads them: without DuckDB where parquetjs-lite does. */
+async function openShards(asked: AskedShards): Promise<OpenShards> {
+  const { shards, reader, memoryBytes, output } = asked;
+  const files = await findShards(shards, output);
+  const { renames, where } = contractOf(asked.model) ?? {};
+  if (reader === 'parquetjs') {
     post({ kind: 'warning', text: parquetJsWarning });
-    const footers = readParquetJsFooters(await findShards(asked.shards, outside));
-    checkParquetJsRows(asked, contractOf(asked.model));
-    return { reader: new ParquetJsTables(footers), selected: { footers, selection: undefined } };
+    refuseOtherFormats(files);
+    const footers = readParquetJsFooters(files);
+    checkParquetJsRows(asked, { renames, where });
+    const select = (others: readonly Footer[]): Selected => ({ footers: others, selection: undefined });
+    return { reader: new ParquetJsTables(footers), selected: select(footers), select, isSelecting: false };
   }
-  const open = connect(asked.memoryBytes);
-  const found = readFooters(open, await findShards(asked.shards, outside));
-  const contract = contractOf(asked.model);
-  const footers = nameColumns(found, contract?.renames);
-  return { reader: new DuckDbTables(open), selected: selectRows(open, footers, asked, contract?.where) };
+  const open = connect(memoryBytes);
+  const tables = new DuckDbTables(open);
+  // Of the files themselves, wherever they are staged.
+  const partitions = partitionColumns(files.map(({ path }) => path));
+  const name = (footers: readonly Footer[]): Footer[] => nameColumns(footers, renames, partitions);
+  const select = (footers: readonly Footer[]): Selected => selectRows(open, name(footers), asked, where);
+  const opened = { reader: tables, select, isSelecting: isSelection(asked) || where !== undefined };
+  if (files.every(({ name: file }) => formatOf(file) === 'parquet')) {
+    return { ...opened, selected: select(readFooters(open, files)) };
+  }
+  // Not imported above: Parquet needs none of it.
+  const { openStaging } = await import('../planning/open-staging.ts');
+  staging = openStaging(open, files, asked);
+  if (isStopped) staging.stop();
+  const heads = name(await staging.look(output === undefined ? undefined : knownShards(output)));
+  return { ...opened, selected: describeSelection(open, heads, asked, where) };
 }
 
 function contractOf(model: string | undefined): Contract | undefined {
@@ -109,9 +150,10 @@ function goldenRows(open: Connection, path: string, model: string): string {
   return takenRows(footer!, { where: where === undefined ? [] : [where], sample: undefined });
 }
 
-async function planRun(options: PlainScoreOptions): Promise<Planned> {
+async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: string): Promise<Planned> {
   if (options.reader === 'parquetjs') checkParquetJsOptions(options);
-  const { reader, selected } = await openShards({ ...options, reader: options.reader }, resolve(options.output));
+  const output = resolve(options.output);
+  const opened = await openShards({ ...options, output });
   // `auto` with the slow reader is the CPU: see checkParquetJsOptions.
   const { device = 'cpu', ortDir } = options;
   const isSlow = options.reader === 'parquetjs';
@@ -119,22 +161,80 @@ async function planRun(options: PlainScoreOptions): Promise<Planned> {
   const devices = await chooseDevices(isSlow ? 'cpu' : device, ortDir, process.env, options);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = options.features === undefined ? load(options.model) : loadIfThere(options.model);
-  return buildPlan({ reader, session: session ?? 0n }, selected, options, devices);
+  const engines = { reader: opened.reader, session: session ?? 0n };
+  if (staging === undefined) return buildPlan(engines, opened.selected, options, devices);
+  if (options.features?.shards !== undefined) throw onlyParquet('output in files of equally many rows');
+  if (dryRun) {
+    if (opened.isSelecting) throw onlyParquet('a plan of some of their rows');
+    return buildPlan(engines, opened.select(await staging.counted()), options, devices);
+  }
+  // Whatever is wrong with columns, model or output is found out before files are read for hours.
+  const quick = {
+    ...options,
+    kernels: 'onnxruntime',
+    trees: 'onnxruntime',
+    explain: false,
+    useProfile: false,
+  } as const;
+  const first = buildPlan(engines, opened.selected, quick, devices);
+  if (first.restSession !== undefined) closeSession(first.restSession);
+  // Which rows are taken shows in the files alone, those that are done included.
+  const done = opened.isSelecting ? [] : first.plan.shards.filter((shard) => shard.done);
+  const tell = (progress: StagingProgress): void => post({ kind: 'staging', progress });
+  const folder = stagedIn ?? stagedFolder(output);
+  const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tell);
+  return buildPlan(engines, opened.select(footers), options, devices);
+}
+
+async function closeStaging(): Promise<void> {
+  await staging?.close();
+  staging = undefined;
+}
+
+/** For what would have to read files of other formats twice. */
+function onlyParquet(what: string): TandemError {
+  return new TandemError('USAGE', `Expected Parquet files for ${what}, got files of other formats.`, {
+    remedy: "Turn them into Parquet first, for example with DuckDB: COPY (FROM 'data.csv') TO 'data.parquet'.",
+  });
+}
+
+async function inspectShards({
+  model,
+  scorers,
+  selection,
+  ...asked
+}: Extract<PlannerRequest, { kind: 'inspect' }>): Promise<InspectReport> {
+  const opened = await openShards({ ...asked, ...selection, model, output: undefined });
+  if (staging !== undefined && opened.isSelecting) throw onlyParquet('a look at some of their rows');
+  if (model !== undefined) session = load(model, true);
+  const engines = session === undefined ? undefined : { reader: opened.reader, session };
+  const counted = await staging?.counted(countedTextBytesMax);
+  return buildInspection(engines, counted === undefined ? opened.selected : opened.select(counted), model, scorers);
+}
+
+async function surveyShards({ shards, modelPath, sample }: SurveyRequest): Promise<Survey> {
+  const { survey, writeSample } = await import('../planning/survey.ts');
+  const asked = { shards: shards ?? [], model: undefined, output: undefined };
+  const opened = shards === undefined ? undefined : await openShards(asked);
+  const counted = await staging?.counted();
+  const footers = (counted === undefined ? opened?.selected : opened!.select(counted))?.footers ?? [];
+  if (modelPath !== undefined) session = load(modelPath);
+  if (connection !== undefined && sample !== undefined) writeSample(connection, footers, sample);
+  return survey(connection, footers, session);
 }
 
 async function answer(request: PlannerRequest): Promise<void> {
   switch (request.kind) {
     case 'plan': {
-      const { plan, kernel, restSession } = await planRun(request.options);
+      const { options, dryRun, stagedIn } = request;
+      const { plan, kernel, restSession } = await planRun(options, dryRun, stagedIn).finally(closeStaging);
       if (restSession !== undefined) useSession(restSession);
       if (!request.dryRun) prepareOutput(plan, identityOf(plan), request.options.overwrite ?? false);
       return post({ kind: 'planned', plan, engines: { database: database ?? 0n, session: session ?? 0n, kernel } });
     }
     case 'inspect': {
-      const { reader, selected } = await openShards({ ...request, ...request.selection });
-      if (request.model !== undefined) session = load(request.model, true);
-      const engines = session === undefined ? undefined : { reader, session };
-      return post({ kind: 'inspected', report: buildInspection(engines, selected, request.model, request.scorers) });
+      const report = await inspectShards(request).finally(closeStaging);
+      return post({ kind: 'inspected', report });
     }
     case 'compare': {
       const { golden, scores, tolerance, model } = request;
@@ -143,11 +243,22 @@ async function answer(request: PlannerRequest): Promise<void> {
       return post({ kind: 'compared', comparison });
     }
     case 'planFit': {
-      const { reader, selected } = await openShards({ ...request, ...request.selection, reader: 'duckdb' });
+      const { reader, selected } = await openShards({ ...request, ...request.selection, output: undefined });
+      if (staging !== undefined) {
+        await closeStaging();
+        throw onlyParquet('fit');
+      }
       const { planFit } = await import('../planning/fit-plan.ts');
       const plan = planFit(reader, selected.footers, request.features);
       return post({ kind: 'fitPlanned', plan, database: database! });
     }
+    case 'survey': {
+      const surveyed = await surveyShards(request.request).finally(closeStaging);
+      return post({ kind: 'surveyed', survey: surveyed });
+    }
+    case 'stop':
+      isStopped = true;
+      return staging?.stop();
     case 'close':
       if (session !== undefined) closeSession(session);
       closeEnvironment();
