@@ -75,7 +75,7 @@ test('flags become options; what is said at the end fits the files', async () =>
     command: plain.command,
   });
   assert.match(arrow.stdout, /^featurized 1,000 rows of 4 shards in 2\.0 s/);
-  assert.match(arrow.stdout, /^read it: pyarrow\.dataset\.dataset\("out", format="ipc"/m);
+  assert.match(arrow.stdout, /^read it: pyarrow\.dataset\.dataset\("out", format="ipc"\)$/m);
   const parquet = await run('featurize a --model m --output out --progress none', api);
   assert.match(parquet.stdout, /^ +or: pandas\.read_parquet\("out"\)$/m);
   assert.deepEqual([asked[1]!.format, asked[1]!.outputShards, asked[1]!.keep], [undefined, undefined, undefined]);

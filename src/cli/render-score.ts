@@ -9,7 +9,7 @@ export function renderScore(result: ScoreResult): string {
 /** What `tandem featurize` says at the end. @param format undefined: Parquet */
 export function renderFeaturize(result: ScoreResult, format?: 'parquet' | 'arrow'): string {
   const { output } = result;
-  const arrow = `read it: pyarrow.dataset.dataset(${JSON.stringify(output)}, format="ipc", exclude_invalid_files=True)`;
+  const arrow = `read it: pyarrow.dataset.dataset(${JSON.stringify(output)}, format="ipc")`;
   return [...doneLines(result, 'featurized'), ...(format === 'arrow' ? [arrow] : readLines(output))].join('\n');
 }
 
