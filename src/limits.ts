@@ -79,6 +79,16 @@ export const smallJobRows = 30_000_000;
 export const raceMsSmall = 5;
 /** A kernel that has lost gets another race of so long: V8 compiles its code well while it runs (measured on two busy cores: within 0.1 s). */
 export const raceMsLost = 50;
+/** First rows that a model is tried and timed on before anything is chosen: one query gives them, and its cost is not in their number. */
+export const estimateRows = 256;
+/** Runs of them of which the shortest counts, as many as fit into the time: two at least. */
+export const estimateRuns = 16;
+export const estimateMs = 5;
+/** What choosing takes a process that has just started: sample, kernel, comparison, race (measured: 40 ms, and 190 for trees of 0.13 MB). */
+export const choiceMs = 40;
+export const choiceMsTrees = 80;
+/** It grows with the trees that are read and compiled. */
+export const choiceMsPerMegabyteOfTrees = 500;
 /** Nodes of a graph without trees that is looked at for kernels: exporters write a linear model with a dozen. */
 export const kernelNodesMax = 64;
 /** A weight of more bytes is not read while planning: no kernel's is nearly as large, tables of embeddings are. */

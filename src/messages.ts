@@ -26,7 +26,10 @@ export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
 export type PlainScoreOptions = Omit<
   ScoreOptions,
   'signal' | 'onProgress' | 'onWarning' | 'onScorer' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
->;
+> & {
+  /** The shards stand for others: their own number of rows decides nothing. */
+  readonly isSample?: boolean;
+};
 
 /** Engines that the planner opened: addresses that are good in every thread of the process. */
 export interface Engines {

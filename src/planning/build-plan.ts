@@ -6,7 +6,7 @@ import type { Pointer } from '../engines/native.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { ModelPlan, OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
+import type { OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
 import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
@@ -21,7 +21,7 @@ import {
 } from './allocate.ts';
 import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
 import { explainInputs } from './explanation.ts';
-import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
+import { planModel, resolveModel, type DescribedModel, type PlanningEngines, type ResolvedModel } from './model.ts';
 import { chooseScorer, scoresOnDevices, type ScorerChoice } from './scorer.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
@@ -45,7 +45,8 @@ export function buildPlan(
   const resolved = resolveModel(engines, options.model, footers);
   const { contract, requests, schemas } = resolved;
   const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
-  const described = planModel(engines, footers, resolved);
+  const tried = planModel(engines, footers, resolved);
+  const { model: described } = tried;
   const identity: RunIdentity = {
     modelSha256: described.sha256,
     contractSha256: described.contractSha256,
@@ -63,7 +64,7 @@ export function buildPlan(
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
   const pending = footers.filter((footer) => !whole.has(footer.name));
-  const choice = chooseScoring(engines, pending, resolved, described, options, asked);
+  const choice = chooseScoring(engines, pending, resolved, tried, options, asked);
   const { chosen, model, kernel, scorer } = choice;
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? [], scorer.kind);
@@ -127,13 +128,15 @@ function chooseScoring(
   engines: PlanningEngines,
   pending: readonly Footer[],
   resolved: ResolvedModel,
-  model: ModelPlan,
+  tried: DescribedModel,
   options: PlainScoreOptions,
   asked: ChosenDevices | undefined,
 ): ScorerChoice & { readonly chosen: ChosenDevices | undefined } {
+  const { model } = tried;
   const chosen = asked && fitDevices(asked, model, model.fixedBatchRows ?? options.batchSize, options.gpuMemory);
   if (chosen !== undefined && chosen.found.length > 0) return { chosen, ...scoresOnDevices(model) };
-  return { chosen, ...chooseScorer(engines, pending, resolved, model, options) };
+  const job = options.isSample === true ? undefined : { threads: options.threads ?? coreBound().value };
+  return { chosen, ...chooseScorer(engines, pending, resolved, tried, { ...options, job }) };
 }
 
 function planShards(

@@ -1,10 +1,10 @@
 /** Fits a model folder to a table: input tensors, output columns, and the SQL between table and tensors. */
-import type { ColumnRequest } from '../batch.ts';
+import { elementBytes, type ColumnRequest, type TensorValues } from '../batch.ts';
 import type { Contract } from '../contract/contract.ts';
 import { contractHash } from '../contract/hash.ts';
 import { contractFromModel, loadContract } from '../contract/load.ts';
 import type { Pointer } from '../engines/native.ts';
-import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
+import { createRunOptions, releaseRunOptions, type BoundTensor } from '../engines/onnxruntime/run.ts';
 import { describeSession, type ModelDescription } from '../engines/onnxruntime/session.ts';
 import { requestsOf } from '../featurize/featurizer.ts';
 import type { ModelPlan, OutputLayout } from '../plan.ts';
@@ -12,7 +12,8 @@ import type { SourceTable } from '../read/footers.ts';
 import { layOutColumns, layOutInputs, usedOutputs, type InputLayouts } from '../score/layout.ts';
 import { constantTensor, declaredOutputs, probeOutputs } from '../score/scorer.ts';
 import { identifyModel } from './model-identity.ts';
-import { featurizeFirstRows } from './sample.ts';
+import { estimateRows, slotBytesMax } from '../limits.ts';
+import { featurizeFirstRows, readSample, type Sample } from './sample.ts';
 import { SchemaPlanner } from './schemas.ts';
 import type { TableReader } from './tables.ts';
 
@@ -55,49 +56,84 @@ function contractWithoutFile(modelPath: string, description: ModelDescription): 
   return contractFromModel(modelPath, inputs);
 }
 
-/** The model's part of a plan. @throws BAD_CONTRACT, BAD_MODEL, BAD_ROW */
+/** The model's part of a plan, and the rows that it was tried on. */
+export interface DescribedModel {
+  readonly model: ModelPlan;
+  /** Of the first table that has rows; none where one of them cannot be used, or there are none. */
+  readonly firstRows: Sample;
+}
+
+/** @throws BAD_CONTRACT, BAD_MODEL, BAD_ROW */
 export function planModel(
   engines: PlanningEngines,
   tables: readonly SourceTable[],
   resolved: ResolvedModel,
-): ModelPlan {
+): DescribedModel {
   const { contract, layouts } = resolved;
-  const outputs = findOutputs(engines, tables, resolved);
-  return {
+  const table = tables.find((candidate) => candidate.rowCount > 0);
+  const firstRows = table === undefined ? noRows : readFirstRows(engines.reader, table, resolved);
+  const outputs = findOutputs(engines, table, resolved, firstRows);
+  const model = {
     ...identifyModel(contract.modelPath),
     contractSha256: contractHash(contract),
     ...layouts,
     outputs,
     columns: layOutColumns(contract, outputs),
   };
+  return { model, firstRows };
 }
+
+const noRows: Sample = { rowCount: 0, values: [] };
 
 /** Rows on which the output shapes are tried: more than one, so that an output of one row for the whole batch is seen. */
 const probeRows = 3;
 
-/** Shapes of the used outputs, from the first rows of the first shard that has any. */
+/** As many as are timed too: one query gives both. */
+function readFirstRows(reader: TableReader, table: SourceTable, resolved: ResolvedModel): Sample {
+  const { inputs, fixedBatchRows = probeRows } = resolved.layouts;
+  const bytesPerRow = inputs.reduce((sum, { width, elementType }) => sum + width * elementBytes[elementType], 0);
+  const rows = Math.max(fixedBatchRows, Math.min(estimateRows, Math.floor(slotBytesMax / Math.max(1, bytesPerRow))));
+  return readSample(reader, table, resolved, Math.min(rows, table.rowCount));
+}
+
+/** Shapes of the used outputs, from a table's first rows. */
 function findOutputs(
   engines: PlanningEngines,
-  tables: readonly SourceTable[],
+  table: SourceTable | undefined,
   resolved: ResolvedModel,
+  firstRows: Sample,
 ): OutputLayout[] {
   const used = usedOutputs(resolved.contract, resolved.description);
-  const table = tables.find((candidate) => candidate.rowCount > 0);
   if (table === undefined) return declaredOutputs(used);
   const rows = resolved.layouts.fixedBatchRows ?? probeRows;
-  const tensors = resolved.layouts.inputs;
-  const values = featurizeFirstRows(engines.reader, table, resolved, rows);
-  const inputs = tensors.map((tensor, index) => ({
-    name: tensor.name,
-    elementType: tensor.elementType,
-    shape: [rows, ...tensor.rowShape],
-    values: values[index]!,
-  }));
-  const constants = resolved.layouts.constants.map((constant) => constantTensor(constant, rows));
+  // Too few: the last one is repeated. Not usable: says which one is not.
+  const sample =
+    firstRows.rowCount >= rows
+      ? firstRows
+      : { rowCount: rows, values: featurizeFirstRows(engines.reader, table, resolved, rows) };
   const runOptions = createRunOptions();
   try {
-    return probeOutputs(engines.session, runOptions, [...inputs, ...constants], used, rows);
+    return probeOutputs(engines.session, runOptions, boundTensors(resolved, sample, rows), used, rows);
   } finally {
     releaseRunOptions(runOptions);
   }
+}
+
+/** What the model is run on: the sample's first rows, and the constants for as many. */
+export function boundTensors(
+  { layouts }: Pick<ResolvedModel, 'layouts'>,
+  sample: Sample,
+  rowCount: number,
+): BoundTensor[] {
+  const inputs = layouts.inputs.map(({ name, elementType, rowShape, width }, index) => ({
+    name,
+    elementType,
+    shape: [rowCount, ...rowShape],
+    values: firstValues(sample.values[index]!, rowCount * width),
+  }));
+  return [...inputs, ...layouts.constants.map((constant) => constantTensor(constant, rowCount))];
+}
+
+function firstValues(values: TensorValues, count: number): TensorValues {
+  return Array.isArray(values) ? values.slice(0, count) : values.subarray(0, count);
 }

@@ -1,6 +1,7 @@
 /**
  * Chooses what scores where the threads score in place: ONNX Runtime, or a kernel of ours where one knows the model,
- * agrees with ONNX Runtime on rows of the shards, and is faster on them.
+ * agrees with ONNX Runtime on rows of the shards, and is faster on them. Where ONNX Runtime would be through with all rows
+ * before the choice is made, it is not made.
  */
 import { dirname } from 'node:path';
 import type { Pointer } from '../engines/native.ts';
@@ -29,7 +30,8 @@ import { readTreeParts, splitModel, type TreeParts } from '../score/kernels/tree
 import { slotBytes } from '../score/scorer.ts';
 import { isEnsemble } from '../score/trees/read-ensemble.ts';
 import { slotRowsFor } from './allocate.ts';
-import type { PlanningEngines, ResolvedModel } from './model.ts';
+import { secondsPerRow, secondsToChoose } from './estimate.ts';
+import type { DescribedModel, PlanningEngines, ResolvedModel } from './model.ts';
 import { readSample } from './sample.ts';
 import { Trial, type KernelPlan } from './trial.ts';
 
@@ -45,6 +47,11 @@ export interface ScorerChoice {
   readonly warnings: readonly string[];
 }
 
+export interface ChoiceOptions extends KernelOptions {
+  /** Who scores the tables' rows; undefined: they stand for more rows to come, and the choice is worth whatever it takes. */
+  readonly job: { readonly threads: number } | undefined;
+}
+
 /**
  * @param tables those whose rows are to be scored
  * @param now seconds, from a monotonic clock
@@ -53,14 +60,24 @@ export function chooseScorer(
   engines: PlanningEngines,
   tables: readonly SourceTable[],
   resolved: ResolvedModel,
-  model: ModelPlan,
-  options: KernelOptions,
+  { model, firstRows }: DescribedModel,
+  options: ChoiceOptions,
   now: () => number = () => performance.now() / 1000,
 ): ScorerChoice {
   const table = tables.find((candidate) => candidate.rowCount > 0);
   if (table === undefined) return byOnnxRuntime(model, 'there are no rows');
-  const isSmall = tables.reduce((rowCount, each) => rowCount + each.rowCount, 0) < smallJobRows;
-  const ours = findKernels(model, options, isSmall ? 1 : Infinity);
+  const whole = readCandidate(model, options);
+  if (typeof whole === 'string') return byOnnxRuntime(model, whole);
+  const rowCount = tables.reduce((sum, each) => sum + each.rowCount, 0);
+  const isAsked = options.kernels === 'kernel';
+  if (!isAsked && options.job !== undefined) {
+    const each = secondsPerRow(engines, resolved, model, firstRows, now) ?? Infinity;
+    const choosing = secondsToChoose(model.bytes, whole.nodes.some(isEnsemble));
+    if ((each * rowCount) / options.job.threads <= choosing)
+      return byOnnxRuntime(model, 'so few rows are scored sooner than a kernel is chosen');
+  }
+  const isSmall = rowCount < smallJobRows;
+  const ours = findKernels(model, whole, options, isSmall || isAsked ? 1 : Infinity);
   if (typeof ours === 'string') return byOnnxRuntime(model, ours);
   let choice: ScorerChoice | undefined;
   try {
@@ -69,7 +86,8 @@ export function chooseScorer(
     const sample = readSample(engines.reader, table, resolved, Math.min(rowsMax, table.rowCount));
     if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
     const place = { tolerance: resolved.contract.kernels.tolerance, shard: table.name };
-    choice = tryKernels(model, ours, new Trial(model, ours, sample, engines.session), place, isSmall, now);
+    const race = isAsked ? undefined : isSmall ? raceMsSmall : raceMs;
+    choice = tryKernels(model, ours, new Trial(model, ours, sample, engines.session), place, race, now);
     return choice;
   } finally {
     const { restSession } = ours;
@@ -83,12 +101,13 @@ interface TrialPlace {
   readonly shard: string;
 }
 
+/** @param shortMs of the race; undefined: a kernel that agrees is taken without one */
 function tryKernels(
   model: ModelPlan,
   ours: KernelPlan,
   trial: Trial,
   place: TrialPlace,
-  isSmall: boolean,
+  shortMs: number | undefined,
   now: () => number,
 ): ScorerChoice {
   try {
@@ -98,7 +117,8 @@ function tryKernels(
     const [first] = kernels;
     const agreement = trial.compare(first!);
     if (agreement.differenceMax > place.tolerance) return disagreeing(model, first!, agreement, place);
-    const turns = [(isSmall ? raceMsSmall : raceMs) / 1000, raceMsLost / 1000] as const;
+    if (shortMs === undefined) return byKernel(ours, first!, 'as asked for', { agreement });
+    const turns = [shortMs / 1000, raceMsLost / 1000] as const;
     const [theirs = 0, ...seconds] = raceTwice(trial.contenders, turns, now);
     const best = seconds.indexOf(Math.min(...seconds));
     const kernel = kernels[best]!;
@@ -115,8 +135,8 @@ export function scoresOnDevices(model: ModelPlan): ScorerChoice {
   return byOnnxRuntime(model, undefined);
 }
 
-/** How kernels that know the model, or its trees, would score it, or in words why there are none. */
-function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number): KernelPlan | string {
+/** The model's graph, or in words why no kernel can score any of it. */
+function readCandidate(model: ModelPlan, options: KernelOptions): Graph | string {
   if (options.kernels === 'onnxruntime') return 'as asked for';
   const whole = readModelGraph(model.path);
   const hasTrees = whole.nodes.some(isEnsemble);
@@ -126,6 +146,12 @@ function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number)
   const nodeCount = whole.nodes.length;
   if (!hasTrees && constant !== undefined) return `input ${constant.name} is a constant`;
   if (!hasTrees && nodeCount > kernelNodesMax) return `it has ${nodeCount} nodes, and kernels know small graphs`;
+  return whole;
+}
+
+/** How kernels that know the model, or its trees, would score it, or in words why there are none. */
+function findKernels(model: ModelPlan, whole: Graph, options: KernelOptions, formsMax: number): KernelPlan | string {
+  const [constant] = model.constants;
   const { inputs, outputs } = model;
   const graph = withoutFed(readWeightedGraph(model.path, kernelWeightBytesMax), [...inputs, ...model.constants]);
   const kernels =
@@ -138,7 +164,7 @@ function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number)
     const planned = { ...model, inputs: columns, fixedBatchRows: undefined };
     return { kernels, model: planned, restSession: undefined };
   }
-  if (!hasTrees) return kernels;
+  if (!whole.nodes.some(isEnsemble)) return kernels;
   if (model.fixedBatchRows !== undefined) return `${kernels}, and its batch size is fixed`;
   const parts = readTreeParts(whole, graph, inputs, outputs, formsMax);
   return typeof parts === 'string' ? parts : openRest(model, whole, parts);
@@ -193,14 +219,20 @@ function fasterOf(
   ratio: number,
 ): ScorerChoice {
   const tried = { agreement, timesOnnxRuntime: ratio };
-  const { restSession } = ours;
-  const words = `${kernelWords(kernel)}${restSession === undefined ? '' : '; the rest by ONNX Runtime'}`;
-  if (!(ratio > 1)) return byOnnxRuntime(model, `${(1 / ratio).toFixed(1)} times the kernel (${words})`, tried);
+  if (ratio > 1) return byKernel(ours, kernel, `${ratio.toFixed(1)} times ONNX Runtime`, tried);
+  return byOnnxRuntime(model, `${(1 / ratio).toFixed(1)} times the kernel (${wordsOf(ours, kernel)})`, tried);
+}
+
+function byKernel(ours: KernelPlan, kernel: KernelModel, reason: string, tried: Partial<ChosenScorer>): ScorerChoice {
   return {
     model: { ...ours.model, kernel: kernelSizes(kernel) },
     kernel,
-    restSession,
-    scorer: { kind: kernel.kind, words: `${words}, ${ratio.toFixed(1)} times ONNX Runtime`, ...tried },
+    restSession: ours.restSession,
+    scorer: { kind: kernel.kind, words: `${wordsOf(ours, kernel)}, ${reason}`, ...tried },
     warnings: [],
   };
+}
+
+function wordsOf({ restSession }: KernelPlan, kernel: KernelModel): string {
+  return `${kernelWords(kernel)}${restSession === undefined ? '' : '; the rest by ONNX Runtime'}`;
 }

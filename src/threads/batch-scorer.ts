@@ -99,14 +99,15 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   const source = { name: 'the first batch', from, rowCount: batch.numRows, columns: describe(connection, '*', from) };
   const engines = { reader: new DuckDbTables(connection), session };
   const resolved = resolveModel(engines, start.model, [source]);
-  const described = planModel(engines, [source], resolved);
+  const tried = planModel(engines, [source], resolved);
+  const { model: described } = tried;
   requireOwnNames(batch, described);
   const { gpuMemory } = start.deviceOptions;
   chosen = fitDevices(chosen, described, described.fixedBatchRows ?? start.batchSize, gpuMemory);
   const { model, kernel, restSession, warnings } =
     chosen.found.length > 0
       ? scoresOnDevices(described)
-      : chooseScorer(engines, [source], resolved, described, start.kernelOptions);
+      : chooseScorer(engines, [source], resolved, tried, { ...start.kernelOptions, job: undefined });
   if (restSession !== undefined) {
     closeSession(session);
     session = restSession;

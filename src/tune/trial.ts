@@ -62,7 +62,11 @@ export async function runTrial(options: Omit<PlainScoreOptions, 'output'>, limit
   const planner = new PlannerClient(limits.signal, limits.onWarning);
   let crew: Crew | undefined;
   try {
-    const request = { kind: 'plan', options: { ...options, output, useProfile: false }, dryRun: false } as const;
+    const request = {
+      kind: 'plan',
+      options: { ...options, output, useProfile: false, isSample: true },
+      dryRun: false,
+    } as const;
     const { plan, engines } = await planner.ask(request, 'planned');
     const startMs = performance.now();
     crew = new Crew(plan, engines, { hears: { onWarning: limits.onWarning } });
