@@ -4,15 +4,10 @@ import { readWeightedGraph } from '../src/engines/onnxruntime/model-weights.ts';
 import { createRunOptions } from '../src/engines/onnxruntime/run.ts';
 import { createSharedMemory, type SharedMemory } from '../src/engines/wasm.ts';
 import type { ModelPlan, RunPlan } from '../src/plan.ts';
-import { sharedBytes } from '../src/planning/kernel-bytes.ts';
+import { modelKernelBytes, sharedBytes } from '../src/planning/kernel-bytes.ts';
 import { kernelWords, readKernelModels, type KernelModel } from '../src/score/kernels/kernel.ts';
 import { layOutSlot, type Slot } from '../src/score/scorer.ts';
-import {
-  modelKernelBytes,
-  openInPlaceScorer,
-  writeModelTables,
-  type InPlaceScorer,
-} from '../src/threads/in-place-scorer.ts';
+import { openInPlaceScorer, writeModelTables, type InPlaceScorer } from '../src/threads/in-place-scorer.ts';
 
 /** A slot, the memory behind it, and the scorer of the plan's choice. */
 export interface OpenScorer {
@@ -35,10 +30,11 @@ export function openPlanned(plan: RunPlan, session: Pointer): OpenScorer {
 /** The kernel that the plan names: plans are plain data, and its code is made anew. */
 function chosenKernel({ model, scorer }: RunPlan): KernelModel | undefined {
   if (model.kernel === undefined) return undefined;
-  const kernels = readKernelModels(readWeightedGraph(model.path), byRows(model).inputs, model.outputs, {}, Infinity);
+  const ours = readKernelModels(readWeightedGraph(model.path), byRows(model).inputs, model.outputs, {}, Infinity);
   const found =
-    typeof kernels === 'string' ? undefined : kernels.find((kernel) => scorer.words.startsWith(kernelWords(kernel)));
-  if (found === undefined) throw new Error(`Expected a kernel like ${scorer.words}, got ${String(kernels)}.`);
+    typeof ours === 'string' ? undefined : ours.kernels.find((kernel) => scorer.words.startsWith(kernelWords(kernel)));
+  if (found === undefined)
+    throw new Error(`Expected a kernel like ${scorer.words}, got ${typeof ours === 'string' ? ours : 'others'}.`);
   return found;
 }
 

@@ -60,6 +60,21 @@ export const simdBoundariesMax = 64;
 
 /** Rows of the shards, where a slot holds as many, on which a kernel of ours must agree with ONNX Runtime before it scores in its place. */
 export const kernelSampleRows = 4_096;
+/** Stretches of them, over the shards; row groups that they start in take so many compressed bytes, of the features, where the first does not take more. */
+export const sampleStretchesMax = 8;
+export const sampleBytesMax = 32 * 2 ** 20;
+/** Of all bytes of the features, where that is less; so many are read at once whatever there is. */
+export const sampleBytesShare = 1 / 8;
+export const sampleBytesLeast = 2 ** 20;
+/** Made-up rows on which it must agree as well; of wide ones a quarter of what a slot holds. */
+export const madeUpRowsMax = 1_024;
+/** Of these so many where a model takes longer than it may. */
+export const madeUpRowsLeast = 64;
+/** A difference above this share of the largest score is no rounding. Linear models may differ less on made-up rows: their sums have another size there. */
+export const kernelGrossDifference = 1e-3;
+/** A tolerance above this one gets a warning: what it lets pass is no rounding. Above 1 it would let a probability be anything. */
+export const kernelToleranceWide = 0.01;
+export const kernelToleranceMax = 1;
 /** Rows of ONNX Runtime's batches meanwhile: it is fastest at 1,024 to 2,048 (measured). */
 export const kernelBatchRows = 2_048;
 /** The comparison ends after so long: a model that takes longer has been compared on one batch at least. */

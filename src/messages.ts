@@ -27,8 +27,8 @@ export type PlainScoreOptions = Omit<
   ScoreOptions,
   'signal' | 'onProgress' | 'onWarning' | 'onScorer' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
 > & {
-  /** The shards stand for others: their own number of rows decides nothing. */
-  readonly isSample?: boolean;
+  /** Others will be scored than those of the shards, which stand for them. */
+  readonly rowsFollow?: boolean;
 };
 
 /** Engines that the planner opened: addresses that are good in every thread of the process. */

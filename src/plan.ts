@@ -1,5 +1,6 @@
 /** The plan: what a run will read, score and write, in what order and under which bounds. Plain data. */
 import type { TensorLayout } from './batch.ts';
+import type { Cut } from './engines/onnxruntime/cut-model.ts';
 import type { Compression, Precision } from './options.ts';
 import type { ProfileKey, UsedProfile } from './planning/profile.ts';
 import type { Agreement } from './score/kernels/agreement.ts';
@@ -76,8 +77,15 @@ export interface ModelPlan {
   readonly fixedBatchRows: number | undefined;
   /** Where a kernel of ours scores it: bytes of its tables, once, and of what each thread's kernel keeps. */
   readonly kernel?: { readonly tableBytes: number; readonly scratchBytes: number };
-  /** Inputs of what ONNX Runtime runs behind the kernel, some of which the kernel gives; undefined: it scores the whole model. */
-  readonly rest?: readonly string[];
+  /** What ONNX Runtime runs behind the kernel; undefined: one of the two scores the whole model. */
+  readonly rest?: ModelRest;
+}
+
+/** What is left of a model whose trees a kernel scores. */
+export interface ModelRest {
+  readonly cut: Cut;
+  /** Its inputs, some of which the kernel gives. */
+  readonly inputs: readonly string[];
 }
 
 /** What runs the model, and why. */

@@ -154,9 +154,8 @@ function runLines(plan: RunPlan): string {
         `  device       ${name} (${printable(label)}): ${buffers} buffers of up to ${counted(bufferRows, 'row')}` +
         (memoryBudgetBytes === undefined ? '' : `, ${formatBytes(memoryBudgetBytes)} of memory promised for all`),
     ),
-    ...(plan.devices.length === 0
-      ? [`  scorer       ${printable(plan.scorer.words)}`]
-      : [`  precision    ${plan.precision}`]),
+    `  scorer       ${printable(plan.scorer.words)}`,
+    ...(plan.devices.length === 0 ? [] : [`  precision    ${plan.precision}`]),
     ...profileLines(plan),
     `  batch size   ${batch}${fixed}`,
     `  slot         ${counted(plan.slotRows, 'row')}`,

@@ -118,7 +118,7 @@ test('the plan says which inputs the rest reads, inspect the choice', async (t) 
   const place = stackPlace(t, 5000, stacks['a network beside them']!);
   const { model, scorer, explanation } = await planScore(place.options({ explain: true }));
   assert.equal(scorer.kind, 'trees');
-  assert.deepEqual([...model.rest!].sort(), ['trees: sums', 'x']);
+  assert.deepEqual([...model.rest!.inputs].sort(), ['trees: sums', 'x']);
   assert.deepEqual(
     model.inputs.map(({ name, order }) => [name, order]),
     [

@@ -251,7 +251,8 @@ const awaited: Readonly<Record<Activity, LedgerPartName | undefined>> = {
   storage: 'storage',
   decode: 'decode',
   featurize: 'featurize',
-  compute: 'handOver',
+  // Of a model in two parts: what the thread computes are inputs of the GPU's part.
+  compute: 'featurize',
   newShapes: 'handOver',
   search: 'handOver',
   write: 'writer',

@@ -83,18 +83,17 @@ export function planSlots(
   shards: readonly ShardSize[],
   limit: Bound,
 ): ThreadSlots {
-  const ofKernels = kernelBytes(model);
+  const own = {
+    kernelBytes: kernelBytes(model) + alignedBytes(model.kernel?.scratchBytes ?? 0),
+    tableBytes: alignedBytes(model.kernel?.tableBytes ?? 0),
+  };
   if (devices.length === 0) {
     const rows = inPlaceSlotRows(model, batchSize);
-    const own = {
-      kernelBytes: ofKernels + alignedBytes(model.kernel?.scratchBytes ?? 0),
-      tableBytes: alignedBytes(model.kernel?.tableBytes ?? 0),
-    };
     return { rows, bytes: slotBytes(model, rows), count: 1, where: 'host', ...own };
   }
   const [largest = 0] = heldRowGroups(shards, [], 1);
-  const others = processBytesBase + threadBytesBase + largest;
-  const bytesMax = Math.min(wasmPagesMax * pageBytes, limit.value - others) - ofKernels;
+  const others = processBytesBase + threadBytesBase + largest + tableCopies * own.tableBytes;
+  const bytesMax = Math.min(wasmPagesMax * pageBytes - own.tableBytes, limit.value - others) - own.kernelBytes;
   const wanted = recalled ?? deviceSlots(devices, slotBytes(model, 64) / 64, threads);
   // This run's device buffers may be smaller than those of the profile's run, and no slot is larger than a batch may be.
   const rowsMax = Math.max(...devices.map(({ bufferRows }) => bufferRows));
@@ -105,8 +104,7 @@ export function planSlots(
     bytes: slotBytes(model, slotRows),
     count: slots,
     where: 'pinned',
-    kernelBytes: ofKernels,
-    tableBytes: 0,
+    ...own,
   };
 }
 

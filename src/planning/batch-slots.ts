@@ -8,7 +8,7 @@ import type { ModelPlan, PlannedDevice } from '../plan.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { createSlotQueues } from '../transfer/slot-queue.ts';
 import { deviceSlots, fitDeviceSlots } from './devices.ts';
-import { kernelBytes, sharedBytes } from './kernel-bytes.ts';
+import { kernelBytes, modelKernelBytes, sharedBytes } from './kernel-bytes.ts';
 
 /**
  * Slots and queues for so many threads, and the rows of a slot.
@@ -19,10 +19,11 @@ export function planBatchSlots(
   model: ModelPlan,
   threads: number,
 ): { readonly slotRows: number; readonly handOver: BatchHandOver } {
-  const bytesMax = Math.min(wasmPagesMax * pageBytes, memoryBound(memoryShare).value) - threads * kernelBytes(model);
+  const ofKernels = threads * kernelBytes(model) + modelKernelBytes(model, threads);
+  const bytesMax = Math.min(wasmPagesMax * pageBytes, memoryBound(memoryShare).value) - ofKernels;
   const { slotRows, slots: slotsPerThread } = fitBatchSlots(devices, model, threads, bytesMax);
   const slotCount = threads * slotsPerThread;
-  const slots = createSharedMemory(sharedBytes(model, slotRows, slotCount, threads));
+  const slots = createSharedMemory(sharedBytes(model, slotRows, slotCount, threads) + modelKernelBytes(model, threads));
   // Threads start with their first batch, and some never do.
   const queues = createSlotQueues(slotCount, threads, devices.length, threads);
   return { slotRows, handOver: { slots, slotsPerThread, queues } };
@@ -31,7 +32,7 @@ export function planBatchSlots(
 /** Within so many bytes for all threads, whose number is given. @throws MEMORY when slots of a single row do not fit */
 export function fitBatchSlots(
   devices: readonly PlannedDevice[],
-  model: Pick<ModelPlan, 'inputs' | 'outputs'>,
+  model: Pick<ModelPlan, 'inputs' | 'outputs' | 'kernel'>,
   threads: number,
   bytesMax: number,
 ): { readonly slotRows: number; readonly slots: number } {

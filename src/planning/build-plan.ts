@@ -19,10 +19,10 @@ import {
   type ShardSize,
   type ThreadSlots,
 } from './allocate.ts';
-import { deviceMemory, fitDevices, planDevices, type ChosenDevices } from './devices.ts';
+import { deviceMemory, planDevices, type ChosenDevices } from './devices.ts';
 import { explainInputs } from './explanation.ts';
-import { planModel, resolveModel, type DescribedModel, type PlanningEngines, type ResolvedModel } from './model.ts';
-import { chooseScorer, scoresOnDevices, type ScorerChoice } from './scorer.ts';
+import { planModel, resolveModel, type PlanningEngines } from './model.ts';
+import { placeScoring } from './placement.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
 
@@ -45,8 +45,7 @@ export function buildPlan(
   const resolved = resolveModel(engines, options.model, footers);
   const { contract, requests, schemas } = resolved;
   const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
-  const tried = planModel(engines, footers, resolved);
-  const { model: described } = tried;
+  const described = planModel(engines, resolved);
   const identity: RunIdentity = {
     modelSha256: described.sha256,
     contractSha256: described.contractSha256,
@@ -64,7 +63,7 @@ export function buildPlan(
     splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
   }));
   const pending = footers.filter((footer) => !whole.has(footer.name));
-  const choice = chooseScoring(engines, pending, resolved, tried, options, asked);
+  const choice = placeScoring(engines, pending, resolved, described, options, asked);
   const { chosen, model, kernel, scorer } = choice;
   const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? [], scorer.kind);
@@ -121,22 +120,6 @@ function plannedKeep(
     keepsAll: keep === undefined,
     keepBytes: sum(pending.map((footer) => columnBytes(footer, copied))),
   };
-}
-
-/** GPUs that can take the model, and without one what scores on the CPU. */
-function chooseScoring(
-  engines: PlanningEngines,
-  pending: readonly Footer[],
-  resolved: ResolvedModel,
-  tried: DescribedModel,
-  options: PlainScoreOptions,
-  asked: ChosenDevices | undefined,
-): ScorerChoice & { readonly chosen: ChosenDevices | undefined } {
-  const { model } = tried;
-  const chosen = asked && fitDevices(asked, model, model.fixedBatchRows ?? options.batchSize, options.gpuMemory);
-  if (chosen !== undefined && chosen.found.length > 0) return { chosen, ...scoresOnDevices(model) };
-  const job = options.isSample === true ? undefined : { threads: options.threads ?? coreBound().value };
-  return { chosen, ...chooseScorer(engines, pending, resolved, tried, { ...options, job }) };
 }
 
 function planShards(

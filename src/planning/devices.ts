@@ -13,6 +13,8 @@ import {
 import type { DeviceOptions, GpuMemory, Precision } from '../options.ts';
 import type { DeviceProfile, MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
 import { deviceBufferBytes } from '../score/device-buffer.ts';
+import { kernelRows } from '../score/kernels/kernel.ts';
+import { restModel } from '../score/kernels/model-rest.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { placeOf } from '../place.ts';
 import type { Profile, UsedProfile } from './profile.ts';
@@ -162,18 +164,21 @@ export function deviceSlots(
 
 /**
  * Slots for a thread whose slots may take so many bytes. What does not fit gets fewer slots, then smaller ones, and at
- * last a single one, of a single row, for which the thread then waits: whether that fits is for the caller to see.
+ * last a single one, of a single row, for which the thread then waits: whether that fits is for the caller to see. Where
+ * a kernel scores in the slot, it holds whole blocks of rows.
  * @param wanted as {@link deviceSlots} has them
  */
 export function fitDeviceSlots(
   wanted: { readonly slotRows: number; readonly slots: number },
-  model: Pick<ModelPlan, 'inputs' | 'outputs'>,
+  model: Pick<ModelPlan, 'inputs' | 'outputs' | 'kernel'>,
   bytesMax: number,
 ): { readonly slotRows: number; readonly slots: number } {
-  let { slotRows, slots } = wanted;
+  const rowsMin = model.kernel === undefined ? 1 : kernelRows;
+  let slotRows = Math.ceil(wanted.slotRows / rowsMin) * rowsMin;
+  let { slots } = wanted;
   const isTooMuch = (): boolean => slots * slotBytes(model, slotRows) > bytesMax;
   while (isTooMuch() && slots > slotsPerThreadMin) slots--;
-  while (isTooMuch() && slotRows > 1) slotRows = Math.floor(slotRows / 2);
+  while (isTooMuch() && slotRows > rowsMin) slotRows = Math.floor(slotRows / 2 / rowsMin) * rowsMin;
   while (isTooMuch() && slots > 1) slots--;
   return { slotRows, slots };
 }
@@ -181,13 +186,13 @@ export function fitDeviceSlots(
 /** What lies on the devices. */
 export function deviceMemory(
   devices: readonly PlannedDevice[],
-  model: Pick<ModelPlan, 'inputs' | 'outputs'>,
+  model: Pick<ModelPlan, 'inputs' | 'outputs' | 'rest'>,
 ): MemoryLine[] {
   return devices.map(({ name, buffers, bufferRows }) => ({
     what: `${name}: buffers of input and output tensors`,
     where: 'device',
     count: buffers,
-    bytesEach: deviceBufferBytes(model, bufferRows),
+    bytesEach: deviceBufferBytes(restModel(model), bufferRows),
   }));
 }
 
@@ -235,11 +240,12 @@ export function planDevices(
   profiles: readonly (UsedProfile | undefined)[] = [],
 ): PlannedDevice[] {
   if (chosen.found.length === 0) return [];
-  expectDeviceTensors(model);
+  const onDevice = restModel(model);
+  expectDeviceTensors(onDevice);
   return chosen.found.map((device, index) => {
     const memoryBudgetBytes = gpuMemory === undefined ? undefined : budgetOf(device, gpuMemory);
     const bytesMax = Math.min(device.freeBytes, memoryBudgetBytes ?? Infinity) * deviceBufferShare;
-    const bytesOf = (rows: number): number => deviceBuffersDefault * deviceBufferBytes(model, rows);
+    const bytesOf = (rows: number): number => deviceBuffersDefault * deviceBufferBytes(onDevice, rows);
     let rows = batchSize ?? deviceBatchRowsMax;
     while (batchSize === undefined && rows > 1 && bytesOf(rows) > bytesMax) rows = Math.floor(rows / 2);
     if (bytesOf(rows) > bytesMax) {

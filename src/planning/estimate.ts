@@ -1,36 +1,27 @@
 /** How long ONNX Runtime would take for a job: where that is short, nothing else is worth looking for. */
 import { BoundRun, createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
-import {
-  choiceMs,
-  choiceMsPerMegabyteOfTrees,
-  choiceMsTrees,
-  estimateMs,
-  estimateRows,
-  estimateRuns,
-} from '../limits.ts';
+import { choiceMs, choiceMsPerMegabyteOfTrees, choiceMsTrees, estimateMs, estimateRuns } from '../limits.ts';
 import type { ModelPlan } from '../plan.ts';
 import { boundTensors, type PlanningEngines, type ResolvedModel } from './model.ts';
-import type { Sample } from './sample.ts';
 
 /**
- * Seconds that ONNX Runtime takes for a row on one thread; undefined: there are too few rows to tell.
- * @param sample the more rows, the better; {@link estimateRows} are enough
+ * Seconds that ONNX Runtime takes for a row on one thread, by its first rows; undefined: there are none.
  * @param now seconds, from a monotonic clock
  */
 export function secondsPerRow(
   { session }: Pick<PlanningEngines, 'session'>,
-  resolved: Pick<ResolvedModel, 'layouts'>,
+  resolved: Pick<ResolvedModel, 'layouts' | 'firstRows'>,
   { outputs, fixedBatchRows }: Pick<ModelPlan, 'outputs' | 'fixedBatchRows'>,
-  sample: Sample,
   now: () => number,
 ): number | undefined {
-  const rowCount = fixedBatchRows ?? Math.min(estimateRows, sample.rowCount);
-  if (rowCount === 0 || rowCount > sample.rowCount) return undefined;
+  const firstRows = resolved.firstRows();
+  if (firstRows === undefined) return undefined;
+  const rowCount = fixedBatchRows ?? firstRows.rowCount;
   const runOptions = createRunOptions();
   const names = outputs.map(({ name }) => ({ name }));
   let bound: BoundRun | undefined;
   try {
-    bound = new BoundRun(session, boundTensors(resolved, sample, rowCount), names);
+    bound = new BoundRun(session, boundTensors(resolved, firstRows, rowCount), names);
     const begun = now();
     let best = Infinity;
     // The first one prepares the shape, and any may be interrupted.

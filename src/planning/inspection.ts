@@ -69,7 +69,7 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
       model: modelPath,
       output: resolve('tandem-inspect-no-such-folder'),
       useProfile: false,
-      isSample: true,
+      rowsFollow: true,
     });
     if (restSession !== undefined) closeSession(restSession);
     scorer = plan.scorer.words;

@@ -1,6 +1,6 @@
 /** Memory of each thread for kernels, a stretch behind the slots of all threads. */
 import { readTensors } from '../batch.ts';
-import { kernelMemory, type KernelMemory, type SharedMemory } from '../engines/wasm.ts';
+import { alignedBytes, kernelMemory, type KernelMemory, type SharedMemory } from '../engines/wasm.ts';
 import { featurizerBytes, requestsOf } from '../featurize/featurizer.ts';
 import type { ModelPlan } from '../plan.ts';
 import { vectorPlaceBytes } from '../read/vector-places.ts';
@@ -31,4 +31,10 @@ export function threadKernels(
   threadIndex: number,
 ): KernelMemory {
   return kernelMemory(memory, sharedBytes(model, slotRows, slotCount, threadIndex), kernelBytes(model));
+}
+
+/** Bytes that the model's kernel takes for so many threads, behind everything else in the slots' memory. */
+export function modelKernelBytes({ kernel }: Pick<ModelPlan, 'kernel'>, threads: number): number {
+  if (kernel === undefined) return 0;
+  return alignedBytes(kernel.tableBytes) + threads * alignedBytes(kernel.scratchBytes);
 }

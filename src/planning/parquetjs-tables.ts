@@ -57,6 +57,10 @@ export class ParquetJsTables implements TableReader {
     return openParquetJsChunks(this.#fileOf(table), requests);
   }
 
+  openStretch(table: SourceTable): ChunkSource {
+    throw bug(`Rows of ${table.name} are read from the first one on only`);
+  }
+
   explain(error: unknown, table: SourceTable): TandemError | undefined {
     return explainParquetJs(error, table.name);
   }

@@ -3,10 +3,8 @@
  * agrees with ONNX Runtime on rows of the shards, and is faster on them. Where ONNX Runtime would be through with all rows
  * before the choice is made, it is not made.
  */
-import { dirname } from 'node:path';
 import type { Pointer } from '../engines/native.ts';
 import { OnnxRuntimeError } from '../engines/onnxruntime/bindings.ts';
-import { cutModel } from '../engines/onnxruntime/cut-model.ts';
 import { readModelGraph, type Graph } from '../engines/onnxruntime/model-graph.ts';
 import { readWeightedGraph, type WeightedGraph } from '../engines/onnxruntime/model-weights.ts';
 import { closeSession, describeSession, openSession } from '../engines/onnxruntime/session.ts';
@@ -20,18 +18,20 @@ import {
   slotBytesMax,
   smallJobRows,
 } from '../limits.ts';
+import { coreBound } from '../machine.ts';
 import type { KernelOptions } from '../options.ts';
 import type { ChosenScorer, ModelPlan } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
 import type { Agreement } from '../score/kernels/agreement.ts';
 import { kernelRows, kernelSizes, kernelWords, readKernelModels, type KernelModel } from '../score/kernels/kernel.ts';
+import { cutSource } from '../score/kernels/model-rest.ts';
 import { raceTwice } from '../score/kernels/race.ts';
 import { readTreeParts, splitModel, type TreeParts } from '../score/kernels/tree-parts.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { isEnsemble } from '../score/trees/read-ensemble.ts';
 import { slotRowsFor } from './allocate.ts';
 import { secondsPerRow, secondsToChoose } from './estimate.ts';
-import type { DescribedModel, PlanningEngines, ResolvedModel } from './model.ts';
+import type { PlanningEngines, ResolvedModel } from './model.ts';
 import { readSample } from './sample.ts';
 import { Trial, type KernelPlan } from './trial.ts';
 
@@ -48,8 +48,10 @@ export interface ScorerChoice {
 }
 
 export interface ChoiceOptions extends KernelOptions {
-  /** Who scores the tables' rows; undefined: they stand for more rows to come, and the choice is worth whatever it takes. */
-  readonly job: { readonly threads: number } | undefined;
+  /** Default: the cores that this process may use. */
+  readonly threads?: number;
+  /** Others will be scored than those of the tables: the choice is worth whatever it takes. */
+  readonly rowsFollow?: boolean;
 }
 
 /**
@@ -60,34 +62,31 @@ export function chooseScorer(
   engines: PlanningEngines,
   tables: readonly SourceTable[],
   resolved: ResolvedModel,
-  { model, firstRows }: DescribedModel,
+  model: ModelPlan,
   options: ChoiceOptions,
   now: () => number = () => performance.now() / 1000,
 ): ScorerChoice {
-  const table = tables.find((candidate) => candidate.rowCount > 0);
-  if (table === undefined) return byOnnxRuntime(model, 'there are no rows');
-  const whole = readCandidate(model, options);
-  if (typeof whole === 'string') return byOnnxRuntime(model, whole);
+  if (!tables.some(({ rowCount }) => rowCount > 0))
+    return byOnnxRuntime(model, tables.length === 0 ? 'all shards are scored already' : 'there are no rows');
+  const graph = readCandidate(model, options);
+  if (typeof graph === 'string') return byOnnxRuntime(model, graph);
   const rowCount = tables.reduce((sum, each) => sum + each.rowCount, 0);
   const isAsked = options.kernels === 'kernel';
-  if (!isAsked && options.job !== undefined) {
-    const each = secondsPerRow(engines, resolved, model, firstRows, now) ?? Infinity;
-    const choosing = secondsToChoose(model.bytes, whole.nodes.some(isEnsemble));
-    if ((each * rowCount) / options.job.threads <= choosing)
+  if (!isAsked && options.rowsFollow !== true) {
+    const { threads = coreBound().value } = options;
+    const seconds = (rowCount * (secondsPerRow(engines, resolved, model, now) ?? Infinity)) / threads;
+    if (seconds <= secondsToChoose(model.bytes, graph.nodes.some(isEnsemble)))
       return byOnnxRuntime(model, 'so few rows are scored sooner than a kernel is chosen');
   }
   const isSmall = rowCount < smallJobRows;
-  const ours = findKernels(model, whole, options, isSmall || isAsked ? 1 : Infinity);
+  const ours = findKernels(model, options, isSmall || isAsked ? 1 : Infinity, graph);
   if (typeof ours === 'string') return byOnnxRuntime(model, ours);
   let choice: ScorerChoice | undefined;
   try {
-    // Wide rows take memory: no more of them than a slot holds.
-    const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(ours.model, 64) / 64, undefined));
-    const sample = readSample(engines.reader, table, resolved, Math.min(rowsMax, table.rowCount));
-    if (sample.rowCount === 0) return byOnnxRuntime(model, 'no row could be read to compare on');
-    const place = { tolerance: resolved.contract.kernels.tolerance, shard: table.name };
-    const race = isAsked ? undefined : isSmall ? raceMsSmall : raceMs;
-    choice = tryKernels(model, ours, new Trial(model, ours, sample, engines.session), place, race, now);
+    const trial = openTrial(engines, tables, resolved, model, ours);
+    if (trial === undefined) return byOnnxRuntime(model, noRowRead);
+    const shortMs = isAsked ? undefined : isSmall ? raceMsSmall : raceMs;
+    choice = tryKernels(model, ours, trial, resolved.contract.kernels.tolerance, shortMs, now);
     return choice;
   } finally {
     const { restSession } = ours;
@@ -95,10 +94,22 @@ export function chooseScorer(
   }
 }
 
-/** Where kernels are tried, and how far they may be off. */
-interface TrialPlace {
-  readonly tolerance: number;
-  readonly shard: string;
+/** Why none is tried. */
+export const noRowRead = 'no row could be read to compare on';
+
+/** Over rows of the tables; undefined: none could be read. */
+export function openTrial(
+  engines: PlanningEngines,
+  tables: readonly SourceTable[],
+  resolved: ResolvedModel,
+  model: ModelPlan,
+  ours: KernelPlan,
+): Trial | undefined {
+  // Wide rows take memory: no more of them than a slot holds.
+  const rowsMax = Math.min(kernelSampleRows, slotRowsFor(slotBytes(ours.model, 64) / 64, undefined));
+  const rowCount = tables.reduce((sum, table) => sum + table.rowCount, 0);
+  const sample = readSample(engines.reader, tables, resolved, Math.min(rowsMax, rowCount));
+  return sample.rowCount === 0 ? undefined : new Trial(model, ours, sample, engines.session);
 }
 
 /** @param shortMs of the race; undefined: a kernel that agrees is taken without one */
@@ -106,7 +117,7 @@ function tryKernels(
   model: ModelPlan,
   ours: KernelPlan,
   trial: Trial,
-  place: TrialPlace,
+  tolerance: number,
   shortMs: number | undefined,
   now: () => number,
 ): ScorerChoice {
@@ -116,26 +127,22 @@ function tryKernels(
     // One that is not even right is not worth a race.
     const [first] = kernels;
     const agreement = trial.compare(first!);
-    if (agreement.differenceMax > place.tolerance) return disagreeing(model, first!, agreement, place);
+    if (agreement.differenceMax > tolerance) return disagreeing(model, first!, agreement, tolerance);
     if (shortMs === undefined) return byKernel(ours, first!, 'as asked for', { agreement });
+    trial.prepareRace();
     const turns = [shortMs / 1000, raceMsLost / 1000] as const;
     const [theirs = 0, ...seconds] = raceTwice(trial.contenders, turns, now);
     const best = seconds.indexOf(Math.min(...seconds));
     const kernel = kernels[best]!;
     const found = best === 0 ? agreement : trial.compare(kernel);
-    if (found.differenceMax > place.tolerance) return disagreeing(model, kernel, found, place);
+    if (found.differenceMax > tolerance) return disagreeing(model, kernel, found, tolerance);
     return fasterOf(model, ours, kernel, found, theirs / seconds[best]!);
   } finally {
     trial.close();
   }
 }
 
-/** What scores on GPUs. */
-export function scoresOnDevices(model: ModelPlan): ScorerChoice {
-  return byOnnxRuntime(model, undefined);
-}
-
-/** The model's graph, or in words why no kernel can score any of it. */
+/** The model's graph, or in words why no kernel can score any of it: what is known before weights are read. */
 function readCandidate(model: ModelPlan, options: KernelOptions): Graph | string {
   if (options.kernels === 'onnxruntime') return 'as asked for';
   const whole = readModelGraph(model.path);
@@ -150,22 +157,28 @@ function readCandidate(model: ModelPlan, options: KernelOptions): Graph | string
 }
 
 /** How kernels that know the model, or its trees, would score it, or in words why there are none. */
-function findKernels(model: ModelPlan, whole: Graph, options: KernelOptions, formsMax: number): KernelPlan | string {
+export function findKernels(
+  model: ModelPlan,
+  options: KernelOptions,
+  formsMax: number,
+  whole = readCandidate(model, options),
+): KernelPlan | string {
+  if (typeof whole === 'string') return whole;
   const [constant] = model.constants;
   const { inputs, outputs } = model;
   const graph = withoutFed(readWeightedGraph(model.path, kernelWeightBytesMax), [...inputs, ...model.constants]);
-  const kernels =
+  const found =
     constant === undefined
       ? readKernelModels(graph, inputs, outputs, options, formsMax)
       : `input ${constant.name} is a constant`;
-  if (typeof kernels !== 'string') {
+  if (typeof found !== 'string') {
     const columns = inputs.map((tensor) => ({ ...tensor, order: 'columns' as const }));
     // Kernels run any number of rows.
     const planned = { ...model, inputs: columns, fixedBatchRows: undefined };
-    return { kernels, model: planned, restSession: undefined };
+    return { ...found, model: planned, restSession: undefined };
   }
-  if (!whole.nodes.some(isEnsemble)) return kernels;
-  if (model.fixedBatchRows !== undefined) return `${kernels}, and its batch size is fixed`;
+  if (!whole.nodes.some(isEnsemble)) return found;
+  if (model.fixedBatchRows !== undefined) return `${found}, and its batch size is fixed`;
   const parts = readTreeParts(whole, graph, inputs, outputs, formsMax);
   return typeof parts === 'string' ? parts : openRest(model, whole, parts);
 }
@@ -177,7 +190,7 @@ function withoutFed(graph: WeightedGraph, fed: readonly { readonly name: string 
 }
 
 function openRest(model: ModelPlan, whole: Graph, parts: TreeParts): KernelPlan | string {
-  const left = { bytes: cutModel(model.path, whole, parts.cut), folder: dirname(model.path) };
+  const left = cutSource(model.path, whole, parts.cut);
   let restSession: Pointer;
   try {
     restSession = openSession(left, { intraOpThreads: 1 });
@@ -187,28 +200,29 @@ function openRest(model: ModelPlan, whole: Graph, parts: TreeParts): KernelPlan 
   }
   const { inputs, defaults } = describeSession(restSession);
   const restInputs = [...inputs, ...defaults].map(({ name }) => name);
-  return { kernels: parts.kernels, model: splitModel(model, parts, restInputs), restSession };
+  return { kernels: parts.kernels, makeUp: parts.makeUp, model: splitModel(model, parts, restInputs), restSession };
 }
 
-function byOnnxRuntime(model: ModelPlan, reason: string | undefined, tried: Partial<ChosenScorer> = {}): ScorerChoice {
+/** @param reason in words, where a kernel might have scored */
+export function byOnnxRuntime(model: ModelPlan, reason?: string, tried: Partial<ChosenScorer> = {}): ScorerChoice {
   const words = reason === undefined ? 'ONNX Runtime' : `ONNX Runtime: ${reason}`;
   const scorer = { kind: 'onnxruntime', words, ...tried } as const;
   return { model, kernel: undefined, restSession: undefined, scorer, warnings: [] };
 }
 
-function disagreeing(
-  model: ModelPlan,
-  kernel: KernelModel,
-  agreement: Agreement,
-  { tolerance, shard }: TrialPlace,
-): ScorerChoice {
-  const { row, value, kernel: ours, onnxRuntime } = agreement.worst!;
+function disagreeing(model: ModelPlan, kernel: KernelModel, agreement: Agreement, tolerance: number): ScorerChoice {
   const choice = byOnnxRuntime(model, `the ${kernel.kind} kernel gives other scores`, { agreement });
-  const text =
-    `ONNX Runtime scores: the ${kernel.kind} kernel would give ${value} of row ${row} of ${shard} as ${ours}, ONNX Runtime ` +
-    `gives ${onnxRuntime}. That is more than the tolerance of ${tolerance} (\`"kernels": { "tolerance": ... }\` in ` +
-    `tandem.json): float32 sums in another order differ most where large terms cancel out.`;
-  return { ...choice, warnings: [text] };
+  return { ...choice, warnings: [`ONNX Runtime scores: ${disagreementText(kernel, agreement, tolerance)}`] };
+}
+
+export function disagreementText(kernel: KernelModel, { worst }: Agreement, tolerance: number): string {
+  const { where, value, kernel: ours, onnxRuntime, isGross } = worst!;
+  const found = `the ${kernel.kind} kernel would give ${value} of ${where} as ${ours}, ONNX Runtime gives ${onnxRuntime}.`;
+  if (isGross) return `${found} This is a bug, and no rounding: please report it, with the model.`;
+  return (
+    `${found} That is more than the tolerance of ${tolerance} (\`"kernels": { "tolerance": ... }\` in tandem.json): ` +
+    `float32 sums in another order differ most where large terms cancel out.`
+  );
 }
 
 function fasterOf(

@@ -2,7 +2,7 @@
 import type { ColumnRequest } from '../batch.ts';
 import { sourceName, type Source } from '../contract/contract.ts';
 import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
-import { TandemError } from '../errors.ts';
+import { bug, TandemError } from '../errors.ts';
 import { describe, selectColumns, shardError, type SourceTable } from '../read/footers.ts';
 import { createEnum, projectColumn, sourceSql, type ColumnType } from '../read/projection.ts';
 import { explainRowFailure } from '../read/row-failure.ts';
@@ -25,6 +25,14 @@ export interface TableReader {
     requests: readonly ColumnRequest[],
     rowCount: number,
     places?: readonly VectorPlace[],
+  ): ChunkSource;
+  /** Rows of a table whose rows are numbered, from one on. */
+  openStretch(
+    table: SourceTable,
+    projection: string,
+    requests: readonly ColumnRequest[],
+    firstRow: number,
+    rowCount: number,
   ): ChunkSource;
   /** What a failure of the library means; undefined: it is none. */
   explain(error: unknown, table: SourceTable, requests: readonly ColumnRequest[]): TandemError | undefined;
@@ -83,6 +91,18 @@ export class DuckDbTables implements TableReader {
   ): ChunkSource {
     const sql = `SELECT ${projection} FROM ${table.from} AS shard LIMIT ${rowCount}`;
     return openChunks(this.#connection, sql, requests, places);
+  }
+
+  openStretch(
+    { name, numberedFrom }: SourceTable,
+    projection: string,
+    requests: readonly ColumnRequest[],
+    firstRow: number,
+    rowCount: number,
+  ): ChunkSource {
+    if (numberedFrom === undefined) throw bug(`Rows of ${name} have no numbers`);
+    const rows = `shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
+    return openChunks(this.#connection, `SELECT ${projection} FROM ${numberedFrom} WHERE ${rows}`, requests);
   }
 
   explain(error: unknown, table: SourceTable, requests: readonly ColumnRequest[]): TandemError | undefined {

@@ -2,21 +2,34 @@
 import type { TensorValues } from '../batch.ts';
 import type { Pointer } from '../engines/native.ts';
 import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
+import { TandemError } from '../errors.ts';
 import { alignedBytes, createSharedMemory, kernelMemory, type KernelMemory } from '../engines/wasm.ts';
-import { compareMsMax, kernelBatchRows, raceBatchRows } from '../limits.ts';
+import {
+  compareMsMax,
+  kernelBatchRows,
+  kernelGrossDifference,
+  madeUpRowsLeast,
+  madeUpRowsMax,
+  raceBatchRows,
+  slotBytesMax,
+} from '../limits.ts';
 import type { ModelPlan } from '../plan.ts';
 import { compareScores, type Agreement } from '../score/kernels/agreement.ts';
 import { KernelScorer } from '../score/kernels/kernel-scorer.ts';
-import { kernelRows, kernelSizes, writeKernelTables, type KernelModel } from '../score/kernels/kernel.ts';
+import {
+  kernelRows,
+  kernelSizes,
+  writeKernelTables,
+  type FoundKernels,
+  type KernelModel,
+} from '../score/kernels/kernel.ts';
 import type { Contender } from '../score/kernels/race.ts';
 import { SplitScorer } from '../score/kernels/split-scorer.ts';
 import { layOutSlot, slotBytes, SlotScorer, type Slot } from '../score/scorer.ts';
-import type { Sample } from './sample.ts';
+import { copyValues, makeUpSample, type Sample } from './sample.ts';
 
 /** How kernels would score a model. */
-export interface KernelPlan {
-  /** At least one; all give the same. */
-  readonly kernels: readonly KernelModel[];
+export interface KernelPlan extends FoundKernels {
   /** The model's part of the plan, but for the kernel's sizes. */
   readonly model: ModelPlan;
   /** Of what the kernels leave to ONNX Runtime. */
@@ -33,18 +46,29 @@ export class Trial {
   /** All kernels write into one. */
   readonly #ourSlot: Slot;
   readonly #ours: ReadonlyMap<KernelModel, KernelScorer | SplitScorer>;
-  /** Of the sample's first rows. */
-  #expected: { readonly rowCount: number; readonly scores: readonly TensorValues[] } | undefined;
+  /** Those of the shards, then made-up ones; and what ONNX Runtime gives for the first of each. */
+  readonly #samples: readonly Sample[];
+  readonly #expected: { readonly rowCount: number; readonly scores: readonly TensorValues[] }[] = [];
+  /** Differences on made-up rows that are no larger do not count. */
+  readonly #madeUpTolerance: number;
 
+  /** @param sample rows of the shards, one at least: made-up ones are made of them */
   constructor(model: ModelPlan, ours: KernelPlan, sample: Sample, session: Pointer) {
     this.#model = model;
     this.#ourModel = ours.model;
     this.#sample = sample;
-    const batchRows = model.fixedBatchRows ?? Math.min(kernelBatchRows, sample.rowCount);
+    const bytesPerRow = slotBytes(ours.model, kernelRows) / kernelRows;
+    const rowsMax = Math.min(madeUpRowsMax, Math.floor(slotBytesMax / 4 / bytesPerRow));
+    this.#samples = [sample, ...ours.makeUp(rowsMax).map((rows) => makeUpSample(sample, model.inputs, rows))];
+    // Only trees by themselves are computed as ONNX Runtime computes them, whatever the rows.
+    const isExact = ours.kernels[0]!.kind === 'trees' && ours.restSession === undefined;
+    this.#madeUpTolerance = isExact ? 0 : kernelGrossDifference;
+    const rowCountMax = Math.max(...this.#samples.map(({ rowCount }) => rowCount));
+    const batchRows = model.fixedBatchRows ?? Math.min(kernelBatchRows, rowCountMax);
     this.#theirSlot = layOutSlot(model, batchRows, new ArrayBuffer(slotBytes(model, batchRows)), 0);
     this.#runOptions = createRunOptions();
     this.#theirs = new SlotScorer(model, session, this.#runOptions, this.#theirSlot);
-    const rows = Math.ceil(sample.rowCount / kernelRows) * kernelRows;
+    const rows = Math.ceil(rowCountMax / kernelRows) * kernelRows;
     let next = slotBytes(ours.model, rows);
     const placed = ours.kernels.map((kernel) => {
       const sizes = kernelSizes(kernel);
@@ -55,7 +79,6 @@ export class Trial {
     });
     const memory = createSharedMemory(next);
     this.#ourSlot = layOutSlot(ours.model, rows, memory.buffer, 0);
-    this.#fillOurs();
     this.#ours = new Map(
       placed.map(({ kernel, tables, scratch, bytes }) => {
         writeKernelTables(kernel, memory.buffer, tables);
@@ -65,37 +88,61 @@ export class Trial {
     );
   }
 
-  /** What kernels are compared with: as many rows as it scores in the time, one batch at least. */
+  /** What kernels are compared with: as many rows as it scores in the time, a batch of them at least. */
   scoreByOnnxRuntime(now: () => number): void {
-    const { rowCount } = this.#sample;
-    const scores = this.#ourSlot.outputs.map((values) => values.slice());
     const end = now() + compareMsMax / 1000;
-    let scored = 0;
-    while (scored < rowCount && (scored === 0 || now() < end)) {
-      const batch = Math.min(this.#theirSlot.rowCount, rowCount - scored);
-      this.#fillRows(scored, batch);
-      this.#theirs.score(batch);
-      this.#model.outputs.forEach(({ width }, index) => {
-        const values = this.#theirSlot.outputs[index]!;
-        copyValues(values, 0, batch * width, scores[index]!, scored * width);
-      });
-      scored += batch;
-    }
-    this.#expected = { rowCount: scored, scores };
+    this.#samples.forEach((sample, index) => {
+      const batchMax = index === 0 || now() < end ? this.#theirSlot.rowCount : madeUpRowsLeast;
+      const scores = this.#ourSlot.outputs.map((values) => values.slice());
+      let scored = 0;
+      try {
+        while (scored < sample.rowCount && (scored === 0 || now() < end)) {
+          const batch = Math.min(this.#theirSlot.rowCount, batchMax, sample.rowCount - scored);
+          this.#fillTheirs(sample, scored, batch);
+          this.#theirs.score(batch);
+          this.#model.outputs.forEach(({ width }, output) => {
+            copyValues(this.#theirSlot.outputs[output]!, 0, batch * width, scores[output]!, scored * width);
+          });
+          scored += batch;
+        }
+      } catch (error) {
+        // Some models refuse what no shard holds: an index that is NaN.
+        if (index === 0 || !(error instanceof TandemError)) throw error;
+      }
+      this.#expected.push({ rowCount: scored, scores });
+    });
   }
 
   /** After {@link scoreByOnnxRuntime}. */
   compare(kernel: KernelModel): Agreement {
-    const { rowCount, scores } = this.#expected!;
-    this.#ours.get(kernel)!.score(rowCount);
-    return compareScores(this.#model.outputs, this.#ourSlot.outputs, scores, rowCount);
+    const [real, ...madeUp] = this.#samples.map((sample, index) => {
+      const { rowCount, scores } = this.#expected[index]!;
+      this.#fillOurs(sample, rowCount);
+      if (rowCount > 0) this.#ours.get(kernel)!.score(rowCount);
+      const found = compareScores(this.#model.outputs, this.#ourSlot.outputs, scores, rowCount);
+      return { ...found, worst: found.worst && { ...found.worst, where: sample.nameOf(found.worst.row) } };
+    });
+    const counted = madeUp.filter(({ differenceMax }) => differenceMax > this.#madeUpTolerance);
+    const all = [real!, ...counted.filter(({ worst }) => this.#madeUpTolerance === 0 || worst?.isGross === true)];
+    const { differenceMax, worst } = all.reduce((one, other) =>
+      other.differenceMax > one.differenceMax ? other : one,
+    );
+    const madeUpRowCount = madeUp.reduce((sum, { rowCount }) => sum + rowCount, 0);
+    return { rowCount: real!.rowCount, madeUpRowCount, differenceMax, worst };
+  }
+
+  /** Puts rows of the shards where all score from: {@link contenders} run on them. */
+  prepareRace(): void {
+    this.#fillTheirs(this.#sample, 0, Math.min(this.#theirSlot.rowCount, this.#sample.rowCount));
+    this.#fillOurs(this.#sample, this.#sample.rowCount);
   }
 
   /** ONNX Runtime, then the kernels, in their order. */
   get contenders(): readonly Contender[] {
     const { fixedBatchRows } = this.#model;
     const sizes = (rowsMax: number): number[] => [...new Set(raceBatchRows.map((rows) => Math.min(rows, rowsMax)))];
-    const theirSizes = fixedBatchRows === undefined ? sizes(this.#theirSlot.rowCount) : [fixedBatchRows];
+    const theirRows = Math.min(this.#theirSlot.rowCount, this.#sample.rowCount);
+    const theirSizes = fixedBatchRows === undefined ? sizes(theirRows) : [fixedBatchRows];
     return [
       { sizes: theirSizes, isReady: true, run: (rowCount) => this.#theirs.score(rowCount) },
       ...[...this.#ours.values()].map((scorer) => ({
@@ -112,8 +159,7 @@ export class Trial {
     releaseRunOptions(this.#runOptions);
   }
 
-  #fillOurs(): void {
-    const { rowCount, values } = this.#sample;
+  #fillOurs({ values }: Sample, rowCount: number): void {
     this.#ourModel.inputs.forEach(({ name, width, order }, index) => {
       const rows = values[this.#model.inputs.findIndex((tensor) => tensor.name === name)];
       const target = this.#ourSlot.inputs[index]!;
@@ -124,10 +170,9 @@ export class Trial {
     });
   }
 
-  #fillRows(first: number, rowCount: number): void {
+  #fillTheirs({ values }: Sample, first: number, rowCount: number): void {
     this.#model.inputs.forEach(({ width }, index) => {
-      const rows = this.#sample.values[index]!;
-      copyValues(rows, first * width, rowCount * width, this.#theirSlot.inputs[index]!, 0);
+      copyValues(values[index]!, first * width, rowCount * width, this.#theirSlot.inputs[index]!, 0);
     });
   }
 }
@@ -149,10 +194,4 @@ function transpose(rows: Float64Array, width: number, columns: Float64Array, row
   for (let column = 0; column < width; column++) {
     for (let row = 0; row < rowCount; row++) columns[column * stride + row] = rows[row * width + column]!;
   }
-}
-
-/** Both are of one class: tensors of one layout. */
-function copyValues(from: TensorValues, first: number, count: number, target: TensorValues, at: number): void {
-  if (Array.isArray(from)) from.slice(first, first + count).forEach((text, index) => (target[at + index] = text));
-  else (target as Float64Array).set(from.subarray(first, first + count) as Float64Array, at);
 }

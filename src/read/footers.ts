@@ -16,6 +16,8 @@ export interface SourceTable {
   /** As in `NamedRows`; undefined where the rows come from no file. */
   readonly numberedFrom?: string | undefined;
   readonly rowGroupRows?: readonly number[] | undefined;
+  /** By name of a top-level column; undefined where the rows come from no file. */
+  readonly columnSizes?: ReadonlyMap<string, ColumnSize> | undefined;
 }
 
 export interface Footer extends SourceTable {
@@ -23,7 +25,6 @@ export interface Footer extends SourceTable {
   readonly bytes: number;
   readonly modifiedMs: number;
   readonly rowGroupRows: readonly number[];
-  /** By name of a top-level column. */
   readonly columnSizes: ReadonlyMap<string, ColumnSize>;
 }
 
@@ -213,13 +214,17 @@ export function rowGroupBytesMax(footer: Footer, columns: ReadonlySet<string> | 
 }
 
 /** Compressed bytes of the named columns over all row groups. */
-export function columnBytes(footer: Footer, columns: ReadonlySet<string> | 'all'): number {
+export function columnBytes(footer: SourceTable, columns: ReadonlySet<string> | 'all'): number {
   return sumSizes(footer, columns, (size) => size.bytes);
 }
 
-function sumSizes(footer: Footer, columns: ReadonlySet<string> | 'all', bytesOf: (size: ColumnSize) => number): number {
+function sumSizes(
+  { columnSizes = new Map() }: SourceTable,
+  columns: ReadonlySet<string> | 'all',
+  bytesOf: (size: ColumnSize) => number,
+): number {
   let sum = 0;
-  for (const [name, size] of footer.columnSizes) if (columns === 'all' || columns.has(name)) sum += bytesOf(size);
+  for (const [name, size] of columnSizes) if (columns === 'all' || columns.has(name)) sum += bytesOf(size);
   return sum;
 }
 

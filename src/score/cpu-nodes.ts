@@ -7,6 +7,7 @@ import type { AssignedNode } from '../engines/onnxruntime/assignment.ts';
 import type { Graph, GraphNode, ModelGraph } from '../engines/onnxruntime/model-graph.ts';
 import { TandemError } from '../errors.ts';
 import { cpuNodesShownMax } from '../limits.ts';
+import type { ModelPlan } from '../plan.ts';
 
 export interface CpuNodes {
   /** Nodes that work on shapes and constants only. */
@@ -87,17 +88,24 @@ function isCpuOnly(operator: string): boolean {
   return textOperators.test(operator) || (operator.startsWith('ai.onnx.ml.') && operator !== 'ai.onnx.ml.LabelEncoder');
 }
 
+/** Names of the model's inputs that hold a value for each row. */
+export function batchInputs({ inputs, constants }: Pick<ModelPlan, 'inputs' | 'constants'>): readonly string[] {
+  return [...inputs, ...constants.filter(({ shape }) => shape.includes('N'))].map(({ name }) => name);
+}
+
 /**
  * The refusal of a model that would wait for the CPU in every batch.
  * @param device `cuda:0`
+ * @param treesStay why no kernel takes the trees of a model that has more
  */
-export function refuseCpuNodes(device: string, { data, shapeCount }: CpuNodes): TandemError {
+export function refuseCpuNodes(device: string, { data, shapeCount }: CpuNodes, treesStay?: string): TandemError {
   const shapes = shapeCount === 0 ? '' : ` (${shapeCount} more work on shapes, as they should)`;
   const advice = [
     'At each the batch is copied to the CPU and back while the GPU waits.',
     data.some(({ operator }) => isTrees(operator))
       ? 'Score with --device cpu: boosted trees run faster there.'
       : 'Score with --device cpu, or export the model without them.',
+    ...(treesStay === undefined ? [] : [`No kernel takes the trees from it: ${treesStay}.`]),
     '--allow-cpu-nodes takes them as they are.',
     ...(data.some(({ name }) => name === '')
       ? ['Nodes without a name cannot be told from others of their operator: give them names.']

@@ -20,11 +20,11 @@ import type {
   ScoredValues,
 } from '../messages.ts';
 import type { ModelPlan } from '../plan.ts';
-import { chooseDevices, fitDevices, planDevices } from '../planning/devices.ts';
+import { chooseDevices, planDevices } from '../planning/devices.ts';
 import { planBatchSlots } from '../planning/batch-slots.ts';
-import { sharedBytes, threadKernels } from '../planning/kernel-bytes.ts';
+import { modelKernelBytes, sharedBytes, threadKernels } from '../planning/kernel-bytes.ts';
 import { planModel, resolveModel } from '../planning/model.ts';
-import { chooseScorer, scoresOnDevices } from '../planning/scorer.ts';
+import { placeScoring } from '../planning/placement.ts';
 import { DuckDbTables } from '../planning/tables.ts';
 import { inPlaceSlotRows } from '../planning/allocate.ts';
 import { describe } from '../read/footers.ts';
@@ -35,7 +35,7 @@ import { putScores, roomForScores } from '../write/score-arrow.ts';
 import { DeviceBatches } from './device-batches.ts';
 import { DeviceLane } from './device-lane.ts';
 import { duckDbReader } from './duckdb-reader.ts';
-import { modelKernelBytes, openInPlaceScorer, writeModelTables, type InPlaceScorer } from './in-place-scorer.ts';
+import { openInPlaceScorer, openThreadParts, writeModelTables, type InPlaceScorer } from './in-place-scorer.ts';
 import { InPlaceLane, type Lane } from './lane.ts';
 import type { LaneRows } from './slot-filler.ts';
 
@@ -58,9 +58,6 @@ let plan = start.plan;
 let database: Pointer | undefined;
 let session: Pointer | undefined;
 const { device = 'cpu' } = start.deviceOptions;
-/** Loaded by the first thread alone, and only where there may be a GPU. */
-const decline =
-  device === 'cpu' || start.plan !== undefined ? undefined : (await import('../planning/cpu-only.ts')).declineCpuOnly;
 /** A refusal is the first batch's error. */
 const choice =
   start.plan !== undefined
@@ -83,8 +80,8 @@ function readBatch(ipc: Uint8Array): RecordBatch {
 
 /** The first thread opens the engines and fits the model to the first batch; the others take over what it found. */
 function openAndPlan(batch: RecordBatch): BatchPlan {
-  let chosen = choice!();
-  useOnnxRuntimeAt(chosen.onnxRuntimePath);
+  const asked = choice!();
+  useOnnxRuntimeAt(asked.onnxRuntimePath);
   database = openDatabase();
   connection = new Connection(database);
   const { contract } = loadContract(start.model);
@@ -93,33 +90,30 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   } catch (error) {
     throw explainLoadFailure(error, contract.modelPath);
   }
-  if (decline !== undefined) chosen = decline(chosen, { model: start.model, ...start.deviceOptions }, session);
   table = registerArrowTable(connection, tableName, batch);
   const from = `${tableName}()`;
   const source = { name: 'the first batch', from, rowCount: batch.numRows, columns: describe(connection, '*', from) };
   const engines = { reader: new DuckDbTables(connection), session };
   const resolved = resolveModel(engines, start.model, [source]);
-  const tried = planModel(engines, [source], resolved);
-  const { model: described } = tried;
+  const described = planModel(engines, resolved);
   requireOwnNames(batch, described);
-  const { gpuMemory } = start.deviceOptions;
-  chosen = fitDevices(chosen, described, described.fixedBatchRows ?? start.batchSize, gpuMemory);
-  const { model, kernel, restSession, warnings } =
-    chosen.found.length > 0
-      ? scoresOnDevices(described)
-      : chooseScorer(engines, [source], resolved, tried, { ...start.kernelOptions, job: undefined });
+  const options = { ...start.deviceOptions, ...start.kernelOptions, batchSize: start.batchSize, rowsFollow: true };
+  const placed = placeScoring(engines, [source], resolved, described, options, asked);
+  const { model, kernel, restSession, warnings, chosen = asked } = placed;
   if (restSession !== undefined) {
     closeSession(session);
     session = restSession;
   }
   const batchSize = model.fixedBatchRows ?? start.batchSize;
-  const devices = planDevices(chosen, model, batchSize, gpuMemory);
+  const devices = planDevices(chosen, model, batchSize, options.gpuMemory);
   const { slotRows, handOver } =
     devices.length === 0
       ? { slotRows: inPlaceSlotRows(model, batchSize), handOver: undefined }
       : planBatchSlots(devices, model, start.threads);
+  const opened = { database, session, kernel };
+  if (handOver !== undefined) writeModelTables(opened, handOver.slots, behindSlots(model, slotRows, handOver));
   return {
-    engines: { database, session, kernel },
+    engines: opened,
     model,
     devices,
     allowCpuNodes: start.deviceOptions.allowCpuNodes ?? false,
@@ -146,6 +140,11 @@ function requireOwnNames(batch: RecordBatch, model: ModelPlan): void {
   );
 }
 
+/** Where the bytes of the model's kernel begin. */
+function behindSlots(model: ModelPlan, slotRows: number, { slotsPerThread }: BatchHandOver): number {
+  return sharedBytes(model, slotRows, start.threads * slotsPerThread, start.threads);
+}
+
 function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Connection): DeviceBatches {
   const { model, slotRows } = known;
   const { slots, slotsPerThread, queues } = handOver;
@@ -155,6 +154,7 @@ function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Co
   const own = Array.from({ length: slotsPerThread }, (_, index): Slot =>
     layOutSlot(model, slotRows, slots.buffer, (firstSlot + index) * bytes),
   );
+  const place = { memory: slots, start: behindSlots(model, slotRows, handOver), threadIndex: start.threadIndex };
   sender = new SlotSender(queues, start.control);
   sender.begin();
   const deviceLane = new DeviceLane({
@@ -162,6 +162,7 @@ function createDeviceBatches(known: BatchPlan, handOver: BatchHandOver, open: Co
     reader: duckDbReader(open, model, kernels),
     kernels,
     slots: own,
+    parts: openThreadParts(model, known.engines, own, place),
     firstSlot,
     sender,
     sheet,

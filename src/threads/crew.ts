@@ -25,13 +25,13 @@ import {
   type WorkerStart,
 } from '../messages.ts';
 import { cutSpans, scoreBytesPerRow } from '../planning/allocate.ts';
-import { sharedBytes } from '../planning/kernel-bytes.ts';
+import { modelKernelBytes, sharedBytes } from '../planning/kernel-bytes.ts';
 import type { BatchSizeDecision, DeviceReport, ReaderName, ScoreOptions } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { createRing } from '../transfer/ring.ts';
 import { createSlotQueues, slotsInHands } from '../transfer/slot-queue.ts';
 import { CrewProfiling } from './crew-profiling.ts';
-import { modelKernelBytes, writeModelTables } from './in-place-scorer.ts';
+import { writeModelTables } from './in-place-scorer.ts';
 import { startWorker } from './start-worker.ts';
 
 /** What the crew has done so far. */

@@ -10,6 +10,7 @@ import type { RunPlan } from '../plan.ts';
 import type { Slot } from '../score/scorer.ts';
 import type { SlotSender } from '../transfer/slot-queue.ts';
 import type { InFlight } from '../write/in-flight.ts';
+import type { InPlaceScorer } from './in-place-scorer.ts';
 import type { Lane, ScoredBatch } from './lane.ts';
 import { SlotFiller, type LaneReader, type LaneRows } from './slot-filler.ts';
 
@@ -19,6 +20,8 @@ export interface DeviceLaneParts {
   readonly kernels: KernelMemory;
   /** The thread's own; with one alone it would wait for each. */
   readonly slots: readonly Slot[];
+  /** What this thread scores of the model, for each of the slots; empty: a GPU scores all of it. */
+  readonly parts: readonly Pick<InPlaceScorer, 'score'>[];
   /** Number of the first one among the slots of all threads. */
   readonly firstSlot: number;
   readonly sender: SlotSender;
@@ -122,10 +125,15 @@ export class DeviceLane implements Lane {
 
   /** @returns false at the end of the rows */
   #send(index: number, rows: LaneRows): boolean {
-    const { plan, slots, firstSlot, sender, inFlight } = this.#parts;
+    const { plan, slots, parts, firstSlot, sender, inFlight, sheet } = this.#parts;
     const address = this.#filler.fill(slots[index]!, plan.slotRows);
     if (address === undefined) return false;
     inFlight.enter(address);
+    const part = parts[index];
+    if (part !== undefined) {
+      sheet.about(address);
+      sheet.during('compute', () => part.score(address.rowCount));
+    }
     sender.send(firstSlot + index, address);
     this.#sent.push({ index, address, rows });
     return true;

@@ -5,7 +5,6 @@ import { GpuError, kindOfRunFailure, type DriverModule, type GpuDriver } from '.
 import type { Pointer } from '../engines/native.ts';
 import { OnnxRuntimeError, useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import type { AssignedNode } from '../engines/onnxruntime/assignment.ts';
-import { readModelGraph } from '../engines/onnxruntime/model-graph.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
 import { closeEnvironment, closeSession, inputsReadElsewhere, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
@@ -15,12 +14,13 @@ import { DeviceSheet, readDeviceSheet } from '../measure/device-sheet.ts';
 import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { control, deviceFigures, type DeviceStart, type WorkerMessage } from '../messages.ts';
 import type { DeviceReport } from '../options.ts';
-import { refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
+import { batchInputs, refuseCpuNodes, sortCpuNodes, warnOfCpuNodes } from '../score/cpu-nodes.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
 import { findingOf, startController } from '../score/device-batch-size.ts';
 import { DeviceMemory, type MemoryLook } from '../score/device-memory.ts';
 import { deviceBufferBytes } from '../score/device-buffer.ts';
 import { DeviceScorer } from '../score/device-scorer.ts';
+import { restGraph, restModel, restSlot, restSource } from '../score/kernels/model-rest.ts';
 import { bytesText } from '../score/memory-model.ts';
 import { layOutSlot, slotBytes, type Slot } from '../score/scorer.ts';
 import { endDevice, SlotReceiver, waitForOtherDevices } from '../transfer/slot-queue.ts';
@@ -29,6 +29,8 @@ import { DeviceLoop } from './device-loop.ts';
 const start = workerData as DeviceStart;
 const { plan } = start;
 const device = plan.devices[start.deviceIndex]!;
+/** What the device runs: all of the planned model, or what its threads leave. */
+const model = restModel(plan.model);
 
 const profiler = new ThreadProfiler(start.control, post);
 
@@ -88,7 +90,6 @@ function openLoop(
   held: Held,
   receiver: SlotReceiver,
 ): { readonly loop: DeviceLoop; readonly measureFed: () => void; readonly report: () => void } {
-  const { model } = plan;
   const { buffers, bufferRows } = device;
   const runOptions = createRunOptions({ disable_synchronize_execution_providers: '1' });
   const settleOptions = createRunOptions();
@@ -140,7 +141,6 @@ function createLoop(
   { freeBytes, totalBytes }: { readonly freeBytes: number; readonly totalBytes: number },
   splitCount: () => number,
 ): DeviceLoop {
-  const { model } = plan;
   const { buffers, bufferRows, fixedBatchSize, memoryBudgetBytes } = device;
   const slotRowsInAll = start.queues.slotCount * plan.slotRows;
   const limits = {
@@ -272,7 +272,7 @@ function promiseTooSmall(memory: DeviceMemory): TandemError {
 function layOutSlots(): Slot[] {
   const bytes = slotBytes(plan.model, plan.slotRows);
   return Array.from({ length: start.queues.slotCount }, (_, slot) =>
-    layOutSlot(plan.model, plan.slotRows, start.slots.buffer, slot * bytes),
+    restSlot(plan.model, layOutSlot(plan.model, plan.slotRows, start.slots.buffer, slot * bytes)),
   );
 }
 
@@ -307,7 +307,7 @@ const idleMs = 1_000;
 /** @throws GpuError `outOfMemory` or `lost`; BAD_MODEL, ENVIRONMENT */
 function openOn(driver: GpuDriver, stream: Pointer, arenaBytesMax: number | undefined): Pointer {
   try {
-    return openSession(plan.model.path, {
+    return openSession(restSource(plan.model), {
       intraOpThreads: 1,
       configure: (options) => driver.configureSession(options, stream, arenaBytesMax),
     });
@@ -330,10 +330,7 @@ function environmentError(message: string, cause: unknown): TandemError | undefi
 
 /** Tells which nodes the CPU runs. @throws BAD_MODEL where the batch passes one of them and nobody allowed it */
 function checkNodes(nodes: readonly AssignedNode[]): DeviceReport['cpuNodes'] {
-  const { model } = plan;
-  const batchInputs = [...model.inputs, ...model.constants.filter(({ shape }) => shape.includes('N'))];
-  const names = batchInputs.map(({ name }) => name);
-  const cpuNodes = sortCpuNodes(readModelGraph(model.path), names, nodes);
+  const cpuNodes = sortCpuNodes(restGraph(plan.model), batchInputs(model), nodes);
   const counts = { shape: cpuNodes.shapeCount, data: cpuNodes.data.length };
   if (counts.data === 0) return counts;
   if (!plan.allowCpuNodes) throw refuseCpuNodes(device.name, cpuNodes);

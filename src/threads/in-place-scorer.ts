@@ -1,11 +1,12 @@
-/** What runs the model where a thread scores its own slot: ONNX Runtime, or the kernel that the plan has chosen. */
+/** What a thread runs on its own slots: ONNX Runtime, the kernel that the plan has chosen, or that before a GPU's part. */
 import type { Pointer } from '../engines/native.ts';
-import { alignedBytes, kernelMemory, type SharedMemory } from '../engines/wasm.ts';
+import { alignedBytes, kernelMemory, type KernelMemory, type SharedMemory } from '../engines/wasm.ts';
 import type { Engines } from '../messages.ts';
 import type { ModelPlan } from '../plan.ts';
+import { modelKernelBytes } from '../planning/kernel-bytes.ts';
 import { KernelScorer } from '../score/kernels/kernel-scorer.ts';
-import { writeKernelTables } from '../score/kernels/kernel.ts';
-import { SplitScorer } from '../score/kernels/split-scorer.ts';
+import { writeKernelTables, type ModelKernel } from '../score/kernels/kernel.ts';
+import { openPartScorers, SplitScorer } from '../score/kernels/split-scorer.ts';
 import { SlotScorer, type Slot } from '../score/scorer.ts';
 
 /** Scores a slot in place: its inputs' first rows give its outputs' first rows. */
@@ -15,29 +16,43 @@ export interface InPlaceScorer {
   close(): void;
 }
 
-/** Bytes that the model's kernel takes for so many threads, behind everything else in the slots' memory. */
-export function modelKernelBytes({ kernel }: Pick<ModelPlan, 'kernel'>, threads: number): number {
-  if (kernel === undefined) return 0;
-  return alignedBytes(kernel.tableBytes) + threads * alignedBytes(kernel.scratchBytes);
-}
-
 /** Once for all threads, before the first one scores. @param start where the kernel's bytes begin */
 export function writeModelTables({ kernel }: Pick<Engines, 'kernel'>, { buffer }: SharedMemory, start: number): void {
   if (kernel !== undefined) writeKernelTables(kernel, buffer, start);
 }
 
-/** @param start as for {@link writeModelTables} */
+/** Where a thread finds what its kernels need. */
+export interface ScorerPlace {
+  readonly memory: SharedMemory;
+  /** As for {@link writeModelTables}. */
+  readonly start: number;
+  readonly threadIndex: number;
+}
+
 export function openInPlaceScorer(
   model: ModelPlan,
   { session, kernel }: Engines,
   runOptions: Pointer,
   slot: Slot,
-  place: { readonly memory: SharedMemory; readonly start: number; readonly threadIndex: number },
+  place: ScorerPlace,
 ): InPlaceScorer {
   if (kernel === undefined) return new SlotScorer(model, session, runOptions, slot);
-  const { memory, start, threadIndex } = place;
+  const scratch = scratchOf(model, place);
+  if (model.rest === undefined) return new KernelScorer(kernel, scratch, place.start, slot);
+  return new SplitScorer(model, kernel, scratch, place.start, session, runOptions, slot);
+}
+
+/** What scores a part of the model on this thread before a GPU scores the rest, for each of its slots; empty: nothing. */
+export function openThreadParts(
+  model: ModelPlan,
+  { kernel }: Pick<Engines, 'kernel'>,
+  slots: readonly Slot[],
+  place: ScorerPlace,
+): readonly ModelKernel[] {
+  return kernel === undefined ? [] : openPartScorers(model, kernel, scratchOf(model, place), place.start, slots);
+}
+
+function scratchOf(model: ModelPlan, { memory, start, threadIndex }: ScorerPlace): KernelMemory {
   const bytes = alignedBytes(model.kernel!.scratchBytes);
-  const scratch = kernelMemory(memory, start + modelKernelBytes(model, threadIndex), bytes);
-  if (model.rest === undefined) return new KernelScorer(kernel, scratch, start, slot);
-  return new SplitScorer(model, kernel, scratch, start, session, runOptions, slot);
+  return kernelMemory(memory, start + modelKernelBytes(model, threadIndex), bytes);
 }

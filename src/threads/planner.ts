@@ -91,10 +91,7 @@ async function planRun(options: PlainScoreOptions): Promise<Planned> {
   const devices = await chooseDevices(isSlow ? 'cpu' : device, ortDir, process.env, options);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = load(options.model);
-  const engines = { reader, session };
-  if (devices.found.length === 0) return buildPlan(engines, footers, options, devices);
-  const { declineCpuOnly } = await import('../planning/cpu-only.ts');
-  return buildPlan(engines, footers, options, declineCpuOnly(devices, options, session));
+  return buildPlan({ reader, session }, footers, options, devices);
 }
 
 async function answer(request: PlannerRequest): Promise<void> {

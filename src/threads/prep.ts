@@ -21,7 +21,7 @@ import { ShardWriter } from '../write/shard-writer.ts';
 import { Claims, type Claim } from './claims.ts';
 import { DeviceLane } from './device-lane.ts';
 import { duckDbReader } from './duckdb-reader.ts';
-import { openInPlaceScorer } from './in-place-scorer.ts';
+import { openInPlaceScorer, openThreadParts } from './in-place-scorer.ts';
 import { InPlaceLane, type Lane, type ScoredBatch } from './lane.ts';
 import type { LaneRows } from './slot-filler.ts';
 import { isAhead, workOfThread } from './start-worker.ts';
@@ -118,15 +118,16 @@ function openLane(
   const slots = Array.from({ length: plan.slotsPerThread }, (_, index): Slot =>
     layOutSlot(plan.model, plan.slotRows, start.slots.buffer, (start.firstSlot + index) * bytes),
   );
+  const behind = sharedBytes(plan.model, plan.slotRows, slotCount, plan.threads);
+  const place = { memory: start.slots, start: behind, threadIndex: start.threadIndex };
   if (queues !== undefined) {
+    const parts = openThreadParts(plan.model, engines, slots, place);
     const sender = new SlotSender(queues, flags);
     const readAhead = (): LaneRows | undefined => claims.readAhead();
-    const lane = new DeviceLane({ ...shared, slots, firstSlot: start.firstSlot, sender, readAhead });
+    const lane = new DeviceLane({ ...shared, slots, parts, firstSlot: start.firstSlot, sender, readAhead });
     return { lane, close: () => sender.end() };
   }
   const slot = slots[0]!;
-  const behind = sharedBytes(plan.model, plan.slotRows, slotCount, plan.threads);
-  const place = { memory: start.slots, start: behind, threadIndex: start.threadIndex };
   const scorer = openInPlaceScorer(plan.model, engines, runOptions, slot, place);
   const now = (): number => performance.now() / 1000;
   return { lane: new InPlaceLane({ ...shared, slot, scorer, now }), close: () => scorer.close() };

@@ -64,7 +64,7 @@ export async function runTrial(options: Omit<PlainScoreOptions, 'output'>, limit
   try {
     const request = {
       kind: 'plan',
-      options: { ...options, output, useProfile: false, isSample: true },
+      options: { ...options, output, useProfile: false, rowsFollow: true },
       dryRun: false,
     } as const;
     const { plan, engines } = await planner.ask(request, 'planned');

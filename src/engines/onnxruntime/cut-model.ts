@@ -13,6 +13,8 @@ import {
   textOf,
   type Field,
   type Graph,
+  type GraphNode,
+  type ModelGraph,
   type Read,
 } from './model-graph.ts';
 import { field, integerField, message, toBytes, type Message } from './protobuf.ts';
@@ -74,6 +76,25 @@ export function cutModel(path: string, graph: Graph, { given, outputs }: Cut): U
   return toBytes(message(others, field(modelFields.graph, message(...graphs))));
 }
 
+/** The graph of what {@link cutModel} leaves. */
+export function cutGraph(graph: ModelGraph, { given, outputs }: Cut): ModelGraph {
+  const origin = originOf(graph, outputs, new Set(given.map(({ name }) => name)));
+  const nodes = given.map(({ name, input, texts }): GraphNode => {
+    const operator = operatorOf(texts);
+    return { name: input, operator, inputs: [input], outputs: [name], bodies: [], calls: '' };
+  });
+  return {
+    functions: graph.functions,
+    inputs: [...given.map(({ input }) => input), ...graph.inputs.filter((name) => origin.names.has(name))],
+    outputs,
+    nodes: [...nodes, ...graph.nodes.filter((_, place) => origin.nodes.has(place))],
+  };
+}
+
+function operatorOf(texts: GivenValue['texts']): string {
+  return texts === undefined ? 'Identity' : 'Gather';
+}
+
 /** Numbers of fields, as onnx.proto gives them. */
 const tensorFields = { shape: 1, elementType: 2, texts: 6, name: 8 } as const;
 const nodeFields = { input: 1, output: 2, name: 3, operator: 4 } as const;
@@ -111,7 +132,7 @@ function givenMessage({ name, input, elementType, rowShape, texts }: GivenValue)
         ...(texts === undefined ? [input] : [list, input]).map((value) => field(nodeFields.input, value)),
         field(nodeFields.output, name),
         field(nodeFields.name, input),
-        field(nodeFields.operator, texts === undefined ? 'Identity' : 'Gather'),
+        field(nodeFields.operator, operatorOf(texts)),
       ),
     ),
     ...(texts === undefined ? [] : [field(graphFields.initializer, textTensor(list, texts))]),

@@ -7,7 +7,9 @@ import type { TensorLayout } from '../../batch.ts';
 import type { OutputLayout } from '../../plan.ts';
 import { compileLinear, LinearKernel, type CompiledLinear } from '../linear/linear-kernel.ts';
 import { blockRows } from '../linear/linear-layout.ts';
+import { edgeRows as linearEdgeRows } from '../linear/edge-rows.ts';
 import { readLinear } from '../linear/linear-model.ts';
+import { edgeRows as forestEdgeRows } from '../trees/edge-rows.ts';
 import { isEnsemble } from '../trees/read-ensemble.ts';
 import {
   compileForest,
@@ -19,6 +21,8 @@ import {
   type TreesModel,
   type TreesOutput,
 } from '../trees/trees.ts';
+import type { MadeUpRows } from './made-up.ts';
+import { seededRandom } from './seeded-random.ts';
 
 /** A model that a kernel scores, as it crosses threads: structured-cloneable, without addresses. */
 export type KernelModel =
@@ -32,12 +36,24 @@ export interface PlacedForest {
   readonly columns: readonly { readonly input: number; readonly column: number }[];
 }
 
-/** Where a thread's kernel finds and leaves everything: byte offsets in the slots' memory. */
+/** Kernels that know a model, or its trees. */
+export interface FoundKernels {
+  /** At least one; all give the same. */
+  readonly kernels: readonly KernelModel[];
+  /** Rows on which they may go wrong, at most `rowsMax` in all. */
+  readonly makeUp: (rowsMax: number) => readonly MadeUpRows[];
+}
+
+/** A thread's kernels' own: byte offsets in the slots' memory. */
 export interface KernelPlace {
   /** For what the kernel needs for itself; its memory is the one that all offsets are of. */
   readonly memory: KernelMemory;
   /** Of the model's tables, which all threads share. */
   readonly tables: number;
+}
+
+/** Where it finds and leaves the rows of a slot: byte offsets in the same memory. */
+export interface SlotPlaces {
   /** Of each column of each input; the rows follow one another, and more up to a multiple of {@link kernelRows}. */
   readonly columns: readonly (readonly number[])[];
   /** Of each output, row-major, with room for as many rows. */
@@ -56,7 +72,7 @@ if (kernelRows % blockRows !== 0) throw new RangeError('Blocks of rows would be 
 
 /**
  * @param formsMax ways that are tried, the likeliest first: compiling one takes time
- * @returns ways to score the model, at least one, or in words why ONNX Runtime has to
+ * @returns ways to score the model, or in words why ONNX Runtime has to
  */
 export function readKernelModels(
   graph: WeightedGraph,
@@ -64,11 +80,13 @@ export function readKernelModels(
   outputs: readonly OutputLayout[],
   { trees = 'auto' }: KernelOptions,
   formsMax: number,
-): readonly KernelModel[] | string {
+): FoundKernels | string {
   const hasTrees = graph.nodes.some(isEnsemble);
   if (hasTrees) return trees === 'auto' ? readForests(graph, inputs, outputs, formsMax) : 'as asked for';
   const model = readLinear(graph, inputs, outputs);
-  return typeof model === 'string' ? model : [{ kind: 'linear', compiled: compileLinear(model) }];
+  if (typeof model === 'string') return model;
+  const makeUp = (rowsMax: number): readonly MadeUpRows[] => linearEdgeRows(model, rowsMax, seededRandom(1));
+  return { kernels: [{ kind: 'linear', compiled: compileLinear(model) }], makeUp };
 }
 
 function readForests(
@@ -76,7 +94,7 @@ function readForests(
   inputs: readonly TensorLayout[],
   outputs: readonly OutputLayout[],
   formsMax: number,
-): readonly KernelModel[] | string {
+): FoundKernels | string {
   const text = inputs.find(({ elementType }) => elementType === 'string');
   const names = outputs.map(({ name }) => name);
   const found = readForest(graph, inputs, names, formsMax);
@@ -87,19 +105,24 @@ function readForests(
     return given.elementType !== elementType || product(given.rowShape) !== width || elementType === 'string';
   });
   if (unlike !== undefined) return `output ${unlike.name} is ${unlike.elementType} of ${unlike.width} values`;
-  return found.forms.map((forest) => ({ kind: 'trees', forests: [forest] }));
+  return { kernels: found.forms.map((forest) => ({ kind: 'trees', forests: [forest] })), makeUp: found.makeUp };
+}
+
+export interface FoundForest extends Pick<FoundKernels, 'makeUp'> {
+  readonly forms: readonly PlacedForest[];
+  readonly outputs: readonly TreesOutput[];
 }
 
 /**
  * The forest of a graph with one ensemble, in at most `formsMax` forms, the likeliest first.
- * @returns at least one form, and what the forest gives, or in words why there is none
+ * @returns at least one form, what the forest gives, and its edges, or in words why there is none
  */
 export function readForest(
   graph: WeightedGraph,
   inputs: readonly TensorLayout[],
   outputNames: readonly string[],
   formsMax: number,
-): { readonly forms: readonly PlacedForest[]; readonly outputs: readonly TreesOutput[] } | string {
+): FoundForest | string {
   const model = readTrees(graph, inputs, outputNames);
   if (typeof model === 'string') return model;
   const other = model.columns.find(({ input }) => typeOf(inputs, input) !== model.forest.columnType);
@@ -108,7 +131,12 @@ export function readForest(
   const forms = kernelForms(model).slice(0, formsMax);
   if (forms.length === 0) return 'its trees have more leaves, or columns, than kernels take';
   const columns = placeColumns(model, inputs);
-  return { forms: forms.map((form) => ({ compiled: compileForest(model, form), columns })), outputs: model.outputs };
+  const makeUp = (rowsMax: number): readonly MadeUpRows[] => {
+    const rows = forestEdgeRows(model.forest, rowsMax, seededRandom(1));
+    return [rows.map((row) => Array.from(row, ([column, value]) => ({ ...columns[column]!, value })))];
+  };
+  const compiled = forms.map((form) => ({ compiled: compileForest(model, form), columns }));
+  return { forms: compiled, outputs: model.outputs, makeUp };
 }
 
 function placeColumns({ columns }: TreesModel, inputs: readonly TensorLayout[]): PlacedForest['columns'] {
@@ -126,22 +154,31 @@ function product(sizes: readonly number[]): number {
   return sizes.reduce((total, size) => total * size, 1);
 }
 
-export function createKernel(model: KernelModel, place: KernelPlace): ModelKernel {
-  if (model.kind === 'linear') return new LinearKernel(model.compiled, place);
+/** A thread's kernel for each of these slots; forests and what they need for themselves are shared. */
+export function createKernels(
+  model: KernelModel,
+  place: KernelPlace,
+  slots: readonly SlotPlaces[],
+): readonly ModelKernel[] {
+  if (model.kind === 'linear') return slots.map((slot) => new LinearKernel(model.compiled, { ...place, ...slot }));
   let [tables, firstOutput] = [place.tables, 0];
   const parts = model.forests.map(({ compiled, columns }) => {
-    const part = {
-      kernel: new ForestKernel(compiled, place.memory, tables),
-      columns: columns.map(({ input, column }) => place.columns[input]![column]!),
-      outputs: place.outputs.slice(firstOutput, firstOutput + compiled.outputs.length),
-    };
+    const [first, end] = [firstOutput, firstOutput + compiled.outputs.length];
+    const part = { kernel: new ForestKernel(compiled, place.memory, tables), columns, first, end };
     tables += alignedBytes(compiled.tables.length);
-    firstOutput += compiled.outputs.length;
+    firstOutput = end;
     return part;
   });
-  return {
-    score: (rowCount) => parts.forEach(({ kernel, columns, outputs }) => kernel.score(columns, outputs, rowCount)),
-  };
+  return slots.map((slot) => {
+    const placed = parts.map(({ kernel, columns, first, end }) => ({
+      kernel,
+      columns: columns.map(({ input, column }) => slot.columns[input]![column]!),
+      outputs: slot.outputs.slice(first, end),
+    }));
+    return {
+      score: (rowCount) => placed.forEach(({ kernel, columns, outputs }) => kernel.score(columns, outputs, rowCount)),
+    };
+  });
 }
 
 /** Bytes of the tables, and of what each thread's kernel allocates. */

@@ -1,18 +1,39 @@
-/** Scores a slot in place in two steps: a kernel its part of the model, then ONNX Runtime the rest. */
+/** Scores a slot in two steps: a kernel its part of the model, then ONNX Runtime the rest, in place or on a GPU. */
 import type { Pointer } from '../../engines/native.ts';
 import type { KernelMemory } from '../../engines/wasm.ts';
 import type { ModelPlan } from '../../plan.ts';
 import { SlotScorer, type Slot } from '../scorer.ts';
-import { KernelScorer } from './kernel-scorer.ts';
-import type { KernelModel } from './kernel.ts';
+import { placesOf } from './kernel-scorer.ts';
+import { createKernels, type KernelModel, type ModelKernel } from './kernel.ts';
+import { restModel, restSlot } from './model-rest.ts';
 
+/**
+ * The first step, for each of these slots: it puts into them what the rest reads. They share one kernel's memory.
+ * @param model as `splitModel` gives it
+ * @param tables byte offset of the kernel's tables
+ * @param slots in the memory of `memory`, of whole blocks of `kernelRows`
+ */
+export function openPartScorers(
+  model: ModelPlan,
+  kernel: KernelModel,
+  memory: KernelMemory,
+  tables: number,
+  slots: readonly Slot[],
+): readonly ModelKernel[] {
+  const places = slots.map((slot) => {
+    const given = slot.inputs.filter((_, index) => model.inputs[index]!.features.length === 0);
+    return placesOf({ ...slot, outputs: given });
+  });
+  return createKernels(kernel, { memory, tables }, places);
+}
+
+/** Both steps in place. */
 export class SplitScorer {
-  readonly #kernel: KernelScorer;
+  readonly #part: ModelKernel;
   readonly #rest: SlotScorer;
 
   /**
-   * @param model as `splitModel` gives it
-   * @param tables as for {@link KernelScorer}, and the slot lies where it is to lie for one
+   * @param model, tables as for {@link openPartScorers}, and the slot lies where it is to lie for that
    * @param session of the model that is left
    */
   constructor(
@@ -24,20 +45,13 @@ export class SplitScorer {
     runOptions: Pointer,
     slot: Slot,
   ) {
-    const { rest = [] } = model;
-    const given = slot.inputs.filter((_, index) => model.inputs[index]!.features.length === 0);
-    this.#kernel = new KernelScorer(kernel, memory, tables, { ...slot, outputs: given });
-    const isRead = ({ name, order }: ModelPlan['inputs'][number]): boolean =>
-      order !== 'columns' && rest.includes(name);
-    const read = { ...model, inputs: model.inputs.filter(isRead) };
-    const inputs = slot.inputs.filter((_, index) => isRead(model.inputs[index]!));
-    // The outputs' own array: strings are put into it.
-    this.#rest = new SlotScorer(read, session, runOptions, { rowCount: slot.rowCount, inputs, outputs: slot.outputs });
+    this.#part = openPartScorers(model, kernel, memory, tables, [slot])[0]!;
+    this.#rest = new SlotScorer(restModel(model), session, runOptions, restSlot(model, slot));
   }
 
   /** Scores the slot's first rows; its outputs then lie in the slot. @throws as {@link SlotScorer.score} */
   score(rowCount: number): void {
-    this.#kernel.score(rowCount);
+    this.#part.score(rowCount);
     this.#rest.score(rowCount);
   }
 

@@ -5,12 +5,12 @@ import type { Cut, GivenValue } from '../../engines/onnxruntime/cut-model.ts';
 import type { WeightedGraph } from '../../engines/onnxruntime/model-weights.ts';
 import type { ModelPlan, OutputLayout } from '../../plan.ts';
 import { isEnsemble } from '../trees/read-ensemble.ts';
-import { readForest, type KernelModel, type PlacedForest } from './kernel.ts';
+import type { MadeUpRows } from './made-up.ts';
+import { readForest, type FoundForest, type FoundKernels, type KernelModel } from './kernel.ts';
 
 /** A model's trees, and what is left without them. */
-export interface TreeParts {
-  /** Ways to score the trees, at least one; they give what the cut takes, in its order. */
-  readonly kernels: readonly KernelModel[];
+export interface TreeParts extends FoundKernels {
+  /** Its inputs are what the kernels give, in its order. */
   readonly cut: Cut;
 }
 
@@ -30,7 +30,7 @@ export function readTreeParts(
   const wanted = outputs.map(({ name }) => name);
   const needed = originOf(whole, wanted);
   const reasons: string[] = [];
-  const forms: (readonly PlacedForest[])[] = [];
+  const forests: FoundForest[] = [];
   const given: GivenValue[] = [];
   graph.nodes.forEach((node, place) => {
     if (!isEnsemble(node) || !needed.nodes.has(place)) return;
@@ -39,16 +39,18 @@ export function readTreeParts(
     const names = node.outputs.filter((name) => needed.names.has(name));
     const found = readForest(alone, inputs, names, formsMax);
     if (typeof found === 'string') return reasons.push(found);
-    forms.push(found.forms);
+    forests.push(found);
     given.push(...found.outputs.map((output) => ({ ...output, input: `trees: ${output.name}` })));
   });
-  if (forms.length === 0) return reasons[0] ?? 'its outputs do not come from its trees';
-  const formCount = Math.max(...forms.map(({ length }) => length));
+  if (forests.length === 0) return reasons[0] ?? 'its outputs do not come from its trees';
+  const formCount = Math.max(...forests.map(({ forms }) => forms.length));
   // A forest with fewer forms takes its last one again.
   const kernels = Array.from({ length: formCount }, (_, form): KernelModel => {
-    return { kind: 'trees', forests: forms.map((each) => each[Math.min(form, each.length - 1)]!) };
+    return { kind: 'trees', forests: forests.map(({ forms }) => forms[Math.min(form, forms.length - 1)]!) };
   });
-  return { kernels, cut: { given, outputs: wanted } };
+  const makeUp = (rowsMax: number): readonly MadeUpRows[] =>
+    forests.flatMap((forest) => forest.makeUp(Math.floor(rowsMax / forests.length)));
+  return { kernels, makeUp, cut: { given, outputs: wanted } };
 }
 
 /**
@@ -74,6 +76,6 @@ export function splitModel(model: ModelPlan, { kernels, cut }: TreeParts, restIn
       ...given,
     ],
     constants: model.constants.filter(({ name }) => restInputs.includes(name)),
-    rest: restInputs,
+    rest: { cut, inputs: restInputs },
   };
 }

@@ -1,6 +1,6 @@
 /** Scores a linear model over columns of float32. */
 import { compileModule, instantiate } from '../../engines/wasm.ts';
-import type { KernelPlace, ModelKernel } from '../kernels/kernel.ts';
+import type { KernelPlace, ModelKernel, SlotPlaces } from '../kernels/kernel.ts';
 import { linearCode } from './linear-code.ts';
 import { layOutLinear, linearTables } from './linear-layout.ts';
 import type { LinearModel } from './linear-model.ts';
@@ -28,7 +28,10 @@ export class LinearKernel implements ModelKernel {
   readonly #outputs: readonly number[];
 
   /** @param place its tables are written; columns, outputs and scratch belong to the kernel's thread */
-  constructor({ model, code, scratchBytes }: CompiledLinear, { memory, tables, columns, outputs }: KernelPlace) {
+  constructor(
+    { model, code, scratchBytes }: CompiledLinear,
+    { memory, tables, columns, outputs }: KernelPlace & SlotPlaces,
+  ) {
     this.#tables = tables;
     this.#scratch = memory.allocate(scratchBytes);
     this.#outputs = outputs;

@@ -4,12 +4,15 @@ import type { Forest } from './forest.ts';
 /** Number of the leaf that a row of column values reaches from a root. */
 export function leafOf(forest: Forest, root: number, row: ArrayLike<number>): number {
   let place = root;
-  while (place >= 0) place = goesRight(forest, place, row) ? forest.right[place]! : forest.left[place]!;
+  while (place >= 0) {
+    const isRight = goesRight(forest, place, row[forest.columns[place]!]!);
+    place = isRight ? forest.right[place]! : forest.left[place]!;
+  }
   return ~place;
 }
 
-function goesRight(forest: Forest, node: number, row: ArrayLike<number>): boolean {
-  const value = row[forest.columns[node]!]!;
+/** Where a node sends a row that has this value in the node's column. */
+export function goesRight(forest: Forest, node: number, value: number): boolean {
   if (Number.isNaN(value)) return forest.nanRight[node] === 1;
   const set = forest.setIndices[node]!;
   if (set < 0) return value > forest.thresholds[node]!;
