@@ -34,6 +34,8 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
   startThreadsAhead(options);
   let plan: RunPlan | undefined;
   let crew: Crew | undefined;
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= planner.close(crew?.connections ?? []));
   const summary = (of: RunPlan): ScoreResult => summarize(of, crew, begun, warnings);
   let record: RunRecord;
   try {
@@ -49,6 +51,8 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
       const soFar = (): RunRecord => recorder.record('done', summary(planned.plan));
       await work(plan, crew, recorder, options, soFar).finally(() => rememberFindings(plan!.profiles, crew!.findings));
     }
+    // While the record is made.
+    void close();
     record = recorder.record('done', summary(plan));
     finishOutput(plan.output, crew === undefined ? undefined : withoutTimeline(record));
   } catch (error) {
@@ -56,7 +60,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     throw error;
   } finally {
     endIdleWorkers();
-    await planner.close(crew?.connections ?? []);
+    await close();
     await recorder.close();
   }
   try {

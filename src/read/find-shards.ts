@@ -1,7 +1,6 @@
 /** Which files a pattern means. */
 import { stat } from 'node:fs/promises';
 import { dirname, relative, resolve, sep } from 'node:path';
-import { glob, isDynamicPattern } from 'tinyglobby';
 import { TandemError } from '../errors.ts';
 
 /** One input Parquet file. */
@@ -44,6 +43,8 @@ async function findOne(pattern: string): Promise<Found> {
   const kind = pattern === '' ? 'none' : await kindOf(path);
   if (kind === 'file') return { folder: dirname(path), paths: [path] };
   const { folder, rest } = kind === 'folder' ? { folder: path, rest: '**/*.parquet' } : await fixedPart(pattern);
+  // Files that are named as they are need no library.
+  const { glob } = await import('tinyglobby');
   const matches = rest === '' ? [] : await glob(rest, { cwd: folder, expandDirectories: false });
   const paths = matches.filter((match) => !match.split('/').some(isHidden)).map((match) => resolve(folder, match));
   if (paths.length === 0) throw nothingFound(pattern);
@@ -52,6 +53,7 @@ async function findOne(pattern: string): Promise<Found> {
 
 /** The folder that a glob starts in, and the rest; a folder whose name has glob characters counts if it exists. */
 async function fixedPart(pattern: string): Promise<{ folder: string; rest: string }> {
+  const { isDynamicPattern } = await import('tinyglobby');
   const segments = pattern.split('/');
   let folder = pattern.startsWith('/') ? '/' : resolve('.');
   let next = 0;

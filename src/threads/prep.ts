@@ -5,8 +5,9 @@ import { vectorRows } from '../engines/duckdb/types.ts';
 import { Connection } from '../engines/duckdb/database.ts';
 import type { TableRows } from '../engines/duckdb/table-function.ts';
 import type { Pointer } from '../engines/native.ts';
-import { loadOnnxRuntime, useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
+import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { createRunOptions } from '../engines/onnxruntime/run.ts';
+import { closeEnvironment, openEnvironment } from '../engines/onnxruntime/session.ts';
 import { asTandemError } from '../errors.ts';
 import { ThreadProfiler } from '../measure/thread-profiler.ts';
 import { TimeSheet } from '../measure/time-sheet.ts';
@@ -36,10 +37,11 @@ function post(message: WorkerMessage): void {
   parentPort!.postMessage(message);
 }
 
-/** A thread that scores in place will need both. */
+/** A thread that scores in place will need both, and the planner, which reads footers meanwhile, ONNX Runtime at once. */
 function loadLibraries(): void {
+  process.once('exit', closeEnvironment);
   try {
-    loadOnnxRuntime();
+    openEnvironment();
     loadDuckDb();
   } catch {
     // The planner's thread fails for the same reason, and says so.
@@ -78,6 +80,8 @@ function scoreSpan(lane: Lane, rows: LaneRows, { ring, span }: NonNullable<Claim
 }
 
 function run(): void {
+  // By now the planner has its own.
+  closeEnvironment();
   useOnnxRuntimeAt(plan.onnxRuntimePath);
   const reading = new Connection(engines.database);
   const writing = new Connection(engines.database);
