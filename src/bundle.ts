@@ -33,7 +33,14 @@ const groups: readonly { readonly splitting: boolean; readonly entries: readonly
   },
   {
     splitting: false,
-    entries: ['threads/prep', 'threads/parquetjs-prep', 'threads/writer', 'doctor/probe', 'report/client'],
+    entries: [
+      'threads/prep',
+      'threads/parquetjs-prep',
+      'threads/writer',
+      'threads/fit',
+      'doctor/probe',
+      'report/client',
+    ],
   },
 ];
 

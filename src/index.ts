@@ -4,7 +4,6 @@ export type {
   BatchSizeDecision,
   BatchSizeSearch,
   CheckReport,
-  Compression,
   DeviceReport,
   GpuMemory,
   InputOptions,
@@ -26,6 +25,7 @@ export type {
   TuneProgress,
   TuneReport,
 } from './options.ts';
+export type { Compression, OutputOptions } from './output-options.ts';
 export type {
   HotFunction,
   Ledger,
@@ -47,6 +47,8 @@ export { renderReport } from './report/report.ts';
 export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
+export { fit } from './fit/fit.ts';
+export type { FitOptions, FitProgress, FitReport, FittedParameter } from './fit/report.ts';
 export { leaveProfile } from './profile/profile-files.ts';
 export { profile } from './profile/profile.ts';
 export { tune } from './tune/tune.ts';

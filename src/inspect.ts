@@ -3,11 +3,11 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { TandemError } from './errors.ts';
-import type { CheckReport, InspectReport, RunOptions } from './options.ts';
+import type { CheckReport, InspectReport, KernelOptions, RunOptions } from './options.ts';
 import { score } from './pipeline.ts';
 import { PlannerClient } from './threads/planner-client.ts';
 
-export interface InspectOptions extends Pick<RunOptions, 'reader' | 'signal' | 'onWarning'> {
+export interface InspectOptions extends KernelOptions, Pick<RunOptions, 'reader' | 'signal' | 'onWarning'> {
   readonly shards: string | readonly string[];
   /** Without it only the shards are looked at. */
   readonly model?: string;
@@ -15,14 +15,11 @@ export interface InspectOptions extends Pick<RunOptions, 'reader' | 'signal' | '
 
 /** Rows, columns, row groups, drift, and which column feeds which input. What does not fit is in `problems`. */
 export async function inspect(options: InspectOptions): Promise<InspectReport> {
+  const { shards, model, reader, kernels, trees } = options;
   const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
   try {
-    return (
-      await planner.ask(
-        { kind: 'inspect', shards: options.shards, model: options.model, reader: options.reader },
-        'inspected',
-      )
-    ).report;
+    const scorers = { ...(kernels === undefined ? {} : { kernels }), ...(trees === undefined ? {} : { trees }) };
+    return (await planner.ask({ kind: 'inspect', shards, model, reader, scorers }, 'inspected')).report;
   } finally {
     await planner.close([]);
   }

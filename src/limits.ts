@@ -24,6 +24,14 @@ export const processBytesBase = 110 * 2 ** 20;
 export const threadBytesBase = 45 * 2 ** 20;
 /** A reader holds the compressed row group and the pages it has decoded (measured: 725 MB for a row group of 660 MB). */
 export const rowGroupFactor = 1.1;
+/** Rows of a row group of the output: DuckDB's own choice, and what threadBytesBase includes. */
+export const rowGroupRowsDefault = 122_880;
+/** Longer ones: a row group's row count fits into 31 bits in every reader, and a tenth of that fills a machine's memory. */
+export const rowGroupRowsMax = 200_000_000;
+/** A row group being written takes so many times its values: these and their encoded pages (measured: 2.8 for numbers and text). */
+export const writtenRowFactor = 3;
+/** Highest level of zstd. */
+export const zstdLevelMax = 22;
 /** Share of the memory that is left that a run may take when nobody says how much. */
 export const memoryShare = 0.9;
 
@@ -66,8 +74,8 @@ export const sampleBytesMax = 32 * 2 ** 20;
 /** Of all bytes of the features, where that is less; so many are read at once whatever there is. */
 export const sampleBytesShare = 1 / 8;
 export const sampleBytesLeast = 2 ** 20;
-/** Made-up rows on which it must agree as well; of wide ones a quarter of what a slot holds. */
-export const madeUpRowsMax = 1_024;
+/** Made-up rows on which it must agree as well, which take some milliseconds to make; of wide ones a quarter of what a slot holds. */
+export const madeUpRowsMax = 512;
 /** Of these so many where a model takes longer than it may. */
 export const madeUpRowsLeast = 64;
 /** A difference above this share of the largest score is no rounding. Linear models may differ less on made-up rows: their sums have another size there. */
@@ -246,3 +254,16 @@ export const tracePendingBytesMax = 16 * 2 ** 20;
 export const sheetReadsMax = 1_000;
 
 if (runSamplesMax % 2 !== 0) throw new RangeError('Samples are merged in pairs. This is a bug.');
+
+/** Categories that `tandem fit` counts of one feature: their texts take some 100 bytes each in every thread. */
+export const fitCategoriesMax = 1_000_000;
+/** Categories that it writes: a list of more makes a contract that nobody reads; beyond it `hash` is the better feature. */
+export const fitListMax = 100_000;
+/** Buckets of one feature by quantiles: a boundary has to be looked for in 32 KiB of counts. */
+export const fitQuantilesMax = 1_000;
+/** Rows of a fit's unit of work, at least: whole row groups. Its sums are added in the order of the shards, whoever made them. */
+export const fitUnitRows = 1_048_576;
+/** Counts by which a thread looks for quantiles in one pass; features beyond it wait for the next pass. */
+export const fitCountBytesMax = 128 * 2 ** 20;
+/** Values that are collected and sorted where a quantile lies among no more of them: as much memory as half of their counts. */
+export const fitCollectedMax = 2_048;

@@ -17,6 +17,10 @@ import type { DeviceSheetMemory } from './measure/device-sheet.ts';
 import type { ProfiledMessage } from './measure/thread-profiler.ts';
 import type { TimeSheetMemory } from './measure/time-sheet.ts';
 import type { DevicePlan, DeviceProfile, RunPlan } from './plan.ts';
+import type { Feature } from './contract/contract.ts';
+import type { FitQuestion } from './fit/feature-fit.ts';
+import type { DigitCounts } from './fit/digits.ts';
+import type { FitPlan } from './planning/fit-plan.ts';
 import type { KernelModel } from './score/kernels/kernel.ts';
 
 /** What is compared; where it was scored, the caller knows. */
@@ -49,6 +53,13 @@ export type PlannerRequest =
       readonly shards: string | readonly string[];
       readonly model: string | undefined;
       readonly reader: ReaderName | undefined;
+      readonly scorers: KernelOptions;
+    }
+  | {
+      readonly kind: 'planFit';
+      readonly shards: string | readonly string[];
+      readonly features: readonly Feature[];
+      readonly memoryBytes: number | undefined;
     }
   /** Scores against golden ones, row by row. */
   | { readonly kind: 'compare'; readonly golden: string; readonly scores: string; readonly tolerance: number }
@@ -59,6 +70,7 @@ export type PlannerReply =
   | { readonly kind: 'connected'; readonly connection: Pointer }
   | { readonly kind: 'planned'; readonly plan: RunPlan; readonly engines: Engines }
   | { readonly kind: 'inspected'; readonly report: InspectReport }
+  | { readonly kind: 'fitPlanned'; readonly plan: FitPlan; readonly database: Pointer }
   | { readonly kind: 'compared'; readonly comparison: GoldenComparison }
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
@@ -233,3 +245,47 @@ export type BatchReply =
   | { readonly kind: 'planned'; readonly plan: BatchPlan }
   | { readonly kind: 'scored'; readonly index: number; readonly values: readonly ScoredValues[] }
   | { readonly kind: 'failed'; readonly index: number; readonly error: ErrorRecord };
+
+/** What a thread of a fit starts with. */
+export interface FitStart {
+  readonly plan: FitPlan;
+  readonly database: Pointer;
+  /** See {@link fitControl}. */
+  readonly control: Int32Array;
+  /** Rows that all threads have read in this pass. */
+  readonly rowsRead: BigInt64Array;
+}
+
+/** Indices of the control array of a fit. */
+export const fitControl = {
+  /** 1: end soon. */
+  stop: 0,
+  /** Position in the plan's units that the next free thread takes. */
+  nextUnit: 1,
+  length: 2,
+} as const;
+
+/** A question about one of the plan's features. */
+export interface FitTask {
+  readonly featureIndex: number;
+  readonly question: FitQuestion;
+}
+
+export type FitRequest =
+  | { readonly kind: 'pass'; readonly tasks: readonly FitTask[] }
+  /** The connection stays for the planner to close. */
+  | { readonly kind: 'close' };
+
+/** What one thread has found out about a task's feature in the units that it took. */
+export interface FitPart {
+  /** Of each unit, see `fit/moments.ts`. */
+  readonly tallies: readonly Float64Array[];
+  readonly digits: DigitCounts | undefined;
+  readonly categories: ReadonlyMap<string | number, number> | undefined;
+}
+
+export type FitReply =
+  | { readonly kind: 'connected'; readonly connection: Pointer }
+  /** `units`: positions of those that the thread took; `parts`: in the order of the tasks. */
+  | { readonly kind: 'passed'; readonly units: readonly number[]; readonly parts: readonly FitPart[] }
+  | { readonly kind: 'failed'; readonly error: ErrorRecord };

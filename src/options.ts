@@ -1,9 +1,9 @@
 /** What the public functions take and give: plain data, the same for the command line and for TypeScript. */
 
+import type { OutputOptions } from './output-options.ts';
 import type { Reported } from './engines/nvml/reported-share.ts';
 import type { HotFunction, Ledger, RunProfile, RunRecord } from './run-record.ts';
 
-export type Compression = 'snappy' | 'zstd' | 'none';
 export type ReaderName = 'duckdb' | 'parquetjs';
 /**
  * How a GPU multiplies float32: in full, or with factors rounded to 10 bits of mantissa (TensorFloat-32), which is faster
@@ -69,13 +69,11 @@ export interface RunOptions extends KernelOptions {
   readonly onWarning?: (text: string) => void;
 }
 
-export interface ScoreOptions extends InputOptions, RunOptions {
+export interface ScoreOptions extends InputOptions, RunOptions, OutputOptions {
   /** Folder for the scores; made if it is missing. */
   readonly output: string;
   /** Columns to copy from the shards. Overrides the contract's list; default: that list, or all columns. */
   readonly keep?: readonly string[] | 'all';
-  /** Default: snappy. */
-  readonly compression?: Compression;
   /** Removes what Tandem wrote under the output folder before it starts. */
   readonly overwrite?: boolean;
   /** A plan says how each tensor is made, and measures how fast. Default: false. */

@@ -1,7 +1,8 @@
 /** The plan: what a run will read, score and write, in what order and under which bounds. Plain data. */
 import type { TensorLayout } from './batch.ts';
 import type { Cut } from './engines/onnxruntime/cut-model.ts';
-import type { Compression, Precision } from './options.ts';
+import type { Precision } from './options.ts';
+import type { OutputFiles } from './output-options.ts';
 import type { ProfileKey, UsedProfile } from './planning/profile.ts';
 import type { Agreement } from './score/kernels/agreement.ts';
 import type { KernelModel } from './score/kernels/kernel.ts';
@@ -187,7 +188,7 @@ export interface RunPlan extends DevicePlan {
   readonly keepBytes: number;
   readonly featureBytes: number;
   readonly output: string;
-  readonly compression: Compression;
+  readonly files: OutputFiles;
   readonly threads: number;
   /** What set the number of threads, in words. */
   readonly threadsBound: string;

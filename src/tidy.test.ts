@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { checkFlags } from './cli/check.ts';
 import { doctorFlags } from './cli/doctor.ts';
+import { fitFlags } from './cli/fit.ts';
 import type { Flag } from './cli/flags.ts';
 import { inspectFlags } from './cli/inspect.ts';
 import { profileFlags } from './cli/profile.ts';
@@ -54,6 +55,8 @@ const shared = [
   'src/run-record.ts',
   'src/float16.ts',
   'src/json.ts',
+  'src/output-options.ts',
+  'src/shard-format.ts',
   'src/contract/',
   'src/engines/',
 ];
@@ -232,6 +235,7 @@ test('the page of flags lists those of each command, and no other', () => {
     ...scoreFlags,
     ...inspectFlags,
     ...checkFlags,
+    ...fitFlags,
     ...tuneFlags,
     ...profileFlags,
     ...reportFlags,

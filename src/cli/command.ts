@@ -1,5 +1,5 @@
 /** What a command is, and what its handler is given. */
-import type { KernelChoice, Precision, RunOptions } from '../options.ts';
+import type { KernelChoice, KernelOptions, Precision, RunOptions } from '../options.ts';
 import { parseDevice } from '../engines/cuda/device-names.ts';
 import { threadsMax } from '../limits.ts';
 import type { LoadApi } from './api.ts';
@@ -107,6 +107,13 @@ type CommonOptions = Pick<
   'threads' | 'batchSize' | 'device' | 'precision' | 'ortDir' | 'gpuMemory' | 'allowCpuNodes' | 'kernels' | 'trees'
 >;
 
+/** The flags `kernels` and `trees`. */
+export function kernelOptions(given: Arguments): KernelOptions {
+  const kernels = given.text('kernels') as KernelChoice | undefined;
+  const trees = given.text('trees') as KernelOptions['trees'];
+  return { ...(kernels === undefined ? {} : { kernels }), ...(trees === undefined ? {} : { trees }) };
+}
+
 /** What several commands take and hand to a run. @throws USAGE */
 export function runOptions(given: Arguments): CommonOptions {
   const threads = given.count('threads', threadsMax);
@@ -117,8 +124,6 @@ export function runOptions(given: Arguments): CommonOptions {
   const precision = given.text('precision') as Precision | undefined;
   const ortDir = given.text('ort-dir');
   const gpuMemory = given.text('gpu-memory');
-  const kernels = given.text('kernels') as KernelChoice | undefined;
-  const trees = given.text('trees') as RunOptions['trees'];
   return {
     ...(threads === undefined ? {} : { threads }),
     ...(batchSize === undefined ? {} : { batchSize }),
@@ -127,8 +132,7 @@ export function runOptions(given: Arguments): CommonOptions {
     ...(ortDir === undefined ? {} : { ortDir }),
     ...(gpuMemory === undefined ? {} : { gpuMemory: parseSize('--gpu-memory', gpuMemory) }),
     ...(given.isOn('allow-cpu-nodes') ? { allowCpuNodes: true } : {}),
-    ...(kernels === undefined ? {} : { kernels }),
-    ...(trees === undefined ? {} : { trees }),
+    ...kernelOptions(given),
   };
 }
 

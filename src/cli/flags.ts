@@ -93,7 +93,7 @@ export function checkArguments(
 
 /** @throws USAGE when the arguments or a required flag are missing */
 export function checkRequired(spec: CommandSpec, given: Arguments): void {
-  if (spec.positional !== undefined && given.positionals.length === 0) {
+  if (spec.positional !== undefined && given.positionals.length === 0 && given.text('files-from') === undefined) {
     throw usage(`Expected tandem ${spec.name} to be given ${spec.positional}, got none.`, spec);
   }
   if (spec.topics !== undefined) checkTopic(spec, spec.topics, given.positionals);
@@ -118,11 +118,16 @@ function valuesOf(flag: Flag, value: unknown): readonly string[] {
     throw new TandemError('USAGE', `Expected --${flag.name} to be given once, got \`${texts.join('` and `')}\`.`);
   }
   for (const text of texts) {
-    if (text === '')
-      throw new TandemError('USAGE', `Expected --${flag.name} to have a value <${flag.value}>, got none.`);
+    if (text === '') {
+      const wanted = flag.choices === undefined ? `have a value <${flag.value}>` : `be ${orList(flag.choices)}`;
+      throw new TandemError('USAGE', `Expected --${flag.name} to ${wanted}, got none.`);
+    }
     if (flag.choices !== undefined && !flag.choices.includes(text)) {
+      const guess = nearest(text, flag.choices);
+      // Any word is nearest to some name.
+      const isLikely = guess.startsWith(text.toLowerCase()) || 2 * distance(guess, text.toLowerCase()) <= guess.length;
       throw new TandemError('USAGE', `Expected --${flag.name} to be ${orList(flag.choices)}, got \`${text}\`.`, {
-        remedy: `Did you mean \`${nearest(text, flag.choices)}\`?`,
+        ...(isLikely ? { remedy: `Did you mean \`${guess}\`?` } : {}),
       });
     }
   }

@@ -1,7 +1,17 @@
 /** `tandem inspect`: what the shards hold, where they differ, and what would feed the model. */
 import { errorCodes } from '../errors.ts';
 import type { ReaderName } from '../options.ts';
-import { jsonFlag, printResult, readerFlag, warner, type Command } from './command.ts';
+import {
+  jsonFlag,
+  kernelOptions,
+  kernelsFlag,
+  printResult,
+  readerFlag,
+  treesFlag,
+  warner,
+  type Command,
+} from './command.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 
 export const inspectFlags: readonly Flag[] = [
@@ -10,6 +20,9 @@ export const inspectFlags: readonly Flag[] = [
     value: 'folder',
     describe: 'Model folder, or an .onnx file: show what feeds which input, and what does not fit',
   },
+  kernelsFlag,
+  treesFlag,
+  filesFromFlag,
   readerFlag,
   jsonFlag,
 ];
@@ -32,9 +45,10 @@ export const inspectCommand: Command = {
     const reader = given.text('reader') as ReaderName | undefined;
     const api = await loadApi();
     const report = await api.inspect({
-      shards: given.positionals,
+      shards: await shardsOf(given, io),
       ...(model === undefined ? {} : { model }),
       ...(reader === undefined ? {} : { reader }),
+      ...kernelOptions(given),
       onWarning: warner((line) => void io.stderr.write(`${line}\n`)),
     });
     const { renderInspect } = await import('./render-inspect.ts');

@@ -13,6 +13,8 @@ export interface Io {
   readonly stdout: TextStream;
   /** Progress, warnings and errors. */
   readonly stderr: TextStream;
+  /** Undefined: there is nothing to read. */
+  readonly stdin?: () => AsyncIterable<Uint8Array>;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Milliseconds of a clock that only goes forward. */
   readonly nowMs: () => number;
@@ -34,6 +36,7 @@ export function processIo(): Io {
   return {
     stdout: process.stdout,
     stderr: process.stderr,
+    stdin: () => process.stdin,
     environment: process.env,
     nowMs: () => performance.now(),
     onSignal: (handler) => {

@@ -17,6 +17,7 @@ import {
   warner,
   type Command,
 } from './command.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 import { parseKeep } from './score.ts';
 import { watchSignals } from './signals.ts';
@@ -24,6 +25,7 @@ import { parseBytes } from './size.ts';
 
 export const profileFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder, or an .onnx file' },
+  filesFromFlag,
   {
     name: 'output',
     value: 'folder',
@@ -88,7 +90,7 @@ export const profileCommand: Command = {
     const [output, memory] = [given.text('output'), given.text('memory')];
     const keep = parseKeep(given.texts('keep'));
     const options = {
-      shards: given.positionals,
+      shards: await shardsOf(given, io),
       model: given.text('model') ?? '',
       ...runOptions(given),
       ...(seconds === undefined ? {} : { seconds }),

@@ -159,8 +159,18 @@ function runLines(plan: RunPlan): string {
     ...profileLines(plan),
     `  batch size   ${batch}${fixed}`,
     `  slot         ${counted(plan.slotRows, 'row')}`,
-    `  compression  ${plan.compression}`,
+    `  output       ${outputWords(plan)}`,
   ].join('\n');
+}
+
+/** `zstd 9, row groups of 122,880 rows, files of at most 1,000,000 rows` */
+function outputWords({ files }: RunPlan): string {
+  const { compression, compressionLevel, rowGroupRows, rowsPerFile } = files;
+  return [
+    compressionLevel === undefined ? compression : `${compression} ${compressionLevel}`,
+    `row groups of ${counted(rowGroupRows, 'row')}`,
+    ...(rowsPerFile === undefined ? [] : [`files of at most ${counted(rowsPerFile, 'row')}`]),
+  ].join(', ');
 }
 
 /** GPUs of one kind share a profile. */

@@ -117,7 +117,7 @@ test('score: flags become options, the result goes to stdout, all else to stderr
   };
   const line =
     'score a.parquet 007 --model m --output o --threads 2 --batch-size 64 --memory 1GiB --gpu-memory 20% --keep id --keep date ' +
-    '--compression zstd --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes ' +
+    '--compression zstd --compression-level 9 --row-group-rows 5000 --rows-per-file 9000 --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes ' +
     '--trace t.json --metrics [::1]:0 --kernels auto --trees onnxruntime';
   const { exitCode, stdout, stderr } = await run(line.split(' '), api);
   assert.equal(exitCode, 0);
@@ -137,6 +137,9 @@ test('score: flags become options, the result goes to stdout, all else to stderr
     gpuMemory: { share: 0.2 },
     keep: ['id', 'date'],
     compression: 'zstd',
+    compressionLevel: 9,
+    rowGroupRows: 5000,
+    rowsPerFile: 9000,
     reader: 'parquetjs',
     overwrite: true,
     trace: 't.json',
@@ -317,7 +320,15 @@ test('wrong usage is found before anything is loaded, and names the nearest righ
     ['score a --model m --output o --batch-size 1.5', /got `1\.5`/],
     ['score a --model m --output o --batch-size 1e3', /got `1e3`/],
     ['score a --model m --output o --memory 2', /Expected --memory to be a size/],
-    ['score a --model m --output o --compression gzip', /to be snappy, zstd or none, got `gzip`/],
+    [
+      'score a --model m --output o --kernels fast',
+      /Expected --kernels to be auto or onnxruntime, got `fast`\.\n(?!.*Did you mean)/s,
+    ],
+    ['score a --model m --output o --trees=', /Expected --trees to be auto or onnxruntime, got none\./],
+    ['score a --model m --output o --trees', /Expected --trees to be auto or onnxruntime, got none\./],
+    ['score a --model m --output o --compression lzo', /to be snappy, zstd, gzip or none, got `lzo`/],
+    ['score a --model m --output o --compression-level 3', /to come with --compression zstd, got it with snappy/],
+    ['score --files-from none.txt --model m --output o', /--files-from to be a readable file or -, got `none\.txt`/],
     ['score a --model m --output o --progress lively', /got `lively`\.\n.*Did you mean `live`\?/],
     ['score a --model m --output o --keep a,,b', /got an empty name in `a,,b`/],
     ['score a --model m --output o --keep a,b,a', /got `a` twice/],
@@ -367,6 +378,7 @@ test('every example is a command line that is accepted', async () => {
         planScore: refuse,
         inspect: refuse,
         check: refuse,
+        fit: refuse,
         tune: refuse,
         profile: refuse,
         readRecords: refuse,

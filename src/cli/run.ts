@@ -5,6 +5,7 @@ import type { LoadApi } from './api.ts';
 import { checkCommand } from './check.ts';
 import type { Command } from './command.ts';
 import { doctorCommand } from './doctor.ts';
+import { fitCommand } from './fit.ts';
 import { checkRequired, unknownCommand } from './flags.ts';
 import { inspectCommand } from './inspect.ts';
 import { widthOf, type Io } from './io.ts';
@@ -19,6 +20,7 @@ export const commands: readonly Command[] = [
   scoreCommand,
   inspectCommand,
   checkCommand,
+  fitCommand,
   tuneCommand,
   profileCommand,
   reportCommand,

@@ -1,7 +1,7 @@
 /** `tandem score`: flags to options, options to `score` or `planScore`, what comes back to text. */
 import { resolve } from 'node:path';
 import { asTandemError, formatError, TandemError } from '../errors.ts';
-import type { BatchSizeDecision, Compression, Progress, ReaderName, ScoreOptions } from '../options.ts';
+import type { BatchSizeDecision, Progress, ReaderName, ScoreOptions } from '../options.ts';
 import type { RunRecord } from '../run-record.ts';
 import { parseAddress } from './address.ts';
 import {
@@ -24,8 +24,10 @@ import {
   warner,
   type Command,
 } from './command.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
 import { counted, printable } from './format.ts';
+import { outputFlags, outputOptions } from './output-flags.ts';
 import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
 import { watchProfileSignal } from './profile-signal.ts';
 import { checkSideFile } from '../write/side-file.ts';
@@ -45,6 +47,7 @@ export const scoreFlags: readonly Flag[] = [
     required: 'unless --dry-run',
     describe: 'Folder for the scores; made if it is missing',
   },
+  filesFromFlag,
   keepFlag,
   { name: 'dry-run', describe: 'Print the plan with its memory table, write nothing' },
   {
@@ -63,13 +66,7 @@ export const scoreFlags: readonly Flag[] = [
   batchSizeFlag,
   noProfileFlag,
   memoryFlag,
-  {
-    name: 'compression',
-    value: 'name',
-    choices: ['snappy', 'zstd', 'none'],
-    describe: 'Of the output',
-    otherwise: 'snappy',
-  },
+  ...outputFlags,
   readerFlag,
   {
     name: 'progress',
@@ -129,7 +126,7 @@ export function scoreOptions(given: Arguments): ScoreOptions {
     ...runOptions(given),
     ...(keep === undefined ? {} : { keep }),
     ...(memory === undefined ? {} : { memoryBytes: parseBytes('--memory', memory) }),
-    compression: (given.text('compression') ?? 'snappy') as Compression,
+    ...outputOptions(given),
     reader: (given.text('reader') ?? 'duckdb') as ReaderName,
     overwrite: given.isOn('overwrite'),
     ...(given.isOn('explain') ? { explain: true } : {}),
@@ -162,7 +159,7 @@ export function parseKeep(texts: readonly string[]): readonly string[] | 'all' |
 export const scoreCommand: Command = {
   spec,
   async run(given, io, loadApi) {
-    const options = scoreOptions(given);
+    const options = { ...scoreOptions(given), shards: await shardsOf(given, io) };
     const metrics = given.text('metrics');
     const address = metrics === undefined ? undefined : parseAddress('--metrics', metrics);
     const dryRun = given.isOn('dry-run');

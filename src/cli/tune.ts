@@ -12,6 +12,7 @@ import {
   warner,
   type Command,
 } from './command.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 import { formatRate } from './format.ts';
 import { watchSignals } from './signals.ts';
@@ -19,6 +20,7 @@ import { parseBytes } from './size.ts';
 
 export const tuneFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder, or an .onnx file' },
+  filesFromFlag,
   deviceFlag,
   ortDirFlag,
   gpuMemoryFlag,
@@ -53,7 +55,7 @@ export const tuneCommand: Command = {
     const memory = given.text('memory');
     const say = (line: string) => void io.stderr.write(`${line}\n`);
     const options = {
-      shards: given.positionals,
+      shards: await shardsOf(given, io),
       model: given.text('model') ?? '',
       ...devices,
       ...(seconds === undefined ? {} : { seconds }),

@@ -1,6 +1,7 @@
 /** One feature of tandem.json, its shorthands resolved and the rules that tie its keys together checked. */
 import type { Feature, NumericStep, Source } from './contract.ts';
 import { badField, type FieldPath } from './complain.ts';
+import { notFitted } from './parameters.ts';
 import type { FeatureFile, StepFile } from './schema.ts';
 
 const sourceKeys = ['column', 'sql', 'lengthOf'] as const;
@@ -89,19 +90,25 @@ function resolveStep(file: StepFile, key: (typeof stepKeys)[number], path: Field
       return { kind: 'log1p' };
     case 'bucketize': {
       const boundaries = file.bucketize!;
+      if (!Array.isArray(boundaries)) throw notFitted([...path, key], boundaries);
       const at = boundaries.findIndex((boundary, i) => i > 0 && boundary <= boundaries[i - 1]!);
       if (at >= 0) throw badField([...path, 'bucketize', at], 'be greater than the boundary before it', boundaries[at]);
       return { kind: 'bucketize', boundaries };
     }
-    case 'standardize':
-      return { kind: 'standardize', mean: file.standardize!.mean, std: file.standardize!.std };
+    case 'standardize': {
+      const standardize = file.standardize!;
+      if (standardize === 'fit' || 'fit' in standardize) throw notFitted([...path, key], standardize);
+      return { kind: 'standardize', mean: standardize.mean, std: standardize.std };
+    }
     case 'minMax': {
+      if (file.minMax === 'fit') throw notFitted([...path, key], file.minMax);
       const [min, max] = file.minMax!;
       if (!(min < max)) throw badField([...path, 'minMax'], 'be [low, high] with low < high', [min, max]);
       return { kind: 'minMax', min, max };
     }
     case 'clip': {
-      const [low, high] = file.clip!;
+      if (!Array.isArray(file.clip)) throw notFitted([...path, key], file.clip);
+      const [low, high] = file.clip;
       if (!(low <= high)) throw badField([...path, 'clip'], 'be [low, high] with low <= high', [low, high]);
       return { kind: 'clip', low, high };
     }
@@ -113,17 +120,15 @@ function resolveMissingNumber(file: FeatureFile, steps: readonly NumericStep[], 
   const missingPath = [...path, 'missing'];
   if (typeof missing === 'number' || missing === undefined) return missing;
   if (missing === 'nan') return NaN;
-  if (missing !== 'mean') {
-    const isPlain = file.lengthOf === undefined && file.list === undefined && steps.length === 0;
-    const remedy = isPlain ? 'If the column holds text, add "text": true.' : undefined;
-    throw badField(missingPath, 'be a number, "nan" or "mean"', missing, remedy);
-  }
   const [first] = steps;
-  if (first?.kind === 'standardize') return first.mean;
-  const expected = steps.some((step) => step.kind === 'standardize')
-    ? 'be a number where other steps come before standardize, whose mean is then not in the unit of the column'
-    : 'be a number where there is no standardize';
-  throw badField(missingPath, expected, missing, 'Give the number that replaces a null.');
+  if (missing === 'mean' && first?.kind === 'standardize') return first.mean;
+  if ((missing === 'mean' || missing === 'median') && file.lengthOf === undefined) {
+    throw notFitted(missingPath, missing);
+  }
+  const isPlain = file.lengthOf === undefined && file.list === undefined && steps.length === 0;
+  const remedy = isPlain ? 'If the column holds text, add "text": true.' : undefined;
+  const words = file.lengthOf === undefined ? 'be a number, "nan", "mean" or "median"' : 'be a number or "nan"';
+  throw badField(missingPath, words, missing, remedy);
 }
 
 function resolveMissingText(file: FeatureFile, path: FieldPath): string | undefined {
@@ -134,6 +139,7 @@ function resolveMissingText(file: FeatureFile, path: FieldPath): string | undefi
 function resolveCategorical(file: FeatureFile, kind: 'index' | 'oneHot', source: Source, path: FieldPath): Feature {
   const categories = file[kind]!;
   const kindPath = [...path, kind];
+  if (!Array.isArray(categories)) throw notFitted(kindPath, categories);
   const seen = new Set<string | number>();
   categories.forEach((category, i) => {
     if (seen.has(category)) throw badField([...kindPath, i], 'be listed once', category);

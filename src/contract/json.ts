@@ -26,7 +26,7 @@ const scalar = /(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(
 /** The first fault of a text, also a key given twice in one object; undefined where there is none. */
 export function findJsonFault(text: string): JsonFault | undefined {
   try {
-    const end = skip(text, value(text, skip(text, 0)));
+    const end = skip(text, endOfValue(text, skip(text, 0)));
     if (end < text.length) throw new Fault(end, `nothing after the end of the object, got ${shown(text, end)}`);
     return undefined;
   } catch (thrown) {
@@ -37,7 +37,7 @@ export function findJsonFault(text: string): JsonFault | undefined {
 }
 
 /** Reads a value from `at` and returns where it ends, as all of these do. */
-function value(text: string, at: number): number {
+export function endOfValue(text: string, at: number): number {
   if (text[at] === '{') return members(text, at + 1);
   if (text[at] === '[') return elements(text, at + 1);
   const end = match(string, text, at) ?? match(scalar, text, at);
@@ -58,7 +58,7 @@ function members(text: string, start: number): number {
     keys.add(key);
     at = skip(text, keyEnd);
     if (text[at] !== ':') throw new Fault(at, `a colon, got ${shown(text, at)}`);
-    at = skip(text, value(text, skip(text, at + 1)));
+    at = skip(text, endOfValue(text, skip(text, at + 1)));
     if (text[at] === '}') return at + 1;
     if (text[at] !== ',') throw new Fault(at, `a comma or }, got ${shown(text, at)}`);
     at = skip(text, at + 1);
@@ -69,7 +69,7 @@ function elements(text: string, start: number): number {
   let at = skip(text, start);
   if (text[at] === ']') return at + 1;
   for (;;) {
-    at = skip(text, value(text, at));
+    at = skip(text, endOfValue(text, at));
     if (text[at] === ']') return at + 1;
     if (text[at] !== ',') throw new Fault(at, `a comma or ], got ${shown(text, at)}`);
     at = skip(text, at + 1);
@@ -81,7 +81,8 @@ function match(pattern: RegExp, text: string, at: number): number | undefined {
   return pattern.test(text) ? pattern.lastIndex : undefined;
 }
 
-function skip(text: string, at: number): number {
+/** Where the next character is that is no space. */
+export function skip(text: string, at: number): number {
   return match(space, text, at) ?? at;
 }
 

@@ -6,6 +6,7 @@ import { loadNow } from '../place.ts';
 import { fromIssues } from './complain.ts';
 import type { Contract, ElementType, Feature, InputContract } from './contract.ts';
 import { findJsonFault } from './json.ts';
+import { findParameters, withStandIns, type Parameter } from './parameters.ts';
 import { emptyContract, resolveContract } from './resolve.ts';
 import type { ContractFile } from './schema.ts';
 import { hasPublishedForm } from './published-form.ts';
@@ -18,6 +19,13 @@ export interface LoadedContract {
   readonly hasFile: boolean;
   /** The text of tandem.json; empty without one. */
   readonly text: string;
+}
+
+/** A contract some of whose parameters a fit has to find; in their places are values that mean nothing. */
+export interface UnfittedContract extends LoadedContract {
+  /** Absolute path of tandem.json; undefined without one. */
+  readonly path: string | undefined;
+  readonly parameters: readonly Parameter[];
 }
 
 /** An input as the model declares it. `rowShape`: dimensions without the batch's; a negative one is not fixed. */
@@ -35,6 +43,34 @@ const defaultModelName = 'model.onnx';
  * @throws TandemError USAGE (no path), BAD_MODEL (nothing at the path, or no model file), BAD_CONTRACT (tandem.json is wrong)
  */
 export function loadContract(modelPath: string): LoadedContract {
+  const { found, text, path } = findContract(modelPath);
+  const contract = path === undefined ? emptyContract(found) : parseContract(text, path);
+  expectModel(contract, modelPath);
+  return { contract, hasFile: path !== undefined, text };
+}
+
+/**
+ * What a fit, which needs no model file, and `inspect`, which opens it, may still read.
+ * @param all also parameters that have values, see {@link findParameters}
+ * @throws as {@link loadContract} does, but not for parameters that are still to be fitted
+ */
+export function loadUnfitted(modelPath: string, all = false): UnfittedContract {
+  const { found, text, path } = findContract(modelPath);
+  const parsed =
+    path === undefined
+      ? { contract: emptyContract(found), parameters: [] }
+      : parsing(path, () => {
+          const file = readForm(text);
+          return {
+            contract: resolveContract(withStandIns(file), dirname(path)),
+            parameters: findParameters(file, all),
+          };
+        });
+  return { ...parsed, hasFile: path !== undefined, text, path };
+}
+
+/** tandem.json of a model folder; without one `path` is undefined, and `found` is the model file. */
+function findContract(modelPath: string): { found: string; text: string; path: string | undefined } {
   if (typeof modelPath !== 'string' || modelPath === '') {
     throw new TandemError(
       'USAGE',
@@ -47,17 +83,19 @@ export function loadContract(modelPath: string): LoadedContract {
   const found = look(modelPath);
   if (found === undefined) throw missing('the model folder or model file', modelPath, dirname(modelPath));
   if (!found.isDirectory()) {
-    if (basename(modelPath) !== contractName) return { contract: emptyContract(modelPath), hasFile: false, text: '' };
+    if (basename(modelPath) !== contractName) return { found: modelPath, text: '', path: undefined };
     throw new TandemError('BAD_MODEL', `Expected the model to be a folder or a model file, got \`${modelPath}\`.`, {
       remedy: `Give the folder that holds it: ${dirname(modelPath)}`,
     });
   }
   const contractPath = join(modelPath, contractName);
-  const hasFile = isFile(contractPath);
-  const text = hasFile ? readContract(contractPath) : '';
-  const contract = hasFile ? parseContract(text, contractPath) : emptyContract(join(modelPath, defaultModelName));
-  if (!isFile(contract.modelPath)) throw missing('the model file', contract.modelPath, modelPath);
-  return { contract, hasFile, text };
+  if (!isFile(contractPath)) return { found: join(modelPath, defaultModelName), text: '', path: undefined };
+  return { found: contractPath, text: readContract(contractPath), path: contractPath };
+}
+
+/** @throws BAD_MODEL */
+function expectModel(contract: Contract, given: string): void {
+  if (!isFile(contract.modelPath)) throw missing('the model file', contract.modelPath, given);
 }
 
 /**
@@ -65,10 +103,20 @@ export function loadContract(modelPath: string): LoadedContract {
  * @throws TandemError BAD_CONTRACT
  */
 export function parseContract(text: string, contractPath: string): Contract {
+  return parsing(contractPath, () => resolveContract(readForm(text), dirname(contractPath)));
+}
+
+/** tandem.json by its form. @throws BAD_CONTRACT */
+function readForm(text: string): ContractFile {
+  const root = parseJson(text.replace(/^\uFEFF/, ''));
+  refuseNewerVersion(root);
+  return hasPublishedForm(root) ? root : checkedForm(root);
+}
+
+/** Names the file in what `work` throws. */
+function parsing<T>(contractPath: string, work: () => T): T {
   try {
-    const root = parseJson(text.replace(/^\uFEFF/, ''));
-    refuseNewerVersion(root);
-    return resolveContract(hasPublishedForm(root) ? root : checkedForm(root), dirname(contractPath));
+    return work();
   } catch (thrown) {
     if (!(thrown instanceof TandemError)) throw thrown;
     const remedy = `${thrown.remedy ?? 'Correct the file.'} The file: ${contractPath}`;

@@ -5,6 +5,7 @@
  * The error text of each part is the Y of "Expected X to be Y"; that of an object lists the keys it knows.
  */
 import { z } from 'zod';
+import { fitListMax, fitQuantilesMax, kernelToleranceMax } from '../limits.ts';
 
 /** A strict object; its error text for an unknown key is the list of the known ones, separated by spaces. */
 function strictObject<Shape extends z.core.$ZodLooseShape>(phrase: string, shape: Shape) {
@@ -25,17 +26,88 @@ const categories = z.union(
   'a list of strings or a list of numbers',
 );
 
+const word = z.literal('fit', '"fit"');
+const listLength = `a whole number from 1 to ${fitListMax}`;
+const share = z.number('a number from 0 to 1').min(0, 'a number from 0 to 1').max(1, 'a number from 0 to 1');
+const deviation = z.enum(['sample', 'population'], '"sample" or "population"');
+const quantileCount = `a whole number from 2 to ${fitQuantilesMax}`;
+const bucketQuantiles = strictObject('{ "quantiles": n }', {
+  quantiles: z
+    .int(quantileCount)
+    .min(2, quantileCount)
+    .max(fitQuantilesMax, quantileCount)
+    .describe('So many buckets of as many rows each, as far as ties allow.'),
+});
+const clipQuantiles = strictObject('{ "quantiles": [low, high] }', {
+  quantiles: z.tuple([share, share], 'two numbers, [low, high]').describe('Shares of the rows, such as 0.01 and 0.99.'),
+});
+const categoryRule = strictObject('how a list of categories is made', {
+  max: z
+    .int(listLength)
+    .min(1, listLength)
+    .max(fitListMax, listLength)
+    .optional()
+    .describe('The most frequent ones, at most so many; the others are unknown.'),
+  minCount: z
+    .int('a whole number of at least 1')
+    .min(1, 'a whole number of at least 1')
+    .optional()
+    .describe('Only those that so many rows have; the others are unknown.'),
+  order: z
+    .enum(['frequency', 'alphabet'], '"frequency" or "alphabet"')
+    .optional()
+    .describe('"frequency" (default): most frequent first, equally frequent ones by alphabet; or "alphabet".'),
+}).meta({ id: 'categoryRule' });
+const wordOfCategories = z.union([word, strictObject('{ "fit": { ... } }', { fit: categoryRule })], '"fit"');
+
+/** Beside what was fitted: how, where the values do not say it. */
+const ruleShape = {
+  standardize: deviation.optional().describe('Deviation with n - 1 ("sample") or n ("population").'),
+  bucketize: bucketQuantiles.optional().describe('Boundaries are quantiles.'),
+  clip: clipQuantiles.optional().describe('Bounds are quantiles.'),
+};
+const stepRules = strictObject('the rules of one step', ruleShape).meta({ id: 'stepRules' });
+const featureRules = strictObject('the rules of a feature', {
+  missing: z.enum(['mean', 'median'], '"mean" or "median"').optional().describe('What replaces a null is this one.'),
+  ...ruleShape,
+  index: categoryRule.optional().describe('How the list of categories was made.'),
+  oneHot: categoryRule.optional().describe('How the list of categories was made.'),
+}).meta({ id: 'featureRules' });
+const rulesWords =
+  'Written by `tandem fit`, read by `tandem fit --all`: by which rules the values beside it were found.';
+
 const log1p = z.literal(true, 'true').describe('log(1 + x).');
 const bucketize = z
-  .array(finite, 'a list of numbers')
-  .min(1, 'a list that is not empty')
-  .describe('Strictly increasing boundaries; the value becomes how many of them are <= x (numpy.digitize).');
-const standardize = strictObject('{ "mean": m, "std": s }', {
-  mean: finite.describe('Subtracted from the value.'),
-  std: finite.positive('greater than 0').describe('What the difference is divided by; greater than 0.'),
-}).describe('(x - mean) / std.');
-const minMax = range.describe('(x - low) / (high - low); low < high.');
-const clip = range.describe('Puts the value into [low, high]; NaN stays NaN. low <= high.');
+  .union(
+    [z.array(finite, 'a list of numbers').min(1, 'a list that is not empty'), bucketQuantiles],
+    'a list of numbers or { "quantiles": n }',
+  )
+  .describe(
+    'Strictly increasing boundaries; the value becomes how many of them are <= x (numpy.digitize). ' +
+      '{ "quantiles": n }: for `tandem fit` to fill in.',
+  );
+const standardize = z
+  .union(
+    [
+      strictObject('{ "mean": m, "std": s }', {
+        mean: finite.describe('Subtracted from the value.'),
+        std: finite.positive('greater than 0').describe('What the difference is divided by; greater than 0.'),
+      }),
+      word,
+      strictObject('{ "fit": "sample" or "population" }', { fit: deviation.describe('Of the deviation: n - 1 or n.') }),
+    ],
+    '{ "mean": m, "std": s } or "fit"',
+  )
+  .describe('(x - mean) / std. "fit" or { "fit": "sample" | "population" }: for `tandem fit` to fill in.');
+const minMax = z
+  .union([range, word], 'two numbers, [low, high], or "fit"')
+  .describe('(x - low) / (high - low); low < high. "fit": for `tandem fit` to fill in.');
+const clip = z
+  .union([range, clipQuantiles], 'two numbers, [low, high], or { "quantiles": [low, high] }')
+  .describe(
+    'Puts the value into [low, high]; NaN stays NaN. low <= high. ' +
+      '{ "quantiles": [0.01, 0.99] }: for `tandem fit` to fill in.',
+  );
 
 const step = strictObject('one step', {
   log1p: log1p.optional(),
@@ -43,7 +115,13 @@ const step = strictObject('one step', {
   standardize: standardize.optional(),
   minMax: minMax.optional(),
   clip: clip.optional(),
-}).meta({ id: 'step', description: 'One step of arithmetic: exactly one key.', minProperties: 1, maxProperties: 1 });
+  fit: stepRules.optional().describe(rulesWords),
+}).meta({
+  id: 'step',
+  description: 'One step of arithmetic: exactly one key, and perhaps `fit`.',
+  minProperties: 1,
+  maxProperties: 2,
+});
 
 const bucketCount = 'a whole number from 1 to 2147483647';
 const feature = strictObject('one feature', {
@@ -59,14 +137,22 @@ const feature = strictObject('one feature', {
     .optional()
     .describe(
       'What a null becomes; without it a null makes the row bad. For numbers: a number, "nan" or "mean" (the mean of ' +
-        'standardize), put in before the steps. For index, oneHot, hash and text: a value, which is then looked up.',
+        'standardize), put in before the steps; "median", and "mean" where no standardize comes first, are for ' +
+        '`tandem fit` to fill in. For index, oneHot, hash and text: a value, which is then looked up.',
     ),
-  index: categories
+  index: z
+    .union([categories, wordOfCategories], 'a list of strings or a list of numbers, or "fit"')
     .optional()
-    .describe('Categories, all strings or all numbers; the value becomes its position in this list.'),
-  oneHot: categories
+    .describe(
+      'Categories, all strings or all numbers; the value becomes its position in this list. ' +
+        '"fit" or { "fit": { "max": 1000, "minCount": 10, "order": "alphabet" } }: for `tandem fit` to fill in.',
+    ),
+  oneHot: z
+    .union([categories, wordOfCategories], 'a list of strings or a list of numbers, or "fit"')
     .optional()
-    .describe('Categories, all strings or all numbers; the value becomes a 1 at its position among zeros.'),
+    .describe(
+      'Categories, all strings or all numbers; the value becomes a 1 at its position among zeros. "fit": as for index.',
+    ),
   hash: z
     .int(bucketCount)
     .min(1, bucketCount)
@@ -98,12 +184,13 @@ const feature = strictObject('one feature', {
   minMax: minMax.optional(),
   clip: clip.optional(),
   steps: z
-    .array(step, 'a list of steps')
+    .array(step, 'a list of steps: [{ "log1p": true }, { "clip": [0, 1] }]')
     .optional()
     .describe(
       'Steps in an order of your own. Those given as keys apply in this one: ' +
         'log1p, bucketize, standardize, minMax, clip.',
     ),
+  fit: featureRules.optional().describe(rulesWords),
 }).meta({
   id: 'feature',
   description: 'One or more neighbouring values of a row of the tensor, from one column or expression.',
@@ -174,6 +261,13 @@ export const contractSchema = strictObject('the contract of a model', {
     .array(name, 'a list of column names')
     .optional()
     .describe('Columns of the shard that are copied beside the scores. Default: all of them.'),
+  fitted: strictObject('what was fitted to', {
+    rows: z.int('a whole number').min(0, 'at least 0').describe('Rows that the last fit read.'),
+    shards: z.int('a whole number').min(0, 'at least 0').describe('Shards that they came from.'),
+    where: z.string('a string').optional().describe('Condition that the rows had to meet.'),
+  })
+    .optional()
+    .describe('Written by `tandem fit`: what the last fit was made from.'),
   golden: strictObject('{ "tolerance": t }', {
     tolerance: finite
       .min(0, 'at least 0')
@@ -185,6 +279,7 @@ export const contractSchema = strictObject('the contract of a model', {
   kernels: strictObject('{ "tolerance": t }', {
     tolerance: finite
       .min(0, 'at least 0')
+      .max(kernelToleranceMax, `at most ${kernelToleranceMax}`)
       .optional()
       .describe(
         "How far a kernel's score may be from ONNX Runtime's: |difference| / max(1, |score|). Default: 0.000001.",

@@ -121,7 +121,9 @@ test('the plan has its memory, and inspect the choice', async (t) => {
   assert.deepEqual([line!.count, line!.bytesEach], [2, plan.model.kernel!.tableBytes]);
   const { model, problems } = await inspect({ shards: place.data, model: place.model });
   assert.deepEqual(problems, []);
-  assert.match(model!.scorer!, /^linear: 20 columns to 1 target, 16 rows at once, \d+\.\d times ONNX Runtime$/);
+  assert.match(model!.scorer!, /^linear: 20 columns to 1 target, 16 rows at once, \d+(\.\d)? times ONNX Runtime$/);
+  const off = await inspect({ shards: place.data, model: place.model, kernels: 'onnxruntime' });
+  assert.equal(off.model!.scorer, 'ONNX Runtime: as asked for');
 });
 
 test('a kernel that does not agree is not taken, and a warning says by how much', async (t) => {
@@ -137,6 +139,43 @@ test('a kernel that does not agree is not taken, and a warning says by how much'
   );
   assert.match(warnings[0]!, / That is more than the tolerance of 0 \(`"kernels": \{ "tolerance"/);
   assertScores(columnOf(place.rows('a.parquet'), 'p'));
+});
+
+test('rows are compared from all over the shards, and named by shard and row', async (t) => {
+  const place = linearPlace(t, 10, { kernels: { tolerance: 0 } });
+  // Nothing differs where the sum has one term; so it is until the last row group of the last shard.
+  const zeros = features.map((_, index) => `0 AS f${index}`).join(', ');
+  const alike = `SELECT row AS id, ${zeros} FROM range(6144) AS t(row)`;
+  place.shard('a.parquet', alike, { rowGroupRows: 2048 });
+  place.shard('b.parquet', `${alike} WHERE row < 4096 UNION ALL ${shardSql(2048)}`, { rowGroupRows: 2048 });
+  const { scorer, warnings } = await place.score({ keep: [] });
+  assert.equal(scorer, 'ONNX Runtime: the linear kernel gives other scores');
+  const found = /y of row (\d+) of b\.parquet as 0\.\d+, ONNX Runtime gives (0\.\d+)\./.exec(warnings[0]!)!;
+  assert.ok(Number(found[1]) >= 4096, warnings[0]);
+  assert.equal(Number(columnOf(place.rows('b.parquet'), 'p')[Number(found[1])]), Number(found[2]));
+});
+
+test('a tolerance that is no rounding is taken, with a warning, or refused', async (t) => {
+  const place = linearPlace(t, 100, { kernels: { tolerance: 0.5 } });
+  const { warnings } = await planScore(place.options());
+  assert.equal(warnings.length, 1);
+  assert.match(
+    warnings[0]!,
+    /"tolerance": 0\.5 \}` in tandem\.json\) is wide: it lets scores differ by 50 % of the largest one/,
+  );
+  place.writeContract({ inputs: { x: features }, kernels: { tolerance: 1.5 } });
+  await place.fails({
+    code: 'BAD_CONTRACT',
+    place: { field: 'kernels.tolerance' },
+    message: /^Expected tolerance to be at most 1, got `1\.5`\.$/,
+  });
+});
+
+test('a run that finds everything scored compares nothing', async (t) => {
+  const place = linearPlace(t, 100);
+  await place.score({ keep: [] });
+  const { scorer } = await place.score({ keep: [] });
+  assert.equal(scorer, 'ONNX Runtime: all shards are scored already');
 });
 
 const refusals: readonly (readonly [string, ModelSpec, RegExp])[] = [

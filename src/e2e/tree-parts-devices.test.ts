@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { planScore, readShards } from '../index.ts';
 import type { ScoreOptions } from '../options.ts';
 import type { SoftwareGpuOptions } from '../testing/software-gpu/driver.ts';
+import { fixedTo } from '../testing/tree-stacks.ts';
 import { scoreAll, valuesOf } from './arrow-batches.ts';
 import { assertClose, gpu, inParts, scoresOf, stackPlace, stacks, useGpus, wholeOnCpu } from './stack-places.ts';
 
@@ -82,6 +83,20 @@ test('a shard that threads share', async (t) => {
   assert.ok(result.batchSize !== undefined && result.batchSize > 256, `${result.batchSize}`);
   assertClose(scoresOf(place, 'scores', '0.parquet'), scoresOf(place, 'whole', '0.parquet'));
 });
+
+for (const fixedRows of [1, 7, 100]) {
+  test(`a model that takes ${fixedRows} rows at once`, async (t) => {
+    const place = stackPlace(t, fixedTo(fixedRows, stacks['a network behind them']!), [1000, 5]);
+    await wholeOnCpu(place);
+    useGpus(gpu);
+    const result = await place.score({ device: 'cuda', threads: 2 });
+    assert.match(result.scorer, inParts);
+    assert.equal(result.batchSize, fixedRows);
+    for (const name of ['0.parquet', '1.parquet']) {
+      assertClose(scoresOf(place, 'scores', name), scoresOf(place, 'whole', name));
+    }
+  });
+}
 
 test('the device holds and gets what the rest reads, and slots hold whole blocks of rows', async (t) => {
   const place = stackPlace(t, stacks['an operator without a kernel']!, [3000]);

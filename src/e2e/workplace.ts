@@ -5,6 +5,7 @@ import { join, relative, sep } from 'node:path';
 import { errorCodes, TandemError, type ErrorCode, type ErrorPlace } from '../errors.ts';
 import type { ScoreOptions, ScoreResult } from '../options.ts';
 import { planScore, score } from '../pipeline.ts';
+import { outputName } from '../shard-format.ts';
 import { quotePath, type Value } from '../engines/duckdb/database.ts';
 import { writeModel, type ModelSpec } from '../testing/onnx.ts';
 import { readRows, tempDir, withConnection, writeShard, type WriteOptions } from '../testing/shards.ts';
@@ -122,10 +123,15 @@ export function assertFailure(error: TandemError, expected: Failure): void {
   if (expected.remedy !== undefined) assert.match(error.remedy, expected.remedy);
 }
 
+interface WrittenFile {
+  readonly rowCount: number;
+  readonly bytes: number;
+}
+
 interface WrittenManifest {
   readonly version: number;
   readonly shard: { readonly name: string; readonly rowCount: number };
-  readonly output: { readonly rowCount: number; readonly bytes: number };
+  readonly output: WrittenFile & { readonly files?: readonly (WrittenFile & { readonly name: string })[] };
 }
 
 const besideData = /^_(?:plan\.json|report(?:-\d+)?\.json|SUCCESS)$/;
@@ -144,11 +150,16 @@ export function assertOnlyWholeShards(folder: string): string[] {
   for (const [path, { version, shard, output }] of manifests) {
     assert.equal(version, 1);
     assert.equal(path, `_manifests/${shard.name}.json`);
-    const name = shard.name.endsWith('.parquet') ? shard.name : `${shard.name}.parquet`;
     assert.equal(output.rowCount, shard.rowCount);
-    assert.equal(statSync(join(folder, name)).size, output.bytes);
-    outputs.push({ path: join(folder, name), rowCount: shard.rowCount });
-    allowed.add(name).add(path);
+    const files = output.files ?? [{ ...output, name: outputName(shard.name) }];
+    for (const { name, rowCount, bytes } of files) {
+      assert.equal(statSync(join(folder, name)).size, bytes);
+      outputs.push({ path: join(folder, name), rowCount });
+      allowed.add(name);
+    }
+    assert.equal(sum(files.map(({ rowCount }) => rowCount)), output.rowCount);
+    assert.equal(sum(files.map(({ bytes }) => bytes)), output.bytes);
+    allowed.add(path);
   }
   assertReadable(outputs);
   assert.deepEqual(
@@ -156,6 +167,10 @@ export function assertOnlyWholeShards(folder: string): string[] {
     [],
   );
   return manifests.map(([, manifest]) => manifest.shard.name).sort();
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }
 
 /** Every value of every column is read. */

@@ -41,8 +41,8 @@ interface Engine {
 }
 const { Module, Instance } = (globalThis as unknown as { readonly WebAssembly: Engine }).WebAssembly;
 
-function build(module: Omit<WasmModule, 'memoryPages'>, imports: object = {}): Exports {
-  const bytes = assemble({ memoryPages: 1, ...module });
+function build(module: Omit<WasmModule, 'memoryPages' | 'name'>, imports: object = {}): Exports {
+  const bytes = assemble({ name: 'test', memoryPages: 1, ...module });
   return new Instance(new Module(bytes), { env: { memory, ...imports } }).exports;
 }
 
@@ -63,6 +63,15 @@ test('constants of every size and sign', () => {
   assert.equal(valueOf('i64', i64(-(2n ** 63n))), -(2n ** 63n));
   assert.ok(Object.is(valueOf('f64', f64(-0)), -0));
   assert.ok(Number.isNaN(valueOf('f64', f64(NaN))));
+});
+
+test('functions have names where V8 tells them', () => {
+  const falls = new WasmFunction('falls', []).body(op('unreachable'));
+  const calls = new WasmFunction('calls', []).body(call(1));
+  assert.throws(
+    () => build({ imports: [], functions: [calls, falls] })['calls']!(),
+    ({ stack }: Error) => /at test\.falls \(wasm:.*\n +at test\.calls \(wasm:/.test(stack!),
+  );
 });
 
 test('a loop over memory, locals of several types, and a call of its own and of an import', () => {

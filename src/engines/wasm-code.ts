@@ -190,6 +190,8 @@ export interface ImportedFunction {
 }
 
 export interface WasmModule {
+  /** Profiles name its functions so: `linear.score`. */
+  readonly name: string;
   /** Pages of the shared memory that it imports as `env.memory`: at most, or exactly, as many as that has. */
   readonly memoryPages: number;
   readonly imports?: readonly ImportedFunction[];
@@ -199,16 +201,26 @@ export interface WasmModule {
 
 /** Pages of a memory at most: 4 GiB but for one, so that what ends with the memory has an end of 32 bits too. */
 export const pagesMax = 65_535;
-const section = { type: 1, import: 2, function: 3, export: 7, code: 10 } as const;
+const section = { custom: 0, type: 1, import: 2, function: 3, export: 7, code: 10 } as const;
+
+/** Of the section `name`, which holds other names too. */
+const functionNames = 1;
 
 /** The module's bytes, for `WebAssembly.Module`. */
-export function assemble({ memoryPages, imports = [], functions }: WasmModule): Uint8Array<ArrayBuffer> {
+export function assemble({
+  name: moduleName,
+  memoryPages,
+  imports = [],
+  functions,
+}: WasmModule): Uint8Array<ArrayBuffer> {
   const all = [...imports, ...functions];
   const types = all.map(({ params, results }) => [0x60, ...typeList(params), ...typeList(results)]);
   const shared = 0x03;
   const memory = [...text('env'), ...text('memory'), 0x02, shared, ...unsigned(memoryPages), ...unsigned(pagesMax)];
   const imported = imports.map(({ name }, index) => [...text('env'), ...text(name), 0x00, ...unsigned(index)]);
   const exported = functions.map(({ name }, index) => [...text(name), 0x00, ...unsigned(imports.length + index)]);
+  // Without them profiles say `wasm-function[3]`.
+  const names = list(all.map(({ name }, index) => [...unsigned(index), ...text(`${moduleName}.${name}`)]));
   const typeIndices = functions.map((_, index) => unsigned(imports.length + index));
   return new Uint8Array(
     [
@@ -218,6 +230,7 @@ export function assemble({ memoryPages, imports = [], functions }: WasmModule): 
       [section.function, ...sized(list(typeIndices))],
       [section.export, ...sized(list(exported))],
       [section.code, ...sized(list(functions.map((each) => each.encode())))],
+      [section.custom, ...sized([...text('name'), functionNames, ...sized(names)])],
     ].flat(),
   );
 }

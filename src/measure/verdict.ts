@@ -50,7 +50,7 @@ export function verdictOf(reading: CrewReading, storage: StorageLedger, room: Th
   const { prep, devices, wallMs } = reading;
   const rowCount =
     devices.length > 0 ? sumOf(devices, (device) => device.rowCount) : sumOf(prep, (sheet) => sheet.rowCount);
-  if (rowCount === 0) return { bottleneck: 'warmUp', sentence: 'no row has been scored yet', whatIf: undefined };
+  if (rowCount === 0) return { bottleneck: 'warmUp', sentence: 'no row has been scored', whatIf: undefined };
   const warmUp = sumOf(prep, ({ parts }) => parts.warmUp) / Math.max(1, prep.length) / wallMs;
   if (warmUp >= warmUpShareMin) {
     const sentence = `starting took ${percent(warmUp)} of this run: the rest is too short to judge`;

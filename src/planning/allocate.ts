@@ -60,6 +60,8 @@ export interface ThreadSlots {
   readonly kernelBytes: number;
   /** Of all threads together, there too: tables of the kernel that scores. 0: ONNX Runtime does. */
   readonly tableBytes: number;
+  /** Of the row group that a thread writes, beyond what is counted for every thread. Default: 0. */
+  readonly writtenBytes?: number;
 }
 
 /** Of a kernel's tables: as the planner made them, and beside the slots. */
@@ -142,6 +144,7 @@ export function allocateRun(
     for (;;) {
       const memory = memoryTable(threads, slot, heldRowGroups(shards, splits, threads), rings);
       const fits = sumOf(memory) <= limit.value;
+      if (!fits && threads === 1) refuseLongRowGroups(slot.writtenBytes ?? 0, sumOf(memory), limit);
       if (fits || threads === 1) return { threads, setBy, splits, memory };
       if (split.length <= 1) break;
       splits[split.pop()!] = false;
@@ -149,6 +152,17 @@ export function allocateRun(
     }
     setBy = `memory: ${threads} threads and their scores would not fit into ${mib(limit.value)} (${limit.setBy})`;
   }
+}
+
+/** @throws MEMORY where it is for the row groups of the output that one thread does not fit */
+function refuseLongRowGroups(writtenBytes: number, needed: number, limit: Bound): void {
+  if (writtenBytes === 0) return;
+  const of = `${mib(writtenBytes)} of it for a row group being written`;
+  throw new TandemError(
+    'MEMORY',
+    `Expected one thread to fit into ${mib(limit.value)} (${limit.setBy}), got a need of ${mib(needed)}, ${of}.`,
+    { remedy: `Give at least --memory ${mib(needed)}, or fewer --row-group-rows.` },
+  );
 }
 
 /** Bytes of the row groups that threads hold at once, at most: every thread may be in the same split shard. */
@@ -333,7 +347,7 @@ export function cutSpans(
  */
 export function memoryTable(
   threads: number,
-  slot: Pick<ThreadSlots, 'count' | 'bytes' | 'where' | 'kernelBytes' | 'tableBytes'>,
+  slot: Pick<ThreadSlots, 'count' | 'bytes' | 'where' | 'kernelBytes' | 'tableBytes' | 'writtenBytes'>,
   rowGroupBytes: readonly number[],
   ringBytes: readonly number[],
 ): MemoryLine[] {
@@ -364,6 +378,12 @@ export function memoryTable(
       bytesEach: total(rowGroupBytes),
     },
   ];
+  if (slot.writtenBytes !== undefined && slot.writtenBytes > 0) {
+    const what = 'row groups being written, beyond 122,880 rows each';
+    // The writer's thread has one too.
+    const count = threads + (ringBytes.length > 0 ? 1 : 0);
+    lines.push({ what, where: 'host', count, bytesEach: slot.writtenBytes });
+  }
   if (slot.tableBytes > 0) {
     const what = "the model's kernel: tables";
     lines.push({ what, where: 'host', count: tableCopies, bytesEach: slot.tableBytes });

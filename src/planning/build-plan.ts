@@ -10,7 +10,9 @@ import type { OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan
 import { findShards } from '../read/find-shards.ts';
 import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
-import { inspectOutput, lastBatchWarnings, type RunIdentity } from '../write/output-folder.ts';
+import { planOutputFiles, writtenBytesBeyond } from '../write/output-files.ts';
+import type { RunIdentity } from '../write/manifests.ts';
+import { inspectOutput, lastBatchWarnings } from '../write/output-folder.ts';
 import {
   allocateRun,
   scoreBytesPerRow,
@@ -22,6 +24,7 @@ import {
 import { deviceMemory, planDevices, type ChosenDevices } from './devices.ts';
 import { explainInputs } from './explanation.ts';
 import { planModel, resolveModel, type PlanningEngines } from './model.ts';
+import { outputRowBytes } from './output-row.ts';
 import { placeScoring } from './placement.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
@@ -42,6 +45,7 @@ export function buildPlan(
   options: PlainScoreOptions,
   asked?: ChosenDevices,
 ): Planned {
+  const files = planOutputFiles(options);
   const resolved = resolveModel(engines, options.model, footers);
   const { contract, requests, schemas } = resolved;
   const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
@@ -51,6 +55,7 @@ export function buildPlan(
     contractSha256: described.contractSha256,
     keep: keep ?? 'all',
     precision: options.precision ?? 'float32',
+    ...(options.rowsPerFile === undefined ? {} : { rowsPerFile: options.rowsPerFile }),
   };
   const planned = schemas.plan(requests, keep, namesOf(described.columns));
   const output = resolve(options.output);
@@ -71,7 +76,8 @@ export function buildPlan(
   const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory, profiles.used);
   const wanted = wantedThreads(options, settings);
   const scoring = { model, devices, batchSize, slots: settings.slots, slotsPerThread: options.slotsPerThread };
-  const allocation = allocate(shardSizes, whole, scoring, wanted, options.memoryBytes);
+  const writtenBytes = writtenBytesBeyond(files, outputRowBytes(footers[0]!, keep, model));
+  const allocation = allocate(shardSizes, whole, scoring, { wanted, writtenBytes }, options.memoryBytes);
   const plan: RunPlan = {
     version: 1,
     device: devices.length === 0 ? 'cpu' : devices.map((device) => device.name).join(', '),
@@ -88,7 +94,7 @@ export function buildPlan(
     ...plannedKeep(keep, footers[0]!, pending),
     featureBytes: sum(pending.map((footer) => columnBytes(footer, used))),
     output,
-    compression: options.compression ?? 'snappy',
+    files,
     threads: allocation.threads,
     threadsBound: allocation.threadsBound,
     batchSize,
@@ -169,12 +175,12 @@ function allocate(
   shards: readonly ShardSize[],
   whole: ReadonlySet<string>,
   scoring: PlannedScoring,
-  wanted: Bound,
+  { wanted, writtenBytes }: { readonly wanted: Bound; readonly writtenBytes: number },
   memoryBytes: number | undefined,
 ): Allocation {
   const limit = memoryLimit(memoryBytes);
   const pending = shards.map((shard, index) => ({ ...shard, index })).filter((shard) => !whole.has(shard.name));
-  const slot = planSlots(scoring, wanted.value, pending, limit);
+  const slot = { ...planSlots(scoring, wanted.value, pending, limit), writtenBytes };
   const { threads, setBy, splits, memory } = allocateRun(wanted, pending, slot, scoreBytesPerRow(scoring.model), limit);
   const split = pending.filter((_, position) => splits[position]);
   return { slot, threads, threadsBound: setBy, limit, split: new Set(split.map((shard) => shard.index)), memory };

@@ -1,11 +1,11 @@
 /** What `inspect` tells of shards and model, without scoring anything. */
 import { resolve } from 'node:path';
-import { sourceName, type Feature } from '../contract/contract.ts';
-import { loadContract } from '../contract/load.ts';
+import { sourceName, type Contract, type Feature } from '../contract/contract.ts';
+import { loadUnfitted } from '../contract/load.ts';
 import { closeSession, describeSession, type ModelValue } from '../engines/onnxruntime/session.ts';
 import type { TensorLayout } from '../batch.ts';
 import { formatError, TandemError } from '../errors.ts';
-import type { InspectedColumn, InspectReport } from '../options.ts';
+import type { InspectedColumn, InspectReport, KernelOptions } from '../options.ts';
 import { rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { buildPlan } from './build-plan.ts';
 import { resolveModel, type PlanningEngines } from './model.ts';
@@ -15,9 +15,11 @@ export function buildInspection(
   engines: PlanningEngines | undefined,
   footers: readonly Footer[],
   modelPath: string | undefined,
+  scorers: KernelOptions = {},
 ): InspectReport {
   const groups = footers.flatMap((footer) => footer.rowGroupRows);
-  const fit = modelPath === undefined || engines === undefined ? undefined : fitModel(engines, footers, modelPath);
+  const fit =
+    modelPath === undefined || engines === undefined ? undefined : fitModel(engines, footers, modelPath, scorers);
   return {
     version: 1,
     shards: footers.map(({ name, rowCount, rowGroupRows, bytes }) => ({
@@ -50,15 +52,22 @@ interface Fit {
   readonly problems: readonly string[];
 }
 
-function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPath: string): Fit {
+function fitModel(
+  engines: PlanningEngines,
+  footers: readonly Footer[],
+  modelPath: string,
+  scorers: KernelOptions,
+): Fit {
   const description = describeSession(engines.session);
   const feeds = new Map<string, string[]>();
   const problems: string[] = [];
   let features: ReadonlyMap<string, readonly Feature[]> = new Map();
   let columns: ReadonlyMap<string, readonly string[]> = new Map();
   let scorer: string | undefined;
-  const { contract } = loadContract(modelPath);
+  const { contract, parameters } = loadUnfitted(modelPath);
   const { keep } = contract;
+  // What the contract says of its inputs is known before it is fitted, which is then the first problem.
+  if (parameters.length > 0) features = featuresOf(contract);
   try {
     const resolved = resolveModel(engines, modelPath, footers);
     features = new Map(resolved.layouts.inputs.map((tensor) => [tensor.name, tensor.features]));
@@ -70,6 +79,7 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
       output: resolve('tandem-inspect-no-such-folder'),
       useProfile: false,
       rowsFollow: true,
+      ...scorers,
     });
     if (restSession !== undefined) closeSession(restSession);
     scorer = plan.scorer.words;
@@ -102,6 +112,13 @@ function fitModel(engines: PlanningEngines, footers: readonly Footer[], modelPat
       })),
     },
   };
+}
+
+/** Of each input that columns feed. */
+function featuresOf({ inputs }: Contract): Map<string, readonly Feature[]> {
+  return new Map(
+    Object.entries(inputs).map(([name, input]) => [name, 'features' in input ? input.features : []] as const),
+  );
 }
 
 /** Where in the assembled vector a column goes: `x[2]`, `x[3..52]`. */

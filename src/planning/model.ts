@@ -6,6 +6,7 @@ import { contractFromModel, loadContract } from '../contract/load.ts';
 import type { Pointer } from '../engines/native.ts';
 import { createRunOptions, releaseRunOptions, type BoundTensor } from '../engines/onnxruntime/run.ts';
 import { describeSession, type ModelDescription } from '../engines/onnxruntime/session.ts';
+import { TandemError } from '../errors.ts';
 import { requestsOf } from '../featurize/featurizer.ts';
 import type { ModelPlan, OutputLayout } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
@@ -43,16 +44,35 @@ export function resolveModel(
   const loaded = loadContract(modelPath);
   const contract = loaded.hasFile ? loaded.contract : contractWithoutFile(loaded.contract.modelPath, description);
   const schemas = new SchemaPlanner(engines.reader, tables);
-  const layouts = layOutInputs(contract, description, (feature) => schemas.shapeOf(feature.source));
+  let layouts: InputLayouts;
+  try {
+    layouts = layOutInputs(contract, description, (feature) => schemas.shapeOf(feature.source));
+  } catch (error) {
+    throw loaded.hasFile ? error : explainWithoutFile(error, description);
+  }
   const resolved = { contract, description, layouts, schemas, requests: layouts.inputs.flatMap(requestsOf) };
   const table = tables.find((candidate) => candidate.rowCount > 0);
   let read: FirstRows | undefined;
   const firstRows = (): FirstRows | undefined => {
     if (table !== undefined)
-      read ??= readFirstRows(engines.reader, table, resolved, layouts.fixedBatchRows ?? probeRows);
+      read ??= readFirstRows(engines.reader, table, resolved, resolved.layouts.fixedBatchRows ?? probeRows);
     return read;
   };
   return { ...resolved, firstRows };
+}
+
+/** What goes wrong where nobody said what feeds the inputs. */
+function explainWithoutFile(error: unknown, { inputs }: ModelDescription): unknown {
+  if (!(error instanceof TandemError) || (error.code !== 'BAD_COLUMN' && error.code !== 'BAD_CONTRACT')) return error;
+  const shapes = inputs.map(({ name, elementType, shape }) => `${name} (${elementType} [${shape?.join(', ') ?? '?'}])`);
+  const example = `{ "inputs": { "${inputs[0]?.name ?? 'x'}": [{ "column": "a" }, { "column": "b" }] } }`;
+  return new TandemError(error.code, error.message, {
+    place: error.place,
+    remedy:
+      `Without tandem.json a column of its name feeds each input: ${shapes.join(', ')}. Write a tandem.json beside the ` +
+      `model that names the columns (${example}), or let \`tandem init\` write it. ${error.remedy ?? ''}`.trimEnd(),
+    cause: error,
+  });
 }
 
 /** Input names are column names. */

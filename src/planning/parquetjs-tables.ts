@@ -3,6 +3,7 @@ import type { ColumnRequest } from '../batch.ts';
 import type { ParquetFile } from '../engines/parquetjs/file.ts';
 import { bug, TandemError } from '../errors.ts';
 import type { PlainScoreOptions } from '../messages.ts';
+import type { OutputOptions } from '../output-options.ts';
 import type { Footer, SourceTable } from '../read/footers.ts';
 import { openParquetJs } from '../read/parquetjs/footers.ts';
 import { openParquetJsChunks } from '../read/parquetjs/open-chunks.ts';
@@ -18,16 +19,19 @@ export const parquetJsWarning =
 export const parquetJsNote = 'Scoring on the CPU: a GPU would wait for --reader parquetjs.';
 
 /** @throws USAGE */
-export function checkParquetJsOptions(options: Pick<PlainScoreOptions, 'compression' | 'device'>): void {
+export function checkParquetJsOptions(options: Pick<PlainScoreOptions, keyof OutputOptions | 'device'>): void {
   const { device = 'cpu' } = options;
   if (device !== 'cpu' && device !== 'auto') {
     throw new TandemError('USAGE', `Expected --device cpu with --reader parquetjs, got \`${device}\`.`, {
       remedy: 'Leave out one of the two: a GPU would wait for this reader.',
     });
   }
-  if (options.compression !== 'zstd') return;
-  throw new TandemError('USAGE', 'Expected --compression snappy or none with --reader parquetjs, got zstd.', {
-    remedy: 'Leave out one of the two: the native reader (DuckDB) writes zstd.',
+  const { compression = 'snappy', rowGroupRows, rowsPerFile } = options;
+  const isPlain = rowGroupRows === undefined && rowsPerFile === undefined;
+  if (isPlain && (compression === 'snappy' || compression === 'none')) return;
+  const got = isPlain ? compression : rowsPerFile === undefined ? '--row-group-rows' : '--rows-per-file';
+  throw new TandemError('USAGE', `Expected --compression snappy or none with --reader parquetjs, got ${got}.`, {
+    remedy: 'Leave out one of the two: the native reader (DuckDB) writes all forms.',
   });
 }
 

@@ -157,30 +157,30 @@ function readStretch(
 
 /** Rows of a sample, changed, one after the other, again from the first one where they are fewer than the changes. */
 export function makeUpSample(sample: Sample, inputs: readonly TensorLayout[], rows: MadeUpRows): Sample {
-  const values = inputs.map((tensor) => allocateTensor(tensor, rows.length));
-  const rowOf = (row: number): number => row % sample.rowCount;
-  inputs.forEach(({ width }, input) => {
-    const target = values[input]!;
-    rows.forEach((_, row) => {
-      copyValues(sample.values[input]!, rowOf(row) * width, width, target, row * width);
-    });
+  const values = inputs.map((tensor, index) => {
+    const { width } = tensor;
+    const target = allocateTensor(tensor, rows.length);
+    for (let row = 0; row < rows.length; row += sample.rowCount) {
+      const count = Math.min(sample.rowCount, rows.length - row);
+      copyValues(sample.values[index]!, 0, count * width, target, row * width);
+    }
+    return target;
   });
-  const changed = new Set(rows.flat().map(({ input }) => input));
+  const changed = new Set<number>();
   rows.forEach((changes, row) => {
-    for (const { input, column, ...change } of changes) {
-      const target = values[input] as Float64Array;
-      const at = row * inputs[input]!.width + column;
+    for (const change of changes) {
+      changed.add(change.input);
+      const target = values[change.input] as Float64Array;
+      const at = row * inputs[change.input]!.width + change.column;
       target[at] = 'value' in change ? change.value : target[at]! * change.times;
     }
   });
-  const nameOf = (row: number): string =>
-    [...changed]
-      .map((input) => {
-        const { name, width } = inputs[input]!;
-        return `${name} = [${shownValues((values[input] as Float64Array).subarray(row * width, (row + 1) * width))}]`;
-      })
-      .join(', ');
-  return { rowCount: rows.length, values, nameOf: (row) => `a made-up row (${nameOf(row)})` };
+  const shown = (row: number): string[] =>
+    [...changed].map((input) => {
+      const { name, width } = inputs[input]!;
+      return `${name} = [${shownValues((values[input] as Float64Array).subarray(row * width, (row + 1) * width))}]`;
+    });
+  return { rowCount: rows.length, values, nameOf: (row) => `a made-up row (${shown(row).join(', ')})` };
 }
 
 const shownValuesMax = 40;

@@ -28,7 +28,7 @@ export class SchemaPlanner {
 
   /** What a source is in the first shard. @throws BAD_COLUMN, BAD_CONTRACT */
   shapeOf(source: Source): SourceShape {
-    const type = this.#typeOf(source, this.#tables[0]!);
+    const type = this.typeOf(source, this.#tables[0]!);
     const list = listType(type);
     if (list !== undefined) return { kind: 'list', length: list.length };
     return { kind: isText(type) ? 'text' : 'number' };
@@ -42,7 +42,7 @@ export class SchemaPlanner {
   /** What is selected for one request. @throws BAD_COLUMN naming the shard */
   expression(table: SourceTable, request: ColumnRequest): string {
     try {
-      return this.#reader.project(request, this.#typeOf(request.feature.source, table), table);
+      return this.#reader.project(request, this.typeOf(request.feature.source, table), table);
     } catch (error) {
       throw error instanceof TandemError ? error.at({ shard: table.name }) : error;
     }
@@ -83,7 +83,8 @@ export class SchemaPlanner {
     }
   }
 
-  #typeOf(source: Source, table: SourceTable): string {
+  /** DuckDB's name of a source's type in a table. @throws BAD_COLUMN, BAD_CONTRACT */
+  typeOf(source: Source, table: SourceTable): string {
     if ('column' in source) return findColumn(table, source.column, 'column').type;
     const key = `${signature(table)}\u0002${source.sql}`;
     let type = this.#sqlTypes.get(key);

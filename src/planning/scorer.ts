@@ -9,8 +9,10 @@ import { readModelGraph, type Graph } from '../engines/onnxruntime/model-graph.t
 import { readWeightedGraph, type WeightedGraph } from '../engines/onnxruntime/model-weights.ts';
 import { closeSession, describeSession, openSession } from '../engines/onnxruntime/session.ts';
 import {
+  kernelGrossDifference,
   kernelNodesMax,
   kernelSampleRows,
+  kernelToleranceWide,
   kernelWeightBytesMax,
   raceMs,
   raceMsLost,
@@ -85,13 +87,24 @@ export function chooseScorer(
   try {
     const trial = openTrial(engines, tables, resolved, model, ours);
     if (trial === undefined) return byOnnxRuntime(model, noRowRead);
+    const { tolerance } = resolved.contract.kernels;
     const shortMs = isAsked ? undefined : isSmall ? raceMsSmall : raceMs;
-    choice = tryKernels(model, ours, trial, resolved.contract.kernels.tolerance, shortMs, now);
+    choice = tryKernels(model, ours, trial, tolerance, shortMs, now);
+    choice = { ...choice, warnings: [...toleranceWarnings(tolerance), ...choice.warnings] };
     return choice;
   } finally {
     const { restSession } = ours;
     if (restSession !== undefined && choice?.restSession === undefined) closeSession(restSession);
   }
+}
+
+/** That a tolerance lets pass more than rounding; none where it does not. */
+function toleranceWarnings(tolerance: number): readonly string[] {
+  if (tolerance <= kernelToleranceWide) return [];
+  return [
+    `The tolerance of kernels (\`"kernels": { "tolerance": ${tolerance} }\` in tandem.json) is wide: it lets scores differ ` +
+      `by ${Number((100 * tolerance).toPrecision(3))} % of the largest one, and rounding by less than ${100 * kernelGrossDifference} %.`,
+  ];
 }
 
 /** Why none is tried. */
@@ -178,7 +191,6 @@ export function findKernels(
     return { ...found, model: planned, restSession: undefined };
   }
   if (!whole.nodes.some(isEnsemble)) return found;
-  if (model.fixedBatchRows !== undefined) return `${found}, and its batch size is fixed`;
   const parts = readTreeParts(whole, graph, inputs, outputs, formsMax);
   return typeof parts === 'string' ? parts : openRest(model, whole, parts);
 }
@@ -225,6 +237,11 @@ export function disagreementText(kernel: KernelModel, { worst }: Agreement, tole
   );
 }
 
+/** Two digits: the next one is another in each run. */
+function ratioWords(ratio: number): string {
+  return `${ratio < 10 ? ratio.toFixed(1) : Number(ratio.toPrecision(2))} times`;
+}
+
 function fasterOf(
   model: ModelPlan,
   ours: KernelPlan,
@@ -233,8 +250,8 @@ function fasterOf(
   ratio: number,
 ): ScorerChoice {
   const tried = { agreement, timesOnnxRuntime: ratio };
-  if (ratio > 1) return byKernel(ours, kernel, `${ratio.toFixed(1)} times ONNX Runtime`, tried);
-  return byOnnxRuntime(model, `${(1 / ratio).toFixed(1)} times the kernel (${wordsOf(ours, kernel)})`, tried);
+  if (ratio > 1) return byKernel(ours, kernel, `${ratioWords(ratio)} ONNX Runtime`, tried);
+  return byOnnxRuntime(model, `${ratioWords(1 / ratio)} the kernel (${wordsOf(ours, kernel)})`, tried);
 }
 
 function byKernel(ours: KernelPlan, kernel: KernelModel, reason: string, tried: Partial<ChosenScorer>): ScorerChoice {

@@ -68,7 +68,7 @@ export class Trial {
     this.#theirSlot = layOutSlot(model, batchRows, new ArrayBuffer(slotBytes(model, batchRows)), 0);
     this.#runOptions = createRunOptions();
     this.#theirs = new SlotScorer(model, session, this.#runOptions, this.#theirSlot);
-    const rows = Math.ceil(rowCountMax / kernelRows) * kernelRows;
+    const rows = Math.ceil(Math.max(rowCountMax, model.fixedBatchRows ?? 0) / kernelRows) * kernelRows;
     let next = slotBytes(ours.model, rows);
     const placed = ours.kernels.map((kernel) => {
       const sizes = kernelSizes(kernel);
@@ -117,9 +117,8 @@ export class Trial {
   compare(kernel: KernelModel): Agreement {
     const [real, ...madeUp] = this.#samples.map((sample, index) => {
       const { rowCount, scores } = this.#expected[index]!;
-      this.#fillOurs(sample, rowCount);
-      if (rowCount > 0) this.#ours.get(kernel)!.score(rowCount);
-      const found = compareScores(this.#model.outputs, this.#ourSlot.outputs, scores, rowCount);
+      const ours = this.#scoreOurs(kernel, sample, rowCount);
+      const found = compareScores(this.#model.outputs, ours, scores, rowCount);
       return { ...found, worst: found.worst && { ...found.worst, where: sample.nameOf(found.worst.row) } };
     });
     const counted = madeUp.filter(({ differenceMax }) => differenceMax > this.#madeUpTolerance);
@@ -134,7 +133,7 @@ export class Trial {
   /** Puts rows of the shards where all score from: {@link contenders} run on them. */
   prepareRace(): void {
     this.#fillTheirs(this.#sample, 0, Math.min(this.#theirSlot.rowCount, this.#sample.rowCount));
-    this.#fillOurs(this.#sample, this.#sample.rowCount);
+    this.#fillOurs(this.#sample, 0, this.#sample.rowCount);
   }
 
   /** ONNX Runtime, then the kernels, in their order. */
@@ -142,11 +141,13 @@ export class Trial {
     const { fixedBatchRows } = this.#model;
     const sizes = (rowsMax: number): number[] => [...new Set(raceBatchRows.map((rows) => Math.min(rows, rowsMax)))];
     const theirRows = Math.min(this.#theirSlot.rowCount, this.#sample.rowCount);
-    const theirSizes = fixedBatchRows === undefined ? sizes(theirRows) : [fixedBatchRows];
+    const sizesOf = (fixed: number | undefined, rowsMax: number): number[] => {
+      return fixed === undefined ? sizes(rowsMax) : [fixed];
+    };
     return [
-      { sizes: theirSizes, isReady: true, run: (rowCount) => this.#theirs.score(rowCount) },
+      { sizes: sizesOf(fixedBatchRows, theirRows), isReady: true, run: (rowCount) => this.#theirs.score(rowCount) },
       ...[...this.#ours.values()].map((scorer) => ({
-        sizes: sizes(this.#sample.rowCount),
+        sizes: sizesOf(this.#ourModel.fixedBatchRows, this.#sample.rowCount),
         isReady: false,
         run: (rowCount: number) => scorer.score(rowCount),
       })),
@@ -159,14 +160,29 @@ export class Trial {
     releaseRunOptions(this.#runOptions);
   }
 
-  #fillOurs({ values }: Sample, rowCount: number): void {
+  /** Of a sample's first rows, by as many as the rest takes at once. */
+  #scoreOurs(kernel: KernelModel, sample: Sample, rowCount: number): readonly TensorValues[] {
+    const scores = this.#ourSlot.outputs.map((values) => values.slice());
+    const batchMax = this.#ourModel.fixedBatchRows ?? rowCount;
+    for (let scored = 0; scored < rowCount; scored += batchMax) {
+      const batch = Math.min(batchMax, rowCount - scored);
+      this.#fillOurs(sample, scored, batch);
+      this.#ours.get(kernel)!.score(batch);
+      this.#model.outputs.forEach(({ width }, output) => {
+        copyValues(this.#ourSlot.outputs[output]!, 0, batch * width, scores[output]!, scored * width);
+      });
+    }
+    return scores;
+  }
+
+  #fillOurs({ values }: Sample, first: number, rowCount: number): void {
     this.#ourModel.inputs.forEach(({ name, width, order }, index) => {
       const rows = values[this.#model.inputs.findIndex((tensor) => tensor.name === name)];
       const target = this.#ourSlot.inputs[index]!;
       // What a kernel gives is in no sample.
       if (rows === undefined) return;
-      if (order === 'columns') transpose(rows as Float64Array, width, target as Float64Array, rowCount);
-      else copyValues(rows, 0, rowCount * width, target, 0);
+      if (order === 'columns') transpose(rows as Float64Array, first, rowCount, width, target as Float64Array);
+      else copyValues(rows, first * width, rowCount * width, target, 0);
     });
   }
 
@@ -189,9 +205,9 @@ function openScorer(
   return new SplitScorer(model, kernel, memory, tables, restSession, runOptions, slot);
 }
 
-function transpose(rows: Float64Array, width: number, columns: Float64Array, rowCount: number): void {
+function transpose(rows: Float64Array, first: number, rowCount: number, width: number, columns: Float64Array): void {
   const stride = columns.length / width;
   for (let column = 0; column < width; column++) {
-    for (let row = 0; row < rowCount; row++) columns[column * stride + row] = rows[row * width + column]!;
+    for (let row = 0; row < rowCount; row++) columns[column * stride + row] = rows[(first + row) * width + column]!;
   }
 }

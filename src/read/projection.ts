@@ -104,7 +104,7 @@ function remedyFor(wanted: string, type: string, column: string | undefined): st
   if (wanted === 'a number' && isText(type))
     return 'Use "index", "oneHot" or "hash" for texts, or { "sql": "CAST(... AS DOUBLE)" } if it holds numbers.';
   if (wanted === 'a number' && /^(DATE|TIME)/.test(type))
-    return `Say which number: { "sql": "hour(${name})" }, { "sql": "epoch(${name})" }.`;
+    return `Say which number: { "sql": ${JSON.stringify(`hour(${name})`)} }, { "sql": ${JSON.stringify(`epoch(${name})`)} }.`;
   return `Turn it into ${wanted} with { "sql": ... }.`;
 }
 

@@ -19,6 +19,15 @@ test('a run and itself: nothing changed, and nothing came of it', () => {
   assert.deepEqual([...new Set(effects.map(({ direction }) => direction))], [undefined]);
 });
 
+test('of different models nothing is better or worse', () => {
+  const result = { rowsPerSecond: before.result.rowsPerSecond / 2, wallSeconds: before.result.wallSeconds * 2 };
+  const worse = compareRuns(before, changed(result));
+  assert.equal(worse.effects.find(({ what }) => what === 'wall time')!.direction, 'worse');
+  const other = compareRuns(before, changed(result, { model: { ...before.model, sha256: 'x' } }));
+  assert.match(other.sentence, /^the models differ; /);
+  assert.deepEqual([...new Set(other.effects.map(({ direction }) => direction))], [undefined]);
+});
+
 test('what changed, and what it did', () => {
   const ledger = before.result.ledger!;
   const scorers = ledger.scorers.map((scorer) => ({

@@ -40,7 +40,8 @@ const shareShownMin = 0.005;
 
 export function compareRuns(before: RunRecord, after: RunRecord): Comparison {
   const changed = changes(before, after);
-  const sameWork = [before, after].every(isWhole) && before.result.rowsOut === after.result.rowsOut;
+  const sameRows = [before, after].every(isWhole) && before.result.rowsOut === after.result.rowsOut;
+  const sameWork = sameRows && sameModel(before, after);
   const parts = partEffects(before, after, !sameWork);
   return {
     version: 1,
@@ -50,6 +51,11 @@ export function compareRuns(before: RunRecord, after: RunRecord): Comparison {
     partsOf: sameWork ? 'wall time' : 'working time',
     notes: notesOf(before, after, sameWork),
   };
+}
+
+/** Of other models no rate is better than the other's. */
+function sameModel(before: RunRecord, after: RunRecord): boolean {
+  return before.model.sha256 === after.model.sha256;
 }
 
 function isWhole({ ended, window }: RunRecord): boolean {
@@ -117,11 +123,12 @@ function traits(
 
 function runEffects(before: RunRecord, after: RunRecord, sameWork: boolean): Effect[] {
   const bothWhole = [before, after].every(isWhole);
+  const isSame = sameModel(before, after);
   const bytes = (what: string, of: (record: RunRecord) => number): Effect[] => {
     const [old, now] = [of(before), of(after)];
     if (old === 0 && now === 0) return [];
     const difference = `${now < old ? '-' : '+'}${formatBytes(Math.abs(now - old))}`;
-    const isTold = bothWhole && old > 0 && now > 0;
+    const isTold = bothWhole && isSame && old > 0 && now > 0;
     return [
       {
         what,
@@ -149,7 +156,7 @@ function runEffects(before: RunRecord, after: RunRecord, sameWork: boolean): Eff
   const [oldWall, wall] = [before.result.wallSeconds, after.result.wallSeconds];
   return [
     ...rate('rate, start to end', ({ result }) => result.rowsPerSecond, sameWork),
-    ...rate('rate while working', workingRate, true),
+    ...rate('rate while working', workingRate, isSame),
     {
       what: 'wall time',
       before: formatSeconds(oldWall),
@@ -233,7 +240,8 @@ function sentenceOf(
     names.length === 0
       ? 'nothing that is recorded changed'
       : `changed: ${names.slice(0, 4).join(', ')}${names.length > 4 ? ` and ${names.length - 4} more` : ''}`;
-  return [rateWords(rates[1]! / rates[0]!, sameWork), ...moved, ...partWords(before, after), reasons].join('; ');
+  const other = sameModel(before, after) ? [] : ['the models differ'];
+  return [...other, rateWords(rates[1]! / rates[0]!, sameWork), ...moved, ...partWords(before, after), reasons].join('; ');
 }
 
 function rateWords(gain: number, sameWork: boolean): string {
@@ -261,7 +269,7 @@ function notesOf(before: RunRecord, after: RunRecord, sameWork: boolean): string
   const notes = [before, after].flatMap(({ ended }, index) =>
     ended === 'done' ? [] : [`The ${index === 0 ? 'first' : 'second'} run did not end well: ${ended}.`],
   );
-  if (before.model.sha256 !== after.model.sha256) notes.push('The models differ: the rates are of different work.');
+  if (!sameModel(before, after)) notes.push('The models differ: the rates are of different work.');
   if (!sameWork) {
     notes.push(
       'They did not do the same work from start to end: what counts are rates and shares of the time in which scorers ' +

@@ -128,3 +128,13 @@ function mapsBehind(trees: readonly Tree[], width: number): ModelSpec {
     ],
   };
 }
+
+/** The same model for so many rows at a time. */
+export function fixedTo(rowCount: number, spec: ModelSpec): ModelSpec {
+  const fix = (tensor: TensorSpec): TensorSpec => ({ ...tensor, shape: [rowCount, ...tensor.shape.slice(1)] });
+  return {
+    ...spec,
+    inputs: spec.inputs.map(fix),
+    outputs: spec.outputs.map((output) => ('mapsFrom' in output ? output : fix(output))),
+  };
+}

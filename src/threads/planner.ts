@@ -1,7 +1,7 @@
 /** Entry of the planner's thread: opens the engines, reads footers, plans; holds the engines until the run is over. */
 import { resolve } from 'node:path';
 import { parentPort } from 'node:worker_threads';
-import { loadContract } from '../contract/load.ts';
+import { loadContract, loadUnfitted } from '../contract/load.ts';
 import { loadDuckDb } from '../engines/duckdb/bindings.ts';
 import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
@@ -45,8 +45,8 @@ function connect(memoryBytes?: number): Connection {
 }
 
 /** One thread per run: prep threads run the model side by side. @throws BAD_MODEL */
-function load(modelPath: string): Pointer {
-  const { contract } = loadContract(modelPath);
+function load(modelPath: string, takesUnfitted = false): Pointer {
+  const { contract } = takesUnfitted ? loadUnfitted(modelPath) : loadContract(modelPath);
   try {
     return openSession(contract.modelPath, { intraOpThreads: 1 });
   } catch (error) {
@@ -104,9 +104,16 @@ async function answer(request: PlannerRequest): Promise<void> {
     }
     case 'inspect': {
       const { reader, footers } = await openShards(request.shards, request.reader);
-      if (request.model !== undefined) session = load(request.model);
+      if (request.model !== undefined) session = load(request.model, true);
       const engines = session === undefined ? undefined : { reader, session };
-      return post({ kind: 'inspected', report: buildInspection(engines, footers, request.model) });
+      return post({ kind: 'inspected', report: buildInspection(engines, footers, request.model, request.scorers) });
+    }
+    case 'planFit': {
+      const open = connect(request.memoryBytes);
+      const footers = await readShardFooters(open, request.shards);
+      const { planFit } = await import('../planning/fit-plan.ts');
+      const plan = planFit(new DuckDbTables(open), footers, request.features);
+      return post({ kind: 'fitPlanned', plan, database: database! });
     }
     case 'compare':
       return post({

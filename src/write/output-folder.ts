@@ -2,25 +2,28 @@
  * The output folder: what a run finds there, and how a shard's output becomes visible. A file that ends in `.parquet` is
  * whole; what is unfinished or beside the data never does.
  */
-import {
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  rmdirSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { TandemError } from '../errors.ts';
-import type { Precision } from '../options.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
-import { listFiles, makeFolder, syncFile, writeJson } from './files.ts';
+import { outputName } from '../shard-format.ts';
+import { listFiles, makeFolder, writeJson } from './files.ts';
 import { readInFlight } from './in-flight.ts';
 import { profileFilePattern, removeProfiles } from './profile-folder.ts';
+import {
+  filesOf,
+  isThere,
+  manifestFolder,
+  manifestName,
+  readManifests,
+  readOwnFile,
+  version,
+  writeManifest,
+  type Manifest,
+  type RunIdentity,
+  type ShardIdentity,
+} from './manifests.ts';
+import { isOutputOf, isTemporary, nameFiles, removeTemporary, temporaryPath, type UnnamedFile } from './shard-files.ts';
 import { cannotWrite } from './write-failure.ts';
 
 const planName = '_plan.json';
@@ -29,41 +32,6 @@ const reportName = '_report.json';
 const earlierReportPattern = /^_report-\d+\.json$/;
 const successName = '_SUCCESS';
 const inFlightName = '_inflight';
-const manifestFolder = '_manifests';
-const temporaryPattern = /\.tmp-[0-9a-f]{12}$/;
-/** Newest version of the files above that this Tandem reads and writes. */
-const version = 1;
-
-/** What makes two runs into one folder the same run. */
-export interface RunIdentity {
-  readonly modelSha256: string;
-  readonly contractSha256: string;
-  /** The list, or 'all'. */
-  readonly keep: readonly string[] | 'all';
-  readonly precision: Precision;
-}
-
-export interface ShardIdentity {
-  readonly name: string;
-  readonly bytes: number;
-  readonly modifiedMs: number;
-  readonly rowCount: number;
-}
-
-interface Manifest {
-  readonly version: number;
-  readonly shard: ShardIdentity;
-  readonly output: { readonly rowCount: number; readonly bytes: number };
-  /** What scored it; folders from before there was a choice do not say. Another one may go on. */
-  readonly device?: string;
-  /** Folders from before there was a choice have no precision: it was float32. */
-  readonly run: Omit<RunIdentity, 'precision'> & Partial<Pick<RunIdentity, 'precision'>>;
-}
-
-/** Path of a shard's output under the folder: the shard's own name, ending in .parquet. */
-export function outputName(shardName: string): string {
-  return shardName.endsWith('.parquet') ? shardName : `${shardName}.parquet`;
-}
 
 /**
  * Looks at the folder before anything is written: which shards are whole already.
@@ -109,29 +77,20 @@ function refuseSameOutputs(shards: readonly ShardIdentity[]): void {
   }
 }
 
-/** Somebody may have removed an output, or put another file in its place: its shard is scored again. */
-function isThere(folder: string, manifest: Manifest): boolean {
-  const path = join(folder, outputName(manifest.shard.name));
-  return existsSync(path) && statSync(path).size === manifest.output.bytes;
-}
-
-function readManifests(folder: string): Manifest[] {
-  return listFiles(join(folder, manifestFolder))
-    .filter((path) => path.endsWith('.json'))
-    .map((path) => readOwnFile<Manifest>(join(folder, manifestFolder, path), 'a manifest'));
-}
-
 function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): void {
   const ours = new Set([planName, reportName, successName, inFlightName]);
   for (const manifest of manifests) {
-    ours.add(outputName(manifest.shard.name));
+    for (const { name } of filesOf(manifest)) ours.add(name);
     ours.add(manifestName(manifest.shard.name));
   }
+  // A shard's output that was renamed to its place when the process died, just before its manifest. The plan names it.
+  const isUnfinished = isOutputOf(plannedShards(folder));
   const foreign = listFiles(folder).filter(
     (path) =>
-      ![temporaryPattern, profileFilePattern, earlierReportPattern].some((pattern) => pattern.test(path)) &&
+      ![profileFilePattern, earlierReportPattern].some((pattern) => pattern.test(path)) &&
+      !isTemporary(path) &&
       !ours.has(path) &&
-      !isUnfinished(folder, path),
+      !isUnfinished(path),
   );
   if (foreign.length === 0) return;
   const more = foreign.length > 3 ? ` and ${foreign.length - 3} more` : '';
@@ -142,11 +101,6 @@ function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): voi
       remedy: 'Choose an empty folder. --overwrite removes only what Tandem wrote.',
     },
   );
-}
-
-/** A shard's output that was renamed to its place when the process died, just before its manifest. The plan names it. */
-function isUnfinished(folder: string, path: string): boolean {
-  return plannedShards(folder).some((name) => outputName(name) === path);
 }
 
 /** Shards of the run that last wrote into the folder. @throws BAD_OUTPUT for a plan that is not ours, or a newer one */
@@ -168,29 +122,6 @@ export function lastBatchWarnings(folder: string): string[] {
   );
 }
 
-/** @throws BAD_OUTPUT */
-function readOwnFile<T extends { readonly version: number }>(path: string, what: string): T {
-  const remedy = 'Choose another --output, or remove what lies there.';
-  let content: T;
-  try {
-    content = JSON.parse(readFileSync(path, 'utf8')) as T;
-  } catch (cause) {
-    throw new TandemError('BAD_OUTPUT', `Expected ${path} to be ${what}, got something else.`, { remedy, cause });
-  }
-  if (typeof content?.version !== 'number')
-    throw new TandemError('BAD_OUTPUT', `Expected ${path} to be ${what}, got something else.`, { remedy });
-  if (content.version > version) {
-    throw new TandemError(
-      'BAD_OUTPUT',
-      `Expected ${path} to be of version ${version} or older, got ${content.version}: a newer Tandem wrote it.`,
-      {
-        remedy: 'Use that Tandem, or another --output.',
-      },
-    );
-  }
-  return content;
-}
-
 function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifest): void {
   const differences: string[] = [];
   if (manifest.run.modelSha256 !== identity.modelSha256) differences.push('another model');
@@ -199,6 +130,8 @@ function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifes
     differences.push(`other kept columns (${String(manifest.run.keep)})`);
   const { precision = 'float32' } = manifest.run;
   if (precision !== identity.precision) differences.push(`precision ${precision}`);
+  if (manifest.run.rowsPerFile !== identity.rowsPerFile)
+    differences.push(`${manifest.run.rowsPerFile ?? 'any number of'} rows in each file`);
   if (differences.length === 0) return;
   throw new TandemError(
     'BAD_OUTPUT',
@@ -234,7 +167,8 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
   try {
     makeFolder(join(folder, manifestFolder));
     if (overwrite) removeOurs(folder);
-    for (const path of listFiles(folder)) if (temporaryPattern.test(path)) rmSync(join(folder, path), { force: true });
+    removeTemporary(folder);
+    removeUnfinished(plan);
     if (plan.shards.some(({ done }) => !done)) keepReport(folder);
     for (const name of [successName, inFlightName]) rmSync(join(folder, name), { force: true });
     for (const shard of plan.shards) if (!shard.done) rmSync(join(folder, manifestName(shard.name)), { force: true });
@@ -246,13 +180,22 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
   }
 }
 
+/** Parts that had their names when the process died, before the manifest: this run may write fewer. */
+function removeUnfinished(plan: RunPlan): void {
+  const whole = new Set(readManifests(plan.output).flatMap((manifest) => filesOf(manifest).map(({ name }) => name)));
+  const isUnfinished = isOutputOf(plan.shards.filter(({ done }) => !done).map(({ name }) => name));
+  for (const path of listFiles(plan.output))
+    if (isUnfinished(path) && !whole.has(path)) rmSync(join(plan.output, path), { force: true });
+}
+
 function removeOurs(folder: string): void {
-  for (const name of new Set([
-    ...plannedShards(folder),
-    ...readManifests(folder).map((manifest) => manifest.shard.name),
-  ])) {
-    rmSync(join(folder, outputName(name)), { force: true });
-    removeEmptyParents(folder, outputName(name));
+  const manifests = readManifests(folder);
+  const named = new Set(manifests.flatMap((manifest) => filesOf(manifest).map(({ name }) => name)));
+  const isUnfinished = isOutputOf(plannedShards(folder));
+  for (const path of listFiles(folder)) {
+    if (!named.has(path) && !isUnfinished(path)) continue;
+    rmSync(join(folder, path), { force: true });
+    removeEmptyParents(folder, path);
   }
   removeProfiles(folder);
   rmSync(join(folder, manifestFolder), { recursive: true, force: true });
@@ -281,28 +224,28 @@ function removeEmptyParents(folder: string, path: string): void {
   }
 }
 
-/** Where a shard is written before it is whole. */
-export function temporaryPath(folder: string, shardName: string, attempt: string): string {
-  return join(folder, `${outputName(shardName)}.tmp-${attempt}`);
-}
-
 /**
- * Makes a finished temporary file the shard's output: fsync, rename, manifest. A crash between the two leaves a file
+ * Makes finished temporary files the shard's output: fsync, rename, manifest. A crash between the two leaves files
  * without manifest, which the next run writes again.
+ * @param unnamed in row order; undefined: one file under the shard's temporary name
  * @returns bytes of the output
  */
-export function publishShard(plan: RunPlan, identity: RunIdentity, shard: PlannedShard, attempt: string): number {
+export function publishShard(
+  plan: RunPlan,
+  identity: RunIdentity,
+  shard: PlannedShard,
+  attempt: string,
+  unnamed?: readonly UnnamedFile[],
+): number {
   const temporary = temporaryPath(plan.output, shard.name, attempt);
-  const place = join(plan.output, outputName(shard.name));
   try {
-    const bytes = statSync(temporary).size;
-    syncFile(temporary);
-    renameSync(temporary, place);
-    syncFile(dirname(place));
+    const files = nameFiles(plan, shard.name, unnamed ?? [{ path: temporary, rowCount: shard.rowCount }]);
+    rmSync(temporary, { recursive: true, force: true });
+    const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
     const manifest: Manifest = {
       version,
       shard: { name: shard.name, bytes: shard.bytes, modifiedMs: shard.modifiedMs, rowCount: shard.rowCount },
-      output: { rowCount: shard.rowCount, bytes },
+      output: { rowCount: shard.rowCount, bytes, ...(plan.files.rowsPerFile === undefined ? {} : { files }) },
       run: identity,
       device: plan.device,
     };
@@ -323,28 +266,6 @@ function anotherRun(folder: string, cause: unknown): TandemError {
     remedy: 'Wait for the other run, then run the same command again.',
     cause,
   });
-}
-
-/** Its text is on disk before its name exists; the name is never taken from another run's. */
-function writeManifest(path: string, manifest: Manifest, attempt: string): void {
-  const temporary = `${path}.tmp-${attempt}`;
-  makeFolder(dirname(path));
-  writeFileSync(temporary, `${JSON.stringify(manifest)}\n`);
-  syncFile(temporary);
-  try {
-    linkSync(temporary, path);
-    rmSync(temporary);
-  } catch (error) {
-    // Some file systems have no links.
-    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes((error as NodeJS.ErrnoException).code ?? ''))
-      throw error;
-    renameSync(temporary, path);
-  }
-  syncFile(dirname(path));
-}
-
-function manifestName(shardName: string): string {
-  return `${manifestFolder}/${shardName}.json`;
 }
 
 /**
@@ -374,8 +295,7 @@ export function forgetInFlight(folder: string): void {
 /** Takes away what an ended run leaves besides whole shards. */
 export function cleanOutput(folder: string, attempt: string): void {
   try {
-    for (const path of listFiles(folder))
-      if (path.endsWith(`.tmp-${attempt}`)) rmSync(join(folder, path), { force: true });
+    removeTemporary(folder, attempt);
     rmSync(join(folder, inFlightName), { force: true });
   } catch {
     // The run has failed already, and that is what its caller hears. The next run cleans up.

@@ -15,8 +15,11 @@ import {
 import { registerTableFunction, type TableRows } from '../engines/duckdb/table-function.ts';
 import { TandemError } from '../errors.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
-import { publishShard, temporaryPath, type RunIdentity } from './output-folder.ts';
+import { copySettings } from './output-files.ts';
+import type { RunIdentity } from './manifests.ts';
+import { publishShard } from './output-folder.ts';
 import { tableColumns } from './score-columns.ts';
+import { partsIn, temporaryPath, type UnnamedFile } from './shard-files.ts';
 import { diskFull } from './write-failure.ts';
 
 /** Scores in row order, at most 2,048 rows a call; 0 rows end it. */
@@ -56,9 +59,9 @@ export class ShardWriter {
     try {
       const rows = this.#connection.rows(this.#copySql(shard, temporary));
       this.#checkRows(shard, Number(rows[0]?.[0] ?? -1));
-      return publishShard(this.#plan, identityOf(this.#plan), shard, this.#attempt);
+      return publishShard(this.#plan, identityOf(this.#plan), shard, this.#attempt, this.#parts(temporary));
     } catch (error) {
-      rmSync(temporary, { force: true });
+      rmSync(temporary, { recursive: true, force: true });
       throw this.#explain(error, shard);
     }
   }
@@ -86,8 +89,17 @@ export class ShardWriter {
         ? `${this.#functionName}() AS scores`
         : `read_parquet([${quotePath(shard.path)}], hive_partitioning=false) AS shard POSITIONAL JOIN ${this.#functionName}() AS scores`;
     const columns = keepProjection === '' ? scores : `${keepProjection}, ${scores}`;
-    const codec = { snappy: 'SNAPPY', zstd: 'ZSTD', none: 'UNCOMPRESSED' }[this.#plan.compression];
-    return `COPY (SELECT ${columns} FROM ${from}) TO ${quoteText(temporary)} (FORMAT parquet, COMPRESSION ${codec}, USE_TMP_FILE false)`;
+    return `COPY (SELECT ${columns} FROM ${from}) TO ${quoteText(temporary)} (${copySettings(this.#plan.files)})`;
+  }
+
+  /** Rows of each file in the temporary folder, but of the empty one that COPY begins after a full one. */
+  #parts(temporary: string): UnnamedFile[] | undefined {
+    if (this.#plan.files.rowsPerFile === undefined) return undefined;
+    const parts = partsIn(temporary).map((path) => {
+      const rows = this.#connection.rows(`SELECT num_rows FROM parquet_file_metadata(${quotePath(path)})`);
+      return { path, rowCount: Number(rows[0]?.[0]) };
+    });
+    return parts.filter(({ rowCount }, index) => rowCount > 0 || index === 0);
   }
 
   #checkRows(shard: PlannedShard, written: number): void {
@@ -142,5 +154,6 @@ export function identityOf(plan: RunPlan): RunIdentity {
     contractSha256: plan.model.contractSha256,
     keep: plan.keepsAll ? 'all' : plan.keep,
     precision: plan.precision,
+    ...(plan.files.rowsPerFile === undefined ? {} : { rowsPerFile: plan.files.rowsPerFile }),
   };
 }

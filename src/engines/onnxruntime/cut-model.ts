@@ -79,20 +79,23 @@ export function cutModel(path: string, graph: Graph, { given, outputs }: Cut): U
 /** The graph of what {@link cutModel} leaves. */
 export function cutGraph(graph: ModelGraph, { given, outputs }: Cut): ModelGraph {
   const origin = originOf(graph, outputs, new Set(given.map(({ name }) => name)));
-  const nodes = given.map(({ name, input, texts }): GraphNode => {
-    const operator = operatorOf(texts);
-    return { name: input, operator, inputs: [input], outputs: [name], bodies: [], calls: '' };
-  });
   return {
     functions: graph.functions,
     inputs: [...given.map(({ input }) => input), ...graph.inputs.filter((name) => origin.names.has(name))],
-    outputs,
-    nodes: [...nodes, ...graph.nodes.filter((_, place) => origin.nodes.has(place))],
+    outputs: graph.outputs.filter((name) => outputs.includes(name)),
+    nodes: [...given.map(nodeOf), ...graph.nodes.filter((_, place) => origin.nodes.has(place))],
   };
 }
 
-function operatorOf(texts: GivenValue['texts']): string {
-  return texts === undefined ? 'Identity' : 'Gather';
+/** That makes the value of the input. */
+function nodeOf({ name, input, texts }: GivenValue): GraphNode {
+  const operator = texts === undefined ? 'Identity' : 'Gather';
+  const inputs = texts === undefined ? [input] : [listName(input), input];
+  return { name: input, operator, inputs, outputs: [name], bodies: [], calls: `${operator}:` };
+}
+
+function listName(input: string): string {
+  return `${input} texts`;
 }
 
 /** Numbers of fields, as onnx.proto gives them. */
@@ -120,22 +123,23 @@ function filtered(read: Read, { start, end }: Pick<Field, 'start' | 'end'>, isLe
 }
 
 /** The input, and the node that makes the value of it. */
-function givenMessage({ name, input, elementType, rowShape, texts }: GivenValue): Message {
+function givenMessage(given: GivenValue): Message {
+  const { input, elementType, rowShape, texts } = given;
+  const node = nodeOf(given);
   const sizes = [message(), ...rowShape.map((size) => integerField(1, size))].map((size) => field(1, size));
   const type = field(1, message(integerField(1, onnxTypeOf(elementType)), field(2, message(...sizes))));
-  const list = `${input} texts`;
   return message(
     field(graphFields.input, message(field(1, input), field(2, type))),
     field(
       graphFields.node,
       message(
-        ...(texts === undefined ? [input] : [list, input]).map((value) => field(nodeFields.input, value)),
-        field(nodeFields.output, name),
-        field(nodeFields.name, input),
-        field(nodeFields.operator, operatorOf(texts)),
+        ...node.inputs.map((value) => field(nodeFields.input, value)),
+        ...node.outputs.map((value) => field(nodeFields.output, value)),
+        field(nodeFields.name, node.name),
+        field(nodeFields.operator, node.operator),
       ),
     ),
-    ...(texts === undefined ? [] : [field(graphFields.initializer, textTensor(list, texts))]),
+    ...(texts === undefined ? [] : [field(graphFields.initializer, textTensor(listName(input), texts))]),
   );
 }
 

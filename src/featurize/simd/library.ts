@@ -24,7 +24,7 @@ function kernel(memory: SharedMemory, key: string, make: () => WasmFunction): Ke
   if (run === undefined) {
     let module = modules.get(key);
     // It takes any memory, so one page is all that it asks for.
-    module ??= compileModule(assemble({ memoryPages: 1, functions: [make()] }));
+    module ??= compileModule(assemble({ name: 'featurize', memoryPages: 1, functions: [make()] }));
     modules.set(key, module);
     run = instantiate(module, memory)['run']!;
     known.set(key, run);

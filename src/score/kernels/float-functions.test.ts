@@ -10,7 +10,7 @@ const values = new Float32Array(memory.buffer, 0, 4);
 function compile(build: (fn: WasmFunction, x: Code) => Code): (x: number) => number {
   const fn = new WasmFunction('run', ['i32']);
   fn.body(store('v128.store', get(0), build(fn, load('v128.load', get(0)))));
-  const { run } = instantiate(compileModule(assemble({ memoryPages: 1, functions: [fn] })), memory);
+  const { run } = instantiate(compileModule(assemble({ name: 'test', memoryPages: 1, functions: [fn] })), memory);
   return (x) => {
     // Lanes must not mix.
     values.set([0, x, -1, NaN]);

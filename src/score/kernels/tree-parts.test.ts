@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { TensorLayout } from '../../batch.ts';
-import { cutModel } from '../../engines/onnxruntime/cut-model.ts';
+import { cutGraph, cutModel } from '../../engines/onnxruntime/cut-model.ts';
 import { readModelGraph } from '../../engines/onnxruntime/model-graph.ts';
 import { readWeightedGraph } from '../../engines/onnxruntime/model-weights.ts';
 import { createRunOptions, releaseRunOptions } from '../../engines/onnxruntime/run.ts';
@@ -18,6 +18,7 @@ import { runModel } from '../../testing/run-model.ts';
 import { tempDir } from '../../testing/shards.ts';
 import { stackTrees, treeStacks } from '../../testing/tree-stacks.ts';
 import { treeClassesModel } from '../../testing/trees.ts';
+import { isEnsemble } from '../trees/read-ensemble.ts';
 import { layOutSlot, slotBytes } from '../scorer.ts';
 import { compareScores } from './agreement.ts';
 import { kernelRows, kernelSizes, writeKernelTables, type KernelModel } from './kernel.ts';
@@ -139,6 +140,22 @@ function textClasses(votes: 'one' | 'both' | 'three'): ModelSpec {
     nodes: [{ ...node, attributes: { ...attributes, classlabels_strings: { texts } } }],
   };
 }
+
+test('the graph of what is left is that of the file that is left', (t) => {
+  const folder = tempDir(t);
+  const path = join(folder, 'model.onnx');
+  const rows = randomFloats(seededRandom(1), width, 0, 1);
+  for (const [what, spec] of Object.entries(stacks)) {
+    const parts = partsOf(path, scoreWhole(folder, spec, rows).outputs);
+    if (typeof parts === 'string') assert.fail(parts);
+    const graph = readModelGraph(path);
+    const left = cutGraph(graph, parts.cut);
+    assert.ok(!left.nodes.some(isEnsemble));
+    const leftPath = join(folder, 'left.onnx');
+    writeFileSync(leftPath, cutModel(path, graph, parts.cut));
+    assert.deepEqual(left, readModelGraph(leftPath), what);
+  }
+});
 
 test('what is left has no trees, no weights of theirs, and no inputs that only they read', (t) => {
   const folder = tempDir(t);

@@ -32,7 +32,7 @@ const vectors = [0, 1, 2, 3];
  */
 export function linearCode(model: LinearModel): Uint8Array<ArrayBuffer> {
   const fn = new WasmFunction('score', ['i32', 'i32', 'i32', ...model.outputs.map(() => 'i32' as const)]);
-  return assemble({ memoryPages: 1, functions: [new LinearWriter(model, fn).write()] });
+  return assemble({ name: 'linear', memoryPages: 1, functions: [new LinearWriter(model, fn).write()] });
 }
 
 const rowCount = 0;

@@ -134,8 +134,10 @@ function follow(
   return value.kind === 'columns' ? followColumns(node, value, graph) : followScores(node, at, value, graph);
 }
 
-function unknown(node: WeightedNode): Refusal {
-  return new Refusal(`${node.operator}${node.name === '' ? '' : ` (${node.name})`} has no kernel`);
+/** @param kind what is special about the node, where others of its operator have one */
+function unknown(node: WeightedNode, kind = ''): Refusal {
+  const name = node.name === '' ? '' : ` (${node.name})`;
+  return new Refusal(`${node.operator}${name}${kind === '' ? '' : ` ${kind}`} has no kernel`);
 }
 
 /** Nodes that change nothing, or only how a single column is declared. */
@@ -164,8 +166,8 @@ function concatenate(node: WeightedNode, values: ReadonlyMap<string, Value>): Va
   const axis = node.attributes.get('axis')?.ints[0];
   const parts = node.inputs.map((name) => values.get(name));
   const columns = parts.flatMap((part) => {
-    if (part?.kind !== 'columns' || (axis !== 1 && axis !== -1)) throw unknown(node);
-    if (part.front.some((step) => step.kind === 'normalize')) throw unknown(node);
+    if (part?.kind !== 'columns' || (axis !== 1 && axis !== -1)) throw unknown(node, `of something else than columns`);
+    if (part.front.some((step) => step.kind === 'normalize')) throw unknown(node, 'behind a Normalizer');
     return part.columns;
   });
   return { kind: 'columns', columns, front: joinScales(parts as readonly Extract<Value, { kind: 'columns' }>[]) };
@@ -225,7 +227,8 @@ function followColumns(
 function scaler(node: WeightedNode, columnCount: number): FrontStep {
   const of = (name: string): Float32Array => {
     const given = node.attributes.get(name)?.floats ?? new Float32Array(0);
-    if (given.length !== 1 && given.length !== columnCount) throw unknown(node);
+    if (given.length !== 1 && given.length !== columnCount)
+      throw unknown(node, `with ${given.length} numbers as ${name}`);
     return given.length === 1 ? new Float32Array(columnCount).fill(given[0]!) : given;
   };
   return { kind: 'scale', offsets: of('offset'), scales: of('scale') };
@@ -241,7 +244,7 @@ function followScores(node: WeightedNode, at: number, value: Scores, graph: Weig
     case 'Exp':
       return [then({ kind: 'exp' })];
     case 'Softmax':
-      if (axis !== -1 && axis !== 1) throw unknown(node);
+      if (axis !== -1 && axis !== 1) throw unknown(node, `over axis ${axis}`);
       return [then({ kind: 'softmax' })];
     case 'ai.onnx.ml.Normalizer':
       return [then({ kind: 'normalize', norm: normOf(node) })];
@@ -250,17 +253,18 @@ function followScores(node: WeightedNode, at: number, value: Scores, graph: Weig
     case 'Mul':
     case 'Div': {
       const operand = valueOf(graph, node.inputs[1 - at] ?? '');
-      if (operand === undefined) throw unknown(node);
+      if (operand === undefined) throw unknown(node, 'of something else than constants');
       const affine = asAffine(node.operator, at, operand, width);
-      if (affine === undefined) throw unknown(node);
+      if (affine === undefined) throw unknown(node, 'of another shape');
       return [then({ kind: 'affine', ...affine })];
     }
     case 'ArgMax': {
-      if ((axis !== -1 && axis !== 1) || (node.attributes.get('select_last_index')?.ints[0] ?? 0) !== 0)
-        throw unknown(node);
+      if (axis !== -1 && axis !== 1) throw unknown(node, `over axis ${axis}`);
+      if ((node.attributes.get('select_last_index')?.ints[0] ?? 0) !== 0)
+        throw unknown(node, 'that gives the last of equal values');
       const labels = Array.from({ length: width }, (_, index) => index);
       // A single target is the largest one, whatever it is.
-      if (width === 1) throw unknown(node);
+      if (width === 1) throw unknown(node, 'of a single value');
       return [{ kind: 'label', product: value.product, from: value.from, steps: value.steps, labels }];
     }
     case 'MatMul':

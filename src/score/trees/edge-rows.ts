@@ -34,8 +34,7 @@ function nodeRows(forest: Forest, rowsMax: number, random: () => number): EdgeRo
   const areAll = 3 * nodeCount <= rowsMax;
   const tries = areAll ? nodeCount : rowsMax;
   for (let at = 0; at < tries && rows.length < rowsMax; at++) {
-    const node = areAll ? at : Math.floor(random() * nodeCount);
-    rows.push(...rowsAt(forest, parents, node, random));
+    rows.push(...rowsAt(forest, parents, areAll ? at : Math.floor(random() * nodeCount), random));
   }
   return rows.slice(0, Math.max(0, rowsMax));
 }
@@ -51,26 +50,23 @@ function parentsOf({ left, right }: Forest): Int32Array {
 
 /** Rows that come to a node and hold a value at which it decides; none where nothing comes there. */
 function rowsAt(forest: Forest, parents: Int32Array, node: number, random: () => number): EdgeRow[] {
-  const paths = new Map<number, { node: number; isRight: boolean }[]>();
+  const own = forest.columns[node]!;
+  let deciding = valuesAround(forest, node, random);
+  const row = new Map<number, number>();
   for (let child = node, parent = parents[node]!; parent >= 0; child = parent, parent = parents[parent]!) {
     const column = forest.columns[parent]!;
-    const path = paths.get(column) ?? [];
-    paths.set(column, path);
-    path.push({ node: parent, isRight: forest.right[parent] === child });
+    const isRight = forest.right[parent] === child;
+    const goesOn = (value: number): boolean => goesRight(forest, parent, value) === isRight;
+    if (column === own) {
+      deciding = deciding.filter(goesOn);
+      continue;
+    }
+    // Of several tests of a column the lowest one is the narrowest on its side: what just passes it passes those above.
+    const value = row.get(column) ?? valuesAround(forest, parent, random).find(goesOn);
+    if (value === undefined || !goesOn(value)) return [];
+    row.set(column, value);
   }
-  const reaches = (column: number, value: number): boolean =>
-    (paths.get(column) ?? []).every((step) => goesRight(forest, step.node, value) === step.isRight);
-  const row = new Map<number, number>();
-  for (const [column, path] of paths) {
-    const values = path.flatMap((step) => valuesAround(forest, step.node, random)).concat(0);
-    const fitting = values.filter((value) => reaches(column, value));
-    if (fitting.length === 0 && reaches(column, NaN)) fitting.push(NaN);
-    if (fitting.length === 0) return [];
-    row.set(column, fitting[Math.floor(random() * fitting.length)]!);
-  }
-  const own = forest.columns[node]!;
-  const deciding = valuesAround(forest, node, random).filter((value) => reaches(own, value));
-  return deciding.map((value) => new Map([...row, [own, value]]));
+  return deciding.map((value) => new Map(row).set(own, value));
 }
 
 /** What a node compares with, and the numbers next to it; of a set the bounds of one of its intervals. */
@@ -84,6 +80,5 @@ function valuesAround(forest: Forest, node: number, random: () => number): numbe
 }
 
 function around(type: NumberType, value: number): number[] {
-  if (!Number.isFinite(value)) return [value];
-  return [nextDown(type, value), value, nextUp(type, value)];
+  return Number.isFinite(value) ? [value, nextDown(type, value), nextUp(type, value)] : [value];
 }

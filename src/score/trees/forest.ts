@@ -54,18 +54,23 @@ export function nextUp(type: NumberType, value: number): number {
   return -nextDown(type, -value);
 }
 
+/** One number, as what it is and as its bits. */
+const singles = new Float32Array(1);
+const singleBits = new Int32Array(singles.buffer);
+const doubles = new Float64Array(1);
+const doubleBits = new BigInt64Array(doubles.buffer);
+
 /** The largest number of the type that is smaller; -Infinity has none. */
 export function nextDown(type: NumberType, value: number): number {
   if (value === -Infinity) throw new RangeError('Nothing is below -Infinity. This is a bug.');
   if (value === 0) return type === 'float32' ? -(2 ** -149) : -Number.MIN_VALUE;
-  const view = new DataView(new ArrayBuffer(8));
   const step = value > 0 ? -1 : 1;
   if (type === 'float32') {
-    view.setFloat32(0, value);
-    view.setInt32(0, view.getInt32(0) + step);
-    return view.getFloat32(0);
+    singles[0] = value;
+    singleBits[0]! += step;
+    return singles[0];
   }
-  view.setFloat64(0, value);
-  view.setBigInt64(0, view.getBigInt64(0) + BigInt(step));
-  return view.getFloat64(0);
+  doubles[0] = value;
+  doubleBits[0]! += BigInt(step);
+  return doubles[0];
 }

@@ -61,7 +61,7 @@ export function slicedCode(forest: Forest, layout: SlicedLayout): Uint8Array<Arr
       }),
     ),
   );
-  return assemble({ memoryPages: 1, functions });
+  return assemble({ name: 'trees', memoryPages: 1, functions });
 }
 
 /** Parameters of `score`; the first two are those of most of its functions, too. */

@@ -56,7 +56,7 @@ export function walkCode(forest: Forest, layout: WalkLayout): Uint8Array<ArrayBu
       brIf(0, op('i32.lt_u', tee(tree, plus(tree, walkTreeBytes)), get(end))),
     ),
   );
-  return assemble({ memoryPages: 1, functions: [keys, walk, score] });
+  return assemble({ name: 'trees', memoryPages: 1, functions: [keys, walk, score] });
 }
 
 function plus(local: number, value: number): Code {

@@ -6,7 +6,8 @@ import type { Leaf, ParquetColumn } from '../../engines/parquetjs/schema.ts';
 import { ParquetFileWriter } from '../../engines/parquetjs/writer.ts';
 import { TandemError } from '../../errors.ts';
 import type { PlannedShard, RunPlan } from '../../plan.ts';
-import { publishShard, temporaryPath } from '../output-folder.ts';
+import { publishShard } from '../output-folder.ts';
+import { temporaryPath } from '../shard-files.ts';
 import { cannotWrite } from '../write-failure.ts';
 import { identityOf } from '../shard-writer.ts';
 import { rawScores, scoreFields } from './score-columns.ts';
@@ -52,7 +53,7 @@ export class ParquetJsShardWriter {
   #fill(temporary: string, file: ParquetFile, kept: readonly ParquetColumn[], take: TakeScores): number {
     const fields = scoreFields(this.#plan.model);
     const columns = [...kept, ...fields.map((field) => field.column)];
-    const compression = this.#plan.compression === 'none' ? 'UNCOMPRESSED' : 'SNAPPY';
+    const compression = this.#plan.files.compression === 'none' ? 'UNCOMPRESSED' : 'SNAPPY';
     const writing = <T>(work: () => T): T => {
       try {
         return work();

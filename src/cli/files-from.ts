@@ -1,0 +1,79 @@
+/** `--files-from`: a list of shards, such as the file list of a Delta or Iceberg snapshot. */
+import { statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { TandemError } from '../errors.ts';
+import type { Arguments, Flag } from './flags.ts';
+import type { Io } from './io.ts';
+
+export const filesFromFlag: Flag = {
+  name: 'files-from',
+  value: 'file',
+  describe:
+    'List of shards, one path or file:// URL a line, relative to the current folder; - reads standard input. Beside or instead of <shards..>',
+};
+
+/**
+ * What a command is to read: its arguments, then the files of the list. Paths of the list are taken as they are, never as
+ * patterns, and relative ones start at the working directory, as those of tar and rsync do.
+ * @throws USAGE for a list that cannot be read or holds nothing, NO_SHARDS naming the line of a file that is missing, is
+ * none, or is there twice
+ */
+export async function shardsOf(given: Arguments, io: Pick<Io, 'stdin'>): Promise<readonly string[]> {
+  const list = given.text('files-from');
+  if (list === undefined) return given.positionals;
+  const paths = parseList(await readList(list, io), list === '-' ? 'standard input' : list);
+  return [...given.positionals, ...paths];
+}
+
+async function readList(list: string, { stdin }: Pick<Io, 'stdin'>): Promise<string> {
+  try {
+    if (list !== '-') return await readFile(list, 'utf8');
+    const parts: Buffer[] = [];
+    for await (const part of stdin?.() ?? []) parts.push(Buffer.from(part));
+    return Buffer.concat(parts).toString('utf8');
+  } catch (cause) {
+    const message = `Expected --files-from to be a readable file or -, got \`${list}\` (${(cause as Error).message}).`;
+    throw new TandemError('USAGE', message, { remedy: 'One path a line; `-` reads standard input.', cause });
+  }
+}
+
+function parseList(text: string, source: string): string[] {
+  const lineOf = new Map<string, number>();
+  text
+    .replace(/^\uFEFF/, '')
+    .split('\n')
+    .forEach((written, index) => {
+      const line = written.replace(/\r$/, '');
+      if (line.trim() === '') return;
+      const path = pathOf(line);
+      const wrong = path === undefined ? 'a URL of no file here' : wrongWith(path, lineOf);
+      if (wrong === undefined) return void lineOf.set(path!, index + 1);
+      throw new TandemError(
+        'NO_SHARDS',
+        `Expected line ${index + 1} of ${source} to name a file that no other line names, got \`${line}\`, ${wrong}.`,
+        { remedy: `Relative paths start at the current folder, ${process.cwd()}.` },
+      );
+    });
+  if (lineOf.size > 0) return [...lineOf.keys()];
+  throw new TandemError('USAGE', `Expected --files-from to name at least one file, got an empty list (${source}).`);
+}
+
+/** Absolute; undefined for a URL that is no file's. Hadoop writes `file:/data/x`. */
+function pathOf(line: string): string | undefined {
+  try {
+    if (/^file:/i.test(line)) return fileURLToPath(line.replace(/^file:\/(?!\/)/i, 'file:///'));
+  } catch {
+    return undefined;
+  }
+  return /^[a-z][a-z0-9+.-]+:\/\//i.test(line) ? undefined : resolve(line);
+}
+
+function wrongWith(path: string, lineOf: ReadonlyMap<string, number>): string | undefined {
+  const before = lineOf.get(path);
+  if (before !== undefined) return `which line ${before} names too`;
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return 'which is not there';
+  return found.isDirectory() ? 'which is a folder' : undefined;
+}

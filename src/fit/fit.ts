@@ -1,0 +1,144 @@
+/** `fit`: finds parameters of a contract in shards and writes them into tandem.json. */
+import type { Feature } from '../contract/contract.ts';
+import { loadUnfitted, type UnfittedContract } from '../contract/load.ts';
+import type { Parameter } from '../contract/parameters.ts';
+import { bug, TandemError } from '../errors.ts';
+import { fitCountBytesMax, progressIntervalMs } from '../limits.ts';
+import { coreBound } from '../machine.ts';
+import type { FitTask } from '../messages.ts';
+import type { FitPlan } from '../planning/fit-plan.ts';
+import { checkMagic } from '../read/footers.ts';
+import { FitCrew } from '../threads/fit-crew.ts';
+import { PlannerClient } from '../threads/planner-client.ts';
+import { digitBytes } from './digits.ts';
+import { fitFeature, type FeatureFit } from './feature-fit.ts';
+import type { FitOptions, FitReport } from './report.ts';
+import { replaceContract, withParameters } from './rewrite.ts';
+
+/** A feature that has something to be fitted. */
+interface OpenFeature {
+  readonly feature: Feature;
+  readonly parameters: readonly Parameter[];
+}
+
+/**
+ * Fits what tandem.json leaves open (with `all` also what it has) to all rows of the shards. The results are the same for
+ * any number of threads. Beside the engines it takes memory for sums of every 1,048,576 rows, for up to
+ * {@link fitCountBytesMax} of counts in each thread where quantiles are looked for, and for the texts of categories.
+ * @throws BAD_CONTRACT, BAD_COLUMN, BAD_ROW, BAD_SHARD, NO_SHARDS, STOPPED, TRANSIENT, BAD_OUTPUT
+ */
+export async function fit(options: FitOptions): Promise<FitReport> {
+  const startMs = performance.now();
+  const loaded = loadUnfitted(options.model, options.all ?? false);
+  if (loaded.path === undefined) throw noContract(options.model);
+  const open = openFeatures(loaded);
+  const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
+  let crew: FitCrew | undefined;
+  try {
+    const features = open.map(({ feature }) => feature);
+    const { shards, memoryBytes } = options;
+    const { plan, database } = await planner.ask({ kind: 'planFit', shards, features, memoryBytes }, 'fitPlanned');
+    if (plan.rowCount === 0) throw noRows(plan);
+    const fits = open.map(({ feature, parameters }) => fitFeature(feature, parameters));
+    const threads = Math.min(options.threads ?? coreBound().value, plan.units.length);
+    crew = new FitCrew(plan, database, open.length === 0 ? 0 : threads);
+    const passes = await runPasses(crew, plan, fits, options);
+    const found = fits.flatMap((each) => each.found);
+    const from = { rows: plan.rowCount, shards: plan.shards.length };
+    const text = found.length === 0 ? loaded.text : withParameters(loaded.text, loaded.path, found, from);
+    const written = options.dryRun !== true && text !== loaded.text;
+    if (written) replaceContract(loaded.path, loaded.text, text);
+    return {
+      version: 1,
+      path: loaded.path,
+      rowCount: plan.rowCount,
+      shards: plan.shards.length,
+      passes,
+      seconds: (performance.now() - startMs) / 1000,
+      parameters: found.map(({ parameter: _, ...rest }) => rest),
+      written,
+    };
+  } finally {
+    await crew?.close();
+    await planner.close(crew?.connections ?? []);
+  }
+}
+
+/** In the order of the file. */
+function openFeatures({ contract, parameters }: UnfittedContract): OpenFeature[] {
+  const byFeature = new Map<string, Parameter[]>();
+  for (const parameter of parameters) {
+    const id = JSON.stringify(parameter.featurePath);
+    byFeature.set(id, [...(byFeature.get(id) ?? []), parameter]);
+  }
+  return [...byFeature.values()].map((group) => {
+    const { input, featureIndex } = group[0]!;
+    const resolved = contract.inputs[input];
+    if (resolved === undefined || !('features' in resolved)) throw bug(`Input ${input} has no features`);
+    return { feature: resolved.features[featureIndex]!, parameters: group };
+  });
+}
+
+/** Passes over all rows until every parameter is found; gives how many. */
+async function runPasses(
+  crew: FitCrew,
+  plan: FitPlan,
+  fits: readonly FeatureFit[],
+  { signal, onProgress }: FitOptions,
+): Promise<number> {
+  let pass = 0;
+  const tell = (): void => onProgress?.({ pass, rowsDone: crew.rowsRead, rowsTotal: plan.rowCount });
+  const timer = setInterval(tell, progressIntervalMs);
+  try {
+    for (let tasks = nextTasks(fits); tasks.length > 0; tasks = nextTasks(fits)) {
+      pass++;
+      const answers = await crew.pass(tasks, signal);
+      tell();
+      answers.forEach((answer, i) => fits[tasks[i]!.featureIndex]!.take(answer));
+    }
+  } finally {
+    clearInterval(timer);
+  }
+  expectUnchanged(plan);
+  return pass;
+}
+
+/** Of every feature that has one, as far as there is memory for their counts. */
+function nextTasks(fits: readonly FeatureFit[]): FitTask[] {
+  const tasks: FitTask[] = [];
+  let bytes = 0;
+  fits.forEach(({ question }, featureIndex) => {
+    if (question === undefined) return;
+    if (question.kind === 'numbers' && question.search !== undefined) {
+      const more = digitBytes(question.search);
+      if (bytes > 0 && bytes + more > fitCountBytesMax) return;
+      bytes += more;
+    }
+    tasks.push({ featureIndex, question });
+  });
+  return tasks;
+}
+
+/** Several passes read the same rows, or what is found is nobody's. @throws TRANSIENT */
+function expectUnchanged(plan: FitPlan): void {
+  for (const { path, name, bytes, modifiedMs } of plan.shards) {
+    const now = checkMagic({ path, name });
+    if (now.bytes === bytes && now.modifiedMs === modifiedMs) continue;
+    throw new TandemError('TRANSIENT', 'Expected the shard to stay as it was while it was read, got another one.', {
+      place: { shard: name },
+      remedy: 'Run the same command again.',
+    });
+  }
+}
+
+function noContract(model: string): TandemError {
+  return new TandemError('BAD_CONTRACT', `Expected ${model} to be a folder with a tandem.json, got none.`, {
+    remedy: 'Write one that says what is to be fitted, for example { "column": "distance", "standardize": "fit" }.',
+  });
+}
+
+function noRows({ shards }: FitPlan): TandemError {
+  return new TandemError('BAD_SHARD', `Expected ${shards.length} shards to have rows to fit to, got none.`, {
+    remedy: 'Give shards that have rows.',
+  });
+}

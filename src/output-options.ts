@@ -1,0 +1,29 @@
+/** How scores are written: what readers of the output expect of its files. */
+
+export type Compression = 'snappy' | 'zstd' | 'gzip' | 'none';
+
+export interface OutputOptions {
+  /** Default: snappy. */
+  readonly compression?: Compression;
+  /** Of zstd, 1 (fast) to 22 (small). Default: 3. */
+  readonly compressionLevel?: number;
+  /** Rows of a row group, rounded up to a multiple of 2,048. Default: 122,880. */
+  readonly rowGroupRows?: number;
+  /**
+   * A shard's output becomes several files, `05-00000.parquet`, `05-00001.parquet`, ..., of at most so many rows (2,048 or
+   * more), in whole row groups. Default: one file for each shard.
+   */
+  readonly rowsPerFile?: number;
+}
+
+/** The same with nothing left open. */
+export interface OutputFiles {
+  readonly compression: Compression;
+  readonly compressionLevel: number | undefined;
+  /** A multiple of 2,048. */
+  readonly rowGroupRows: number;
+  /** As it was asked for; undefined: one file for each shard. */
+  readonly rowsPerFile: number | undefined;
+  /** Row groups of each such file. */
+  readonly rowGroupsPerFile: number | undefined;
+}
