@@ -1,4 +1,5 @@
 /** What crosses a thread: plain data and addresses, never rows. */
+import type { MessagePort } from 'node:worker_threads';
 import type { NumberArray, Span } from './batch.ts';
 import type { Pointer } from './engines/native.ts';
 import type { SharedMemory } from './engines/wasm.ts';
@@ -63,6 +64,8 @@ export type PlannerRequest =
     }
   /** Scores against golden ones, row by row. */
   | { readonly kind: 'compare'; readonly golden: string; readonly scores: string; readonly tolerance: number }
+  /** It has nothing else to do until the run is over: its `WorkerMessage`s come through the port. */
+  | { readonly kind: 'prepare'; readonly start: WorkerStart; readonly port: MessagePort }
   /** All other threads are gone: disconnect, close, end. */
   | { readonly kind: 'close'; readonly connections: readonly Pointer[] };
 

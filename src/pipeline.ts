@@ -47,7 +47,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     recorder.begin(plan);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
       const { hears, keepsEvents } = recorder;
-      crew = new Crew(plan, planned.engines, { reader: options.reader, hears, startMs, keepsEvents });
+      crew = new Crew(plan, planned.engines, { reader: options.reader, planner, hears, startMs, keepsEvents });
       const soFar = (): RunRecord => recorder.record('done', summary(planned.plan));
       await work(plan, crew, recorder, options, soFar).finally(() => rememberFindings(plan!.profiles, crew!.findings));
     }
@@ -77,9 +77,9 @@ interface Begun {
   readonly usage: NodeJS.CpuUsage;
 }
 
-/** Threads get ready while the planner plans. One whose rows a GPU scores has minutes of work before it. */
+/** Threads get ready while the planner plans, which becomes one of them. One whose rows a GPU scores has minutes of work before it. */
 function startThreadsAhead({ device = 'cpu', reader = 'duckdb', threads = coreBound().value }: ScoreOptions): void {
-  if (device === 'cpu' && reader === 'duckdb') startWorkersAhead('./prep.js', Math.min(threads, threadsAheadMax));
+  if (device === 'cpu' && reader === 'duckdb') startWorkersAhead('./prep.js', Math.min(threads - 1, threadsAheadMax));
 }
 
 /** What was known of a run that failed, for whoever looks into its output folder later. */

@@ -27,6 +27,7 @@ import { readParquetJsFooters } from '../read/parquetjs/footers.ts';
 import { identityOf } from '../write/shard-writer.ts';
 import { prepareOutput } from '../write/output-folder.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
+import { prepare } from './prep-work.ts';
 import { isAhead } from './start-worker.ts';
 
 let database: Pointer | undefined;
@@ -120,6 +121,8 @@ async function answer(request: PlannerRequest): Promise<void> {
         kind: 'compared',
         comparison: compareWithGolden(connect(), request.golden, request.scores, request.tolerance),
       });
+    case 'prepare':
+      return prepare(request.start, (message) => request.port.postMessage(message));
     case 'close':
       if (session !== undefined) closeSession(session);
       closeEnvironment();

@@ -69,7 +69,7 @@ export async function runTrial(options: Omit<PlainScoreOptions, 'output'>, limit
     } as const;
     const { plan, engines } = await planner.ask(request, 'planned');
     const startMs = performance.now();
-    crew = new Crew(plan, engines, { hears: { onWarning: limits.onWarning } });
+    crew = new Crew(plan, engines, { planner, hears: { onWarning: limits.onWarning } });
     const { moments, wholeSample } = await watch(crew, limits);
     const endMs = performance.now();
     const { rows, seconds, modelSeconds } = steadyPart(moments, startMs, endMs);
