@@ -107,9 +107,9 @@ export const estimateRows = 256;
 /** Runs of them of which the shortest counts, as many as fit into the time: two at least. */
 export const estimateRuns = 16;
 export const estimateMs = 5;
-/** What choosing takes a process that has just started: sample, kernel, comparison, race (measured: 40 ms, and 190 for trees of 0.13 MB). */
-export const choiceMs = 40;
-export const choiceMsTrees = 80;
+/** What choosing takes a process that has just started: sample, kernel, comparison, race (measured, time on a core: 50 ms, and 186 for trees of 0.13 MB). */
+export const choiceMs = 50;
+export const choiceMsTrees = 70;
 /** It grows with the trees that are read and compiled. */
 export const choiceMsPerMegabyteOfTrees = 500;
 /** Nodes of a graph without trees that is looked at for kernels: exporters write a linear model with a dozen. */
