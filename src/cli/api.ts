@@ -1,6 +1,7 @@
 /** The functions of the public API that the commands call; a seam, so that tests need no shards. */
 import type { DoctorOptions } from '../doctor/doctor.ts';
 import type { DoctorReport } from '../doctor/report.ts';
+import type { InitOptions, InitReport } from '../init/init.ts';
 import type { FitOptions, FitReport } from '../fit/report.ts';
 import type {
   CheckReport,
@@ -21,6 +22,7 @@ import type { SetupCudaOptions, SetupReport } from '../setup/setup-cuda.ts';
 export interface Api {
   score(options: ScoreOptions): Promise<ScoreResult>;
   planScore(options: ScoreOptions): Promise<RunPlan>;
+  init(options: InitOptions): Promise<InitReport>;
   inspect(options: {
     readonly shards: string | readonly string[];
     readonly model?: string;

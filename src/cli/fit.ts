@@ -1,6 +1,7 @@
 /** `tandem fit`: means, deviations, ranges, quantiles and categories from shards into tandem.json. */
 import { progressIntervalMs, threadsMax } from '../limits.ts';
 import { jsonFlag, memoryFlag, printResult, threadsFlag, warner, type Command } from './command.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 import { counted, formatCount } from './format.ts';
 import { watchSignals } from './signals.ts';
@@ -15,6 +16,7 @@ export const fitFlags: readonly Flag[] = [
   },
   { name: 'dry-run', describe: 'Show what would be written, write nothing' },
   { name: 'all', describe: 'Fit again what has values, by the rules of the fit before' },
+  filesFromFlag,
   { ...threadsFlag, describe: 'Threads that read and count' },
   memoryFlag,
   jsonFlag,
@@ -44,7 +46,7 @@ export const fitCommand: Command = {
     const memory = given.text('memory');
     const say = (line: string) => void io.stderr.write(`${line}\n`);
     const options = {
-      shards: given.positionals,
+      shards: await shardsOf(given, io),
       model: given.text('model') ?? '',
       all: given.isOn('all'),
       dryRun: given.isOn('dry-run'),

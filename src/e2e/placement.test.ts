@@ -1,10 +1,13 @@
 /** What scores what, and where: models with trees and other parts where GPUs are asked for. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { planScore } from '../index.ts';
+import type { RecordBatch } from 'apache-arrow';
+import { planScore, readShards } from '../index.ts';
 import { mlDomain, type ModelSpec, type TensorSpec } from '../testing/onnx.ts';
 import { stackTrees } from '../testing/tree-stacks.ts';
 import { treeClassifierModel } from '../testing/trees.ts';
+import { scoreAll, valuesOf } from './arrow-batches.ts';
 import { assertClose, gpu, inParts, scoresOf, stackPlace, stacks, useGpus, wholeOnCpu, width } from './stack-places.ts';
 
 const beside = stacks['a network beside them']!;
@@ -145,4 +148,19 @@ test('a run whose shards are whole already', async (t) => {
   await place.score({ device: 'cuda' });
   const again = await place.score({ device: 'cuda' });
   assert.deepEqual([again.device, again.shardsSkipped, again.warnings], ['software:0', 1, []]);
+});
+
+test('batches of which the first has no rows, and none but such', async (t) => {
+  const place = stackPlace(t, beside, [2000]);
+  await wholeOnCpu(place);
+  useGpus(gpu);
+  const batches: RecordBatch[] = [];
+  for await (const batch of readShards(join(place.data, '0.parquet'))) batches.push(batch);
+  const empty = batches[0]!.slice(0, 0);
+  const warnings: string[] = [];
+  const options = { model: place.model, device: 'cuda', onWarning: (text: string) => warnings.push(text) };
+  const scored = await scoreAll([empty, ...batches], options);
+  assertClose(valuesOf(scored, 's'), scoresOf(place, 'whole', '0.parquet'));
+  assert.deepEqual(valuesOf(await scoreAll([empty, empty], options), 's'), []);
+  assert.deepEqual(warnings, []);
 });

@@ -107,6 +107,34 @@ test('without tandem.json the inputs are the columns of their names', async (t) 
   assert.deepEqual(place.rows('a.parquet'), expected);
 });
 
+test('without tandem.json a vector that no column feeds is named with its shape, and what to write', async (t) => {
+  const place = new Workplace(t);
+  place.writeModel(rowSumModel(3));
+  place.shard('a.parquet', 'SELECT 1 AS a, 2 AS b, 3 AS c');
+  const error = await place.fails({
+    code: 'BAD_COLUMN',
+    place: { shard: 'a.parquet', column: 'x' },
+    message: /^Expected column x in the shard, got none of that name\.$/,
+  });
+  assert.match(
+    error.remedy!,
+    /feeds each input: x \(float32 \[N, 3\]\)\. Write a tandem\.json .*`tandem init` .*has: a, b, c\.$/,
+  );
+});
+
+test('a moment that is no number comes with expressions that can be pasted', async (t) => {
+  const place = new Workplace(t);
+  place.writeModel(rowSumModel(1), { inputs: { x: [{ column: 'ts' }] } });
+  place.shard('a.parquet', "SELECT TIMESTAMP '2024-05-06 07:08:09' AS ts");
+  const { remedy } = await place.fails({
+    code: 'BAD_COLUMN',
+    place: { shard: 'a.parquet', column: 'ts' },
+    message: /^Expected ts to be a number, got TIMESTAMP\.$/,
+  });
+  const [source] = /\{ "sql".*?\}/.exec(remedy!)!;
+  assert.deepEqual(JSON.parse(source), { sql: 'hour("ts")' });
+});
+
 test('without tandem.json a list column fills an input of its length', async (t) => {
   const place = new Workplace(t);
   place.writeModel(rowSumModel(3));

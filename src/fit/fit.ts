@@ -1,4 +1,5 @@
 /** `fit`: finds parameters of a contract in shards and writes them into tandem.json. */
+import { statSync } from 'node:fs';
 import type { Feature } from '../contract/contract.ts';
 import { loadUnfitted, type UnfittedContract } from '../contract/load.ts';
 import type { Parameter } from '../contract/parameters.ts';
@@ -7,7 +8,6 @@ import { fitCountBytesMax, progressIntervalMs } from '../limits.ts';
 import { coreBound } from '../machine.ts';
 import type { FitTask } from '../messages.ts';
 import type { FitPlan } from '../planning/fit-plan.ts';
-import { checkMagic } from '../read/footers.ts';
 import { FitCrew } from '../threads/fit-crew.ts';
 import { PlannerClient } from '../threads/planner-client.ts';
 import { digitBytes } from './digits.ts';
@@ -122,8 +122,8 @@ function nextTasks(fits: readonly FeatureFit[]): FitTask[] {
 /** Several passes read the same rows, or what is found is nobody's. @throws TRANSIENT */
 function expectUnchanged(plan: FitPlan): void {
   for (const { path, name, bytes, modifiedMs } of plan.shards) {
-    const now = checkMagic({ path, name });
-    if (now.bytes === bytes && now.modifiedMs === modifiedMs) continue;
+    const now = statSync(path, { throwIfNoEntry: false });
+    if (now?.size === bytes && Math.floor(now.mtimeMs) === modifiedMs) continue;
     throw new TandemError('TRANSIENT', 'Expected the shard to stay as it was while it was read, got another one.', {
       place: { shard: name },
       remedy: 'Run the same command again.',

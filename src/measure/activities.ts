@@ -17,7 +17,7 @@ const kinds = {
   storage: { way: 'mayBlock', describe: 'slept until storage gave what was to be decoded' },
   decode: { way: 'mayBlock', describe: 'decoded Parquet into vectors' },
   featurize: { way: 'works', describe: 'made input tensors of vectors' },
-  compute: { way: 'works', describe: 'ran the model' },
+  compute: { way: 'works', describe: 'ran the model, or its trees where a GPU runs the rest' },
   newShapes: { way: 'works', describe: 'ran the model at a number of rows that it had not run before' },
   search: { way: 'works', describe: 'ran the model at sizes that were tried on the way to the batch size' },
   write: { way: 'mayBlock', describe: 'copied kept columns, encoded and published the output' },

@@ -49,7 +49,7 @@ export interface Placement extends ScorerChoice {
  * the whole on rows of the shards. A GPU can run what has no strings, fits into its memory and has no node on the batch's
  * way for which ONNX Runtime has no CUDA code, or whose nodes of that kind `allowCpuNodes` takes. Trees are such nodes, so
  * there is nothing that their kernel would have to be faster than.
- * @param tables those whose rows are to be scored
+ * @param tables those whose rows are to be scored; where there are none, nothing need agree
  * @param asked undefined: the CPU
  * @throws BAD_MODEL, MEMORY where GPUs were asked for and cannot score it, and `auto` was not
  */
@@ -132,7 +132,6 @@ function placeInParts(
     const chosen = fitDevices(asked, ours.model, model.fixedBatchRows ?? options.batchSize, options.gpuMemory);
     if (chosen.found.length === 0) return whole(chosen.notes.at(-1));
     const hasRows = tables.some(({ rowCount }) => rowCount > 0);
-    if (!hasRows && options.rowsFollow === true) return whole('there are no rows');
     const found = compareInParts(engines, hasRows ? tables : undefined, resolved, model, ours);
     return 'reason' in found ? found : { chosen, ...found };
   } finally {

@@ -168,11 +168,11 @@ export function makeUpSample(sample: Sample, inputs: readonly TensorLayout[], ro
   });
   const changed = new Set<number>();
   rows.forEach((changes, row) => {
-    for (const change of changes) {
-      changed.add(change.input);
-      const target = values[change.input] as Float64Array;
-      const at = row * inputs[change.input]!.width + change.column;
-      target[at] = 'value' in change ? change.value : target[at]! * change.times;
+    for (const { input, column, value, isFactor } of changes) {
+      changed.add(input);
+      const target = values[input] as Float64Array;
+      const at = row * inputs[input]!.width + column;
+      target[at] = isFactor ? target[at]! * value : value;
     }
   });
   const shown = (row: number): string[] =>

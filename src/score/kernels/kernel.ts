@@ -21,7 +21,7 @@ import {
   type TreesModel,
   type TreesOutput,
 } from '../trees/trees.ts';
-import type { MadeUpRows } from './made-up.ts';
+import { changedTo, type MadeUpRows } from './made-up.ts';
 import { seededRandom } from './seeded-random.ts';
 
 /** A model that a kernel scores, as it crosses threads: structured-cloneable, without addresses. */
@@ -133,7 +133,7 @@ export function readForest(
   const columns = placeColumns(model, inputs);
   const makeUp = (rowsMax: number): readonly MadeUpRows[] => {
     const rows = forestEdgeRows(model.forest, rowsMax, seededRandom(1));
-    return [rows.map((row) => Array.from(row, ([column, value]) => ({ ...columns[column]!, value })))];
+    return [rows.map((row) => Array.from(row, ([column, value]) => changedTo(columns[column]!, value)))];
   };
   const compiled = forms.map((form) => ({ compiled: compileForest(model, form), columns }));
   return { forms: compiled, outputs: model.outputs, makeUp };

@@ -1,11 +1,24 @@
 /** Rows that no shard holds, on which a kernel must agree with ONNX Runtime too: shards that are sorted hide half of a model. */
 
 /** A value of a row that is another one than in the row it is made of. */
-export type ValueChange = {
+export interface ValueChange {
   /** Position in the plan's inputs, and within a row. */
   readonly input: number;
   readonly column: number;
-} & ({ readonly value: number } | { readonly times: number });
+  /** The value, or a factor of the one that was there. */
+  readonly value: number;
+  readonly isFactor: boolean;
+}
+
+/** A value in place of the one that was there. */
+export function changedTo({ input, column }: Pick<ValueChange, 'input' | 'column'>, value: number): ValueChange {
+  return { input, column, value, isFactor: false };
+}
+
+/** A multiple of the value that was there. */
+export function multipliedBy({ input, column }: Pick<ValueChange, 'input' | 'column'>, value: number): ValueChange {
+  return { input, column, value, isFactor: true };
+}
 
 /** A made-up row: some row of the shards, changed. */
 export type RowChange = readonly ValueChange[];

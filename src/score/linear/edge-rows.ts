@@ -1,5 +1,5 @@
 /** Rows that show a linear model from all sides: every score at its largest and its least, NaN, infinities, large values. */
-import { oddValues, pickSome, type MadeUpRows, type RowChange } from '../kernels/made-up.ts';
+import { changedTo, multipliedBy, oddValues, pickSome, type MadeUpRows, type RowChange } from '../kernels/made-up.ts';
 import type { LinearModel, LinearOutput } from './linear-model.ts';
 
 /** How many times as large as the rows of the shards: far from where float32 ends, also squared. */
@@ -14,12 +14,12 @@ const small = 1 / 16;
 export function edgeRows(model: LinearModel, rowsMax: number, random: () => number): readonly MadeUpRows[] {
   const { columns, targetCount } = model;
   const share = Math.ceil(rowsMax / 8);
-  const times = (by: number): RowChange => columns.map((place) => ({ ...place, times: by }));
-  const whole = oddValues.map((value): RowChange => columns.map((place) => ({ ...place, value })));
+  const times = (by: number): RowChange => columns.map((place) => multipliedBy(place, by));
+  const whole = oddValues.map((value): RowChange => columns.map((place) => changedTo(place, value)));
   const targets = pickSome([...Array(targetCount).keys()], share / 2, random);
   const steep = targets.flatMap((target) => [steepRow(model, target, 1), steepRow(model, target, -1)]);
   const single = pickSome(columns, share / oddValues.length, random).flatMap((place) =>
-    oddValues.map((value): RowChange => [{ ...place, value }]),
+    oddValues.map((value): RowChange => [changedTo(place, value)]),
   );
   const isFragile = model.outputs.some(isFragileOutput);
   const turned = new Array<RowChange>(share).fill(times(isFragile ? -small : -1));
@@ -42,6 +42,6 @@ function steepRow({ columns, front, weights }: LinearModel, target: number, sign
   return columns.map((place, column) => {
     const [offset, scale] = scaler?.kind === 'scale' ? [scaler.offsets[column]!, scaler.scales[column]! || 1] : [0, 1];
     const direction = sign * Math.sign(weights[target * columns.length + column]!);
-    return { ...place, value: offset + direction / scale };
+    return changedTo(place, offset + direction / scale);
   });
 }

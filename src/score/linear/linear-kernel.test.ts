@@ -252,6 +252,20 @@ const refusals: readonly (readonly [string, ModelSpec, number, RegExp])[] = [
     /^Tanh \(end\) has no kernel$/,
   ],
   [
+    'an axis that no row has for itself',
+    modelOf(
+      2,
+      [
+        { op: 'MatMul', inputs: ['x', 'w'], outputs: ['h'] },
+        { op: 'Softmax', inputs: ['h'], outputs: ['y'], attributes: { axis: { int: 0 } } },
+      ],
+      [scores('y', 2)],
+      [weights(seededRandom(1), 2, 2)],
+    ),
+    2,
+    /^Softmax \(Softmax_1\) over axis 0 has no kernel$/,
+  ],
+  [
     'no product at all',
     modelOf(2, [{ op: 'Identity', inputs: ['x'], outputs: ['y'] }], [scores('y', 2)]),
     2,
