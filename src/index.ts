@@ -47,6 +47,8 @@ export { renderReport } from './report/report.ts';
 export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
+export { checkAgainst } from './check/against.ts';
+export type { AgainstOptions, KnownColumn, KnownReport } from './check/report.ts';
 export { fit } from './fit/fit.ts';
 export type { FitOptions, FitProgress, FitReport, FittedParameter } from './fit/report.ts';
 export { leaveProfile } from './profile/profile-files.ts';

@@ -19,6 +19,7 @@ const loadApi: LoadApi = async () => ({
   planScore: async (options) => (await import('./pipeline.ts')).planScore(options),
   inspect: async (options) => (await import('./inspect.ts')).inspect(options),
   check: async (options) => (await import('./inspect.ts')).check(options),
+  checkAgainst: async (options) => (await import('./check/against.ts')).checkAgainst(options),
   fit: async (options) => (await import('./fit/fit.ts')).fit(options),
   tune: async (options) => (await import('./tune/tune.ts')).tune(options),
   profile: async (options) => (await import('./profile/profile.ts')).profile(options),

@@ -21,6 +21,7 @@ import type { Feature } from './contract/contract.ts';
 import type { FitQuestion } from './fit/feature-fit.ts';
 import type { DigitCounts } from './fit/digits.ts';
 import type { FitPlan } from './planning/fit-plan.ts';
+import type { KnownComparison, KnownRequest } from './check/report.ts';
 import type { KernelModel } from './score/kernels/kernel.ts';
 
 /** What is compared; where it was scored, the caller knows. */
@@ -60,6 +61,8 @@ export type PlannerRequest =
     }
   /** Scores against golden ones, row by row. */
   | { readonly kind: 'compare'; readonly golden: string; readonly scores: string; readonly tolerance: number }
+  /** Scores against what somebody else knows of the same rows. */
+  | { readonly kind: 'compareKnown'; readonly request: KnownRequest }
   /** All other threads are gone: disconnect, close, end. */
   | { readonly kind: 'close'; readonly connections: readonly Pointer[] };
 
@@ -69,6 +72,7 @@ export type PlannerReply =
   | { readonly kind: 'inspected'; readonly report: InspectReport }
   | { readonly kind: 'fitPlanned'; readonly plan: FitPlan; readonly database: Pointer }
   | { readonly kind: 'compared'; readonly comparison: GoldenComparison }
+  | { readonly kind: 'knownCompared'; readonly comparison: KnownComparison }
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'closed' };

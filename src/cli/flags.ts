@@ -29,6 +29,8 @@ export interface CommandSpec {
   readonly notes?: string;
   /** Name of the arguments, one or more; undefined: none are taken. */
   readonly positional?: string;
+  /** The arguments may be left out. */
+  readonly positionalIsOptional?: true;
   /** One of these words must follow the name instead. */
   readonly topics?: readonly string[];
   readonly flags: readonly Flag[];
@@ -93,7 +95,8 @@ export function checkArguments(
 
 /** @throws USAGE when the arguments or a required flag are missing */
 export function checkRequired(spec: CommandSpec, given: Arguments): void {
-  if (spec.positional !== undefined && given.positionals.length === 0 && given.text('files-from') === undefined) {
+  const needsArguments = spec.positional !== undefined && spec.positionalIsOptional !== true;
+  if (needsArguments && given.positionals.length === 0 && given.text('files-from') === undefined) {
     throw usage(`Expected tandem ${spec.name} to be given ${spec.positional}, got none.`, spec);
   }
   if (spec.topics !== undefined) checkTopic(spec, spec.topics, given.positionals);

@@ -34,9 +34,10 @@ export async function topHelp(specs: readonly CommandSpec[], width: number): Pro
 }
 
 /** What follows a command's name. */
-function placesOf({ positional, topics }: CommandSpec): string {
+function placesOf({ positional, positionalIsOptional, topics }: CommandSpec): string {
   if (topics !== undefined) return ` ${topics.join('|')}`;
-  return positional === undefined ? '' : ` <${positional}..>`;
+  if (positional === undefined) return '';
+  return positionalIsOptional ? ` [${positional}..]` : ` <${positional}..>`;
 }
 
 function examples(pairs: CommandSpec['examples']): string {

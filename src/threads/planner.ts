@@ -120,6 +120,10 @@ async function answer(request: PlannerRequest): Promise<void> {
         kind: 'compared',
         comparison: compareWithGolden(connect(), request.golden, request.scores, request.tolerance),
       });
+    case 'compareKnown': {
+      const { compareKnown } = await import('../check/known.ts');
+      return post({ kind: 'knownCompared', comparison: await compareKnown(connect(), request.request) });
+    }
     case 'close':
       if (session !== undefined) closeSession(session);
       closeEnvironment();

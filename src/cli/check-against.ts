@@ -1,0 +1,118 @@
+/** `tandem check --against`: somebody else's scores of the same rows. */
+import type { AgainstOptions, KnownReport } from '../check/report.ts';
+import { formatError, TandemError } from '../errors.ts';
+import type { LoadApi } from './api.ts';
+import { printResult, runOptions, warner } from './command.ts';
+import type { Arguments, Flag } from './flags.ts';
+import { counted } from './format.ts';
+import type { Io } from './io.ts';
+import { watchSignals } from './signals.ts';
+
+export const againstFlags: readonly Flag[] = [
+  {
+    name: 'against',
+    value: 'files',
+    repeatable: true,
+    describe: 'Parquet files, a folder or a glob with known scores of the rows of <shards..>',
+    otherwise: 'golden.parquet',
+  },
+  {
+    name: 'key',
+    value: 'columns',
+    repeatable: true,
+    describe: 'With --against: columns on both sides that name a row: id,date',
+    otherwise: 'by position: the same rows in the same order, in files of the same names or in one',
+  },
+  {
+    name: 'map',
+    value: 'pairs',
+    repeatable: true,
+    describe: 'With --against: score=known for columns of other names: p=probability[1],label=prediction',
+  },
+  {
+    name: 'tolerance',
+    value: 'number',
+    describe: 'With --against: the largest difference that passes, times max(1, |known|)',
+    otherwise: "the contract's for golden rows",
+  },
+];
+
+/** @throws USAGE for what only goes with --against */
+export function checkUnused(given: Arguments): void {
+  const [word] = given.positionals;
+  if (word !== undefined) {
+    throw usage(`Expected tandem check to be given shards with --against only, got \`${word}\`.`);
+  }
+  const flag = ['key', 'map', 'tolerance'].find((name) => given.texts(name).length > 0);
+  if (flag !== undefined) throw usage(`Expected --${flag} to come with --against, got it alone.`);
+}
+
+function usage(message: string): TandemError {
+  return new TandemError('USAGE', message, {
+    remedy: "For example: tandem check 'data/*.parquet' --model m --against scores.parquet --key id",
+  });
+}
+
+/** @throws USAGE */
+function againstOptions(given: Arguments): AgainstOptions {
+  if (given.positionals.length === 0) {
+    throw usage('Expected tandem check to be given shards with --against, got none.');
+  }
+  const pairs = splitList(given.texts('map')).map((text) => {
+    const [, score, known] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+    if (score !== undefined && known !== undefined) return [score, known] as const;
+    throw usage(`Expected --map to be score=known, got \`${text}\`.`);
+  });
+  const tolerance = given.text('tolerance');
+  if (tolerance !== undefined && !(Number(tolerance) >= 0 && Number.isFinite(Number(tolerance)))) {
+    throw usage(`Expected --tolerance to be a number from 0 on, got \`${tolerance}\`.`);
+  }
+  return {
+    model: given.text('model') ?? '',
+    shards: given.positionals,
+    against: given.texts('against'),
+    key: splitList(given.texts('key')),
+    map: Object.fromEntries(pairs),
+    ...(tolerance === undefined ? {} : { tolerance: Number(tolerance) }),
+    ...runOptions(given),
+  };
+}
+
+/** `a,b`; a comma in a name is written `\,`. */
+function splitList(texts: readonly string[]): string[] {
+  return texts.flatMap((text) => text.split(/(?<!\\),/).map((part) => part.replaceAll('\\,', ',')));
+}
+
+export async function runAgainst(given: Arguments, io: Io, loadApi: LoadApi): Promise<number> {
+  const options = againstOptions(given);
+  const say = (line: string) => void io.stderr.write(`${line}\n`);
+  const watch = watchSignals(io, say);
+  try {
+    const api = await loadApi();
+    const report = await api.checkAgainst({ ...options, signal: watch.signal, onWarning: warner(say) });
+    const { renderKnown } = await import('./render-known.ts');
+    printResult(io, given, report, renderKnown);
+    if (report.passed) return 0;
+    const error = knownDiffers(report);
+    say(formatError(error));
+    return error.exitCode;
+  } finally {
+    watch.close();
+  }
+}
+
+function knownDiffers({ columns, rows, tolerance }: KnownReport): TandemError {
+  if (rows.both === 0) {
+    return new TandemError('GOLDEN_DIFFERS', 'Expected rows that both sides have, got none.', {
+      remedy: 'Compare the values of --key on both sides: other rows, another unit, or spaces in texts.',
+    });
+  }
+  const differing = columns.filter(({ rowsBeyond }) => rowsBeyond > 0);
+  const names = differing.map(({ name }) => name).join(', ');
+  const beyond = counted(Math.max(...differing.map(({ rowsBeyond }) => rowsBeyond)), 'row');
+  return new TandemError(
+    'GOLDEN_DIFFERS',
+    `Expected scores of ${names} to be within ${tolerance} of the known ones, got ${beyond} off.`,
+    { remedy: 'Read what the worst rows have in common; what all rows show is said below the table.' },
+  );
+}
