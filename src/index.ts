@@ -46,6 +46,7 @@ export { readRecords } from './report/read-record.ts';
 export { renderReport } from './report/report.ts';
 export type { RunPlan } from './plan.ts';
 export { planScore, score } from './pipeline.ts';
+export { init, type InitOptions, type InitReport, type InitSource } from './init/init.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
 export { checkAgainst } from './check/against.ts';
 export type { AgainstOptions, KnownColumn, KnownReport } from './check/report.ts';

@@ -17,6 +17,7 @@ const { runCommandLine } = await import('./cli/run.ts');
 const loadApi: LoadApi = async () => ({
   score: async (options) => (await import('./pipeline.ts')).score(options),
   planScore: async (options) => (await import('./pipeline.ts')).planScore(options),
+  init: async (options) => (await import('./init/init.ts')).init(options),
   inspect: async (options) => (await import('./inspect.ts')).inspect(options),
   check: async (options) => (await import('./inspect.ts')).check(options),
   checkAgainst: async (options) => (await import('./check/against.ts')).checkAgainst(options),

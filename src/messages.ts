@@ -1,6 +1,7 @@
 /** What crosses a thread: plain data and addresses, never rows. */
 import type { NumberArray, Span } from './batch.ts';
 import type { Pointer } from './engines/native.ts';
+import type { ModelDescription } from './engines/onnxruntime/session.ts';
 import type { SharedMemory } from './engines/wasm.ts';
 import type { ErrorRecord } from './errors.ts';
 import type {
@@ -10,6 +11,7 @@ import type {
   DeviceReport,
   InspectReport,
   KernelOptions,
+  Progress,
   ReaderName,
   ScoreOptions,
 } from './options.ts';
@@ -43,9 +45,34 @@ export interface Engines {
   readonly kernel: KernelModel | undefined;
 }
 
+/** What `init` asks of shards and a model that have no contract yet. */
+export interface SurveyRequest {
+  /** Undefined: only the model is looked at. */
+  readonly shards: string | readonly string[] | undefined;
+  /** A model file; undefined: only the shards are looked at. */
+  readonly modelPath: string | undefined;
+  /** Where some rows of the shards are written, as Parquet; undefined: nowhere. */
+  readonly sample: { readonly path: string; readonly rows: number; readonly shards: number } | undefined;
+}
+
+export interface Survey {
+  /** Of the first shard. `nulls`: in all shards; undefined: the footers do not say. */
+  readonly columns: readonly { readonly name: string; readonly type: string; readonly nulls: number | undefined }[];
+  readonly rowCount: number;
+  readonly model: ModelDescription | undefined;
+}
+
 /** What the main thread asks of the planner's thread. */
 export type PlannerRequest =
-  | { readonly kind: 'plan'; readonly options: PlainScoreOptions; readonly dryRun: boolean }
+  | {
+      readonly kind: 'plan';
+      readonly options: PlainScoreOptions;
+      readonly dryRun: boolean;
+      /** Folder for files that are no Parquet. Default: below the output. */
+      readonly stagedIn?: string;
+    }
+  /** Ends the reading of files that are no Parquet. Nothing is answered. */
+  | { readonly kind: 'stop' }
   | {
       readonly kind: 'inspect';
       readonly shards: string | readonly string[];
@@ -59,6 +86,7 @@ export type PlannerRequest =
       readonly features: readonly Feature[];
       readonly memoryBytes: number | undefined;
     }
+  | { readonly kind: 'survey'; readonly request: SurveyRequest }
   /** Scores against golden ones, row by row. */
   | { readonly kind: 'compare'; readonly golden: string; readonly scores: string; readonly tolerance: number }
   /** Scores against what somebody else knows of the same rows. */
@@ -70,12 +98,17 @@ export type PlannerReply =
   | { readonly kind: 'connected'; readonly connection: Pointer }
   | { readonly kind: 'planned'; readonly plan: RunPlan; readonly engines: Engines }
   | { readonly kind: 'inspected'; readonly report: InspectReport }
+  | { readonly kind: 'surveyed'; readonly survey: Survey }
   | { readonly kind: 'fitPlanned'; readonly plan: FitPlan; readonly database: Pointer }
   | { readonly kind: 'compared'; readonly comparison: GoldenComparison }
   | { readonly kind: 'knownCompared'; readonly comparison: KnownComparison }
   | { readonly kind: 'warning'; readonly text: string }
+  | { readonly kind: 'staging'; readonly progress: StagingProgress }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'closed' };
+
+/** How far files that are no Parquet have been read. */
+export type StagingProgress = NonNullable<Progress['reading']> & Pick<Progress, 'secondsElapsed'>;
 
 /** What prep threads and the writer tell the main thread. */
 export type WorkerMessage =

@@ -8,6 +8,7 @@ import { checkFlags } from './cli/check.ts';
 import { doctorFlags } from './cli/doctor.ts';
 import { fitFlags } from './cli/fit.ts';
 import type { Flag } from './cli/flags.ts';
+import { initFlags } from './cli/init.ts';
 import { inspectFlags } from './cli/inspect.ts';
 import { profileFlags } from './cli/profile.ts';
 import { reportFlags } from './cli/report.ts';
@@ -43,7 +44,7 @@ const files: readonly SourceFile[] = ['src', 'bench']
   .map((path) => ({ path, lines: readFileSync(join(root, path), 'utf8').split('\n') }));
 
 /** Each stage knows the shared nouns and the engines, never another stage. */
-const stages = ['read', 'featurize', 'transfer', 'score', 'write'];
+const stages = ['read', 'featurize', 'transfer', 'score', 'write', 'stage'];
 /** What every stage may import besides its own folder. */
 const shared = [
   'src/batch.ts',
@@ -233,6 +234,7 @@ test('the page of flags lists those of each command, and no other', () => {
     .filter((line) => line.startsWith('| `--'));
   const flags = [
     ...scoreFlags,
+    ...initFlags,
     ...inspectFlags,
     ...checkFlags,
     ...fitFlags,

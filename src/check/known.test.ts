@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
-import { tempDir, writeShard } from '../testing/shards.ts';
+import { tempDir, withConnection, writeShard } from '../testing/shards.ts';
 import { compareKnown } from './known.ts';
 import type { KnownComparison, KnownRequest } from './report.ts';
 
@@ -203,6 +203,13 @@ test('files that do not pair by position', async (t) => {
   await assert.rejects(named, { code: 'BAD_SHARD', message: /called like the shards.*got c\.parquet/ });
   const whole = await compare(t, { scores, known: { 'all.parquet': `${rows('p')} UNION ALL ${rows('p')}` } });
   assert.deepEqual([whole.passed, whole.rows.both], [true, 2000]);
+});
+
+test('known scores in a CSV file', async (t) => {
+  const path = join(tempDir(t), 'notebook.csv');
+  withConnection((connection) => connection.execute(`COPY (${rows('p')} ORDER BY y) TO '${path}' (HEADER)`));
+  const { passed, rows: counted } = await compare(t, { scores: one('p'), known: {} }, { against: path, key: ['id'] });
+  assert.deepEqual([passed, counted.both], [true, 1000]);
 });
 
 test('columns that cannot be compared', async (t) => {

@@ -2,10 +2,10 @@
 import { join } from 'node:path';
 import { DuckDbError, quoteIdentifier, quotePath, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError } from '../errors.ts';
-import { findShards } from '../read/find-shards.ts';
+import { findShards, type ShardFile } from '../read/find-shards.ts';
 import { readFooters, readParquet, shardError, type Footer } from '../read/footers.ts';
 import type { ColumnType } from '../read/projection.ts';
-import { outputName } from '../shard-format.ts';
+import { formatOf, outputName } from '../shard-format.ts';
 import { compareJoined } from './joined.ts';
 import { pairColumns, findNamed, type ColumnPair } from './pair-columns.ts';
 import type { KnownComparison, KnownRequest } from './report.ts';
@@ -15,7 +15,7 @@ export async function compareKnown(connection: Connection, request: KnownRequest
   const { key, map, tolerance, scratch } = request;
   connection.execute(`SET temp_directory = ${quotePath(join(scratch, 'spilled'))}`);
   const scores = readFooters(connection, await findShards(request.scores));
-  const known = readFooters(connection, await findShards(request.against));
+  const known = readFooters(connection, (await findShards(request.against)).map(asParquet(connection, scratch)));
   const [ours, theirs] = [scores[0]!.columns, known[0]!.columns];
   const pairs = pairColumns(ours, theirs, { key, map });
   try {
@@ -34,6 +34,22 @@ export async function compareKnown(connection: Connection, request: KnownRequest
   } catch (error) {
     throw error instanceof DuckDbError ? shardError(error, known[0]!.name) : error;
   }
+}
+
+/** Notebooks write CSV: turned into Parquet once, so that what follows knows one kind of file. */
+function asParquet(connection: Connection, scratch: string): (file: ShardFile, index: number) => ShardFile {
+  return (file, index) => {
+    if (formatOf(file.name) !== 'csv') return file;
+    const path = join(scratch, `known-${index}.parquet`);
+    try {
+      connection.execute(
+        `COPY (FROM read_csv([${quotePath(file.path)}], sample_size=-1)) TO ${quotePath(path)} (FORMAT parquet)`,
+      );
+    } catch (error) {
+      throw error instanceof DuckDbError ? shardError(error, file.name) : error;
+    }
+    return { path, name: file.name };
+  };
 }
 
 /** What stands after FROM, where `s` are the scores and `k` what is known. */

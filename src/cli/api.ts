@@ -2,6 +2,7 @@
 import type { DoctorOptions } from '../doctor/doctor.ts';
 import type { DoctorReport } from '../doctor/report.ts';
 import type { AgainstOptions, KnownReport } from '../check/report.ts';
+import type { InitOptions, InitReport } from '../init/init.ts';
 import type { FitOptions, FitReport } from '../fit/report.ts';
 import type {
   CheckReport,
@@ -22,6 +23,7 @@ import type { SetupCudaOptions, SetupReport } from '../setup/setup-cuda.ts';
 export interface Api {
   score(options: ScoreOptions): Promise<ScoreResult>;
   planScore(options: ScoreOptions): Promise<RunPlan>;
+  init(options: InitOptions): Promise<InitReport>;
   inspect(options: {
     readonly shards: string | readonly string[];
     readonly model?: string;

@@ -13,7 +13,7 @@ export const againstFlags: readonly Flag[] = [
     name: 'against',
     value: 'files',
     repeatable: true,
-    describe: 'Parquet files, a folder or a glob with known scores of the rows of <shards..>',
+    describe: 'Parquet or CSV files, a folder or a glob with known scores of the rows of <shards..>',
     otherwise: 'golden.parquet',
   },
   {

@@ -48,7 +48,7 @@ export const checkCommand: Command = {
     describe:
       "Compares scores with those that the model folder's golden.parquet holds, or somebody else's of any shards.",
     positional: 'shards',
-    positionalIsOptional: true,
+    positionalOptional: true,
     flags: checkFlags,
     examples: [
       ['tandem check --model models/flights', 'Rows, largest difference, worst rows'],

@@ -29,8 +29,8 @@ export interface CommandSpec {
   readonly notes?: string;
   /** Name of the arguments, one or more; undefined: none are taken. */
   readonly positional?: string;
-  /** The arguments may be left out. */
-  readonly positionalIsOptional?: true;
+  /** None will do, too. */
+  readonly positionalOptional?: boolean;
   /** One of these words must follow the name instead. */
   readonly topics?: readonly string[];
   readonly flags: readonly Flag[];
@@ -95,8 +95,8 @@ export function checkArguments(
 
 /** @throws USAGE when the arguments or a required flag are missing */
 export function checkRequired(spec: CommandSpec, given: Arguments): void {
-  const needsArguments = spec.positional !== undefined && spec.positionalIsOptional !== true;
-  if (needsArguments && given.positionals.length === 0 && given.text('files-from') === undefined) {
+  const isNeeded = spec.positional !== undefined && spec.positionalOptional !== true;
+  if (isNeeded && given.positionals.length === 0 && given.text('files-from') === undefined) {
     throw usage(`Expected tandem ${spec.name} to be given ${spec.positional}, got none.`, spec);
   }
   if (spec.topics !== undefined) checkTopic(spec, spec.topics, given.positionals);

@@ -34,10 +34,10 @@ export async function topHelp(specs: readonly CommandSpec[], width: number): Pro
 }
 
 /** What follows a command's name. */
-function placesOf({ positional, positionalIsOptional, topics }: CommandSpec): string {
+function placesOf({ positional, positionalOptional, topics }: CommandSpec): string {
   if (topics !== undefined) return ` ${topics.join('|')}`;
   if (positional === undefined) return '';
-  return positionalIsOptional ? ` [${positional}..]` : ` <${positional}..>`;
+  return positionalOptional === true ? ` [${positional}..]` : ` <${positional}..>`;
 }
 
 function examples(pairs: CommandSpec['examples']): string {

@@ -7,6 +7,7 @@ import type { Command } from './command.ts';
 import { doctorCommand } from './doctor.ts';
 import { fitCommand } from './fit.ts';
 import { checkRequired, unknownCommand } from './flags.ts';
+import { initCommand } from './init.ts';
 import { inspectCommand } from './inspect.ts';
 import { widthOf, type Io } from './io.ts';
 import { profileCommand } from './profile.ts';
@@ -18,6 +19,7 @@ import { tuneCommand } from './tune.ts';
 
 export const commands: readonly Command[] = [
   scoreCommand,
+  initCommand,
   inspectCommand,
   checkCommand,
   fitCommand,

@@ -9,18 +9,19 @@ import { fixedTo } from '../testing/tree-stacks.ts';
 import { scoreAll, valuesOf } from './arrow-batches.ts';
 import { assertClose, gpu, inParts, scoresOf, stackPlace, stacks, useGpus, wholeOnCpu } from './stack-places.ts';
 
-for (const what of [
-  'a network beside them',
-  'a network behind them',
-  'two ensembles',
-  'an operator without a kernel',
-  'a branch that reads them',
-]) {
+const inTwos = { batchSize: 1000, threads: 2 };
+for (const [what, runs] of [
+  ['a network beside them', [inTwos]],
+  ['a network behind them', [{}, inTwos, { batchSize: 7 }]],
+  ['two ensembles', [inTwos]],
+  ['an operator without a kernel', [{}]],
+  ['a branch that reads them', [inTwos]],
+] as const) {
   test(`on a GPU: ${what}`, async (t) => {
     const place = stackPlace(t, stacks[what]!, [5001, 0, 1, 700]);
     await wholeOnCpu(place);
     useGpus(gpu);
-    for (const changes of [{}, { batchSize: 1000, threads: 2 }, { batchSize: 7 }]) {
+    for (const changes of runs) {
       const result = await place.score({ device: 'cuda', overwrite: true, ...changes });
       assert.deepEqual([result.device, result.warnings], ['software:0', []]);
       assert.match(result.scorer, /^trees: .*; the rest on the GPU$/);

@@ -28,6 +28,13 @@ const tolerances: Readonly<Record<string, number>> = {
 
 test('every folder is here', () => {
   assert.deepEqual(folders, [
+    'init-lightgbm-categories',
+    'init-lightgbm-forest',
+    'init-lightgbm-nulls',
+    'init-sklearn-forest',
+    'init-sklearn-lightgbm',
+    'init-sklearn-people',
+    'init-xgboost-categories',
     'lightgbm',
     'numpy-exact-float32',
     'numpy-exact-float64',

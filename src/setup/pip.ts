@@ -7,6 +7,8 @@ import { TandemError } from '../errors.ts';
 import type { Wheel } from './wheels.ts';
 
 export interface Python {
+  /** Default: python3, as PATH has it. */
+  readonly command?: string;
   readonly environment: Environment;
   readonly signal: AbortSignal | undefined;
 }
@@ -19,7 +21,7 @@ const wheelFlags = [
 
 /** @throws ENVIRONMENT without python3 or its pip */
 export async function expectPip(python: Python): Promise<void> {
-  const { exitCode, output } = await run(python, ['-m', 'pip', '--version']);
+  const { exitCode, output } = await runPython(python, ['-m', 'pip', '--version']);
   if (exitCode !== 0) throw explainPip('pip', output);
 }
 
@@ -38,7 +40,7 @@ export async function downloadWheel(python: Python, wheel: Wheel, folder: string
   const command = ['-m', 'pip', 'download', ...flags, ...wheelFlags, '--dest', target, '-r', list];
   // pip unpacks beside nothing of ours otherwise, often into a small file system in memory.
   const environment = { ...python.environment, TMPDIR: temporary, PIP_DISABLE_PIP_VERSION_CHECK: '1' };
-  const { exitCode, output } = await run({ ...python, environment }, command);
+  const { exitCode, output } = await runPython({ ...python, environment }, command);
   if (exitCode !== 0) throw explainPip(requirement, output);
   const file = readdirSync(target).find((name) => name.endsWith('.whl'));
   if (file === undefined) {
@@ -61,7 +63,7 @@ with zipfile.ZipFile(sys.argv[1]) as wheel:
 /** Takes the wheel's files out, each to its path under `folder`. @throws ENVIRONMENT or TRANSIENT */
 export async function extractFiles(python: Python, path: string, wheel: Wheel, folder: string): Promise<void> {
   const pairs = wheel.files.flatMap((file) => [file.member, join(folder, file.path)]);
-  const { exitCode, output } = await run(python, ['-c', extractScript, path, ...pairs]);
+  const { exitCode, output } = await runPython(python, ['-c', extractScript, path, ...pairs]);
   if (exitCode !== 0) throw explainPip(`${wheel.name}==${wheel.version}`, output);
 }
 
@@ -128,10 +130,11 @@ const pipFailures: readonly (readonly [
 /** Only the end of what is said is kept. */
 const outputLengthMax = 16_384;
 
-/** Runs python3 until it ends; what it says goes nowhere else. @throws ENVIRONMENT without python3; STOPPED */
-function run({ environment, signal }: Python, args: readonly string[]): Promise<{ exitCode: number; output: string }> {
+/** Runs Python until it ends; what it says goes nowhere else. @throws ENVIRONMENT without it; STOPPED */
+export function runPython(python: Python, args: readonly string[]): Promise<{ exitCode: number; output: string }> {
+  const { command = 'python3', environment, signal } = python;
   return new Promise((resolve, reject) => {
-    const child = spawn('python3', args, {
+    const child = spawn(command, args, {
       env: environment as NodeJS.ProcessEnv,
       stdio: ['ignore', 'pipe', 'pipe'],
       ...(signal === undefined ? {} : { signal }),
@@ -143,7 +146,7 @@ function run({ environment, signal }: Python, args: readonly string[]): Promise<
     child.on('error', (cause: NodeJS.ErrnoException) => {
       if (cause.name === 'AbortError') return;
       reject(
-        new TandemError('ENVIRONMENT', `Expected python3 to be on PATH, got: ${cause.message}.`, {
+        new TandemError('ENVIRONMENT', `Expected ${command} to be on PATH, got: ${cause.message}.`, {
           remedy: 'Install Python 3.9 or newer with pip; it is needed for this command only.',
           cause,
         }),

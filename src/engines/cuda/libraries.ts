@@ -99,7 +99,8 @@ export function profileFolder(environment: Environment): string {
   return join(cacheFolderOf(environment), 'profiles');
 }
 
-function cacheFolderOf(environment: Environment): string {
+/** The folder of all that can be made again. */
+export function cacheFolderOf(environment: Environment): string {
   const given = environment['XDG_CACHE_HOME'] ?? '';
   // The XDG specification says to ignore a relative path.
   const cache = isAbsolute(given) ? given : join(environment['HOME'] ?? homedir(), '.cache');

@@ -1,0 +1,111 @@
+/** `tandem init`: a model folder from somebody else's model and shards that it has not seen. */
+import { errorCodes, TandemError } from '../errors.ts';
+import type { InitReport, InitSource } from '../init/init.ts';
+import { jsonFlag, printResult, warner, type Command } from './command.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
+import type { Arguments, Flag } from './flags.ts';
+import { watchSignals } from './signals.ts';
+
+const sourceKinds = ['model', 'sklearn', 'xgboost', 'lightgbm'] as const satisfies readonly InitSource['kind'][];
+
+export const initFlags: readonly Flag[] = [
+  { name: 'model', value: 'file', describe: 'ONNX model: its inputs are matched to the columns of the shards' },
+  {
+    name: 'sklearn',
+    value: 'file',
+    describe:
+      'Model of scikit-learn, saved by joblib or pickle. Loading one runs what code it holds: trust who made it',
+  },
+  { name: 'xgboost', value: 'file', describe: 'Model of XGBoost, saved by save_model as JSON or UBJSON' },
+  { name: 'lightgbm', value: 'file', describe: 'Model of LightGBM, saved by save_model as text' },
+  {
+    name: 'output',
+    value: 'folder',
+    describe: 'Model folder to make, with a copy of the model',
+    otherwise: 'tandem.json is written beside an ONNX model',
+  },
+  {
+    name: 'python',
+    value: 'command',
+    describe: 'Python that makes the environment for the export',
+    otherwise: 'python3',
+  },
+  { name: 'dry-run', describe: 'Print what would be written, or the steps of an export to do by hand; change nothing' },
+  { name: 'overwrite', describe: 'Replace model.onnx, tandem.json and golden.parquet that are there' },
+  filesFromFlag,
+  jsonFlag,
+];
+
+export const initCommand: Command = {
+  spec: {
+    name: 'init',
+    describe: 'Writes the contract between your shards and a model: which column feeds which input, and how.',
+    notes:
+      'What is certain is written; what is guessed is written and said; what only a person can know is a "?" in ' +
+      `tandem.json, listed with candidates, and the command ends with ${errorCodes.BAD_CONTRACT.exitCode}. Models of ` +
+      'scikit-learn, XGBoost and LightGBM are exported in a Python environment of their own (under ~/.cache/tandem), ' +
+      "and golden.parquet gets the library's own scores of up to 1,000 rows, which are compared at once.",
+    positional: 'shards',
+    positionalOptional: true,
+    flags: initFlags,
+    examples: [
+      ["tandem init 'data/*.parquet' --model model.onnx --dry-run", 'What would feed the model; writes nothing'],
+      ["tandem init 'data/*.parquet' --model model.onnx", 'tandem.json beside model.onnx'],
+      [
+        "tandem init 'data/*.parquet' --sklearn pipeline.joblib --output models/churn",
+        'A pipeline, strings and nulls included',
+      ],
+      ["tandem init 'data/*.parquet' --lightgbm model.txt --output models/churn", 'The same for LightGBM'],
+      ['tandem init --xgboost model.json --output models/churn', 'Without shards: golden rows are made up'],
+      ['tandem init --sklearn pipeline.joblib --output models/churn --dry-run', 'The steps, to do them elsewhere'],
+    ],
+  },
+  async run(given, io, loadApi) {
+    const source = sourceOf(given);
+    const shards = await shardsOf(given, io);
+    const output = given.text('output');
+    const python = given.text('python');
+    const say = (line: string) => void io.stderr.write(`${line}\n`);
+    const watch = watchSignals(io, say);
+    try {
+      const api = await loadApi();
+      const report = await api.init({
+        source,
+        ...(shards.length === 0 ? {} : { shards }),
+        ...(output === undefined ? {} : { output }),
+        ...(python === undefined ? {} : { python }),
+        overwrite: given.isOn('overwrite'),
+        dryRun: given.isOn('dry-run'),
+        environment: io.environment,
+        signal: watch.signal,
+        onProgress: say,
+        onWarning: warner(say),
+      });
+      const { renderInit } = await import('./render-init.ts');
+      printResult(io, given, report, (each) => renderInit(each, given.positionals));
+      return exitCodeOf(report);
+    } finally {
+      watch.close();
+    }
+  },
+};
+
+/** @throws USAGE unless there is exactly one */
+function sourceOf(given: Arguments): InitSource {
+  const sources = sourceKinds.flatMap((kind) => {
+    const path = given.text(kind);
+    return path === undefined ? [] : [{ kind, path }];
+  });
+  if (sources.length === 1) return sources[0]!;
+  const got = sources.length === 0 ? 'none' : sources.map(({ kind }) => `--${kind}`).join(' and ');
+  throw new TandemError(
+    'USAGE',
+    `Expected tandem init to be given one of ${sourceKinds.map((kind) => `--${kind}`).join(', ')}, got ${got}.`,
+    { remedy: "For example: tandem init 'data/*.parquet' --model model.onnx" },
+  );
+}
+
+function exitCodeOf({ decisions, problems, check }: InitReport): number {
+  if (problems.length > 0 || decisions.some(({ must }) => must)) return errorCodes.BAD_CONTRACT.exitCode;
+  return check?.passed === false ? errorCodes.GOLDEN_DIFFERS.exitCode : 0;
+}

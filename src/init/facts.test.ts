@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fitFacts, type Facts } from './facts.ts';
+import type { TableColumn, WantedInput } from './match-inputs.ts';
+
+const wanted: WantedInput = { name: 'x', elementType: 'float32', rowShape: [3] };
+const columns: readonly TableColumn[] = [
+  { name: 'Age', type: 'DOUBLE', nulls: 3 },
+  { name: 'city', type: 'VARCHAR', nulls: 0 },
+  { name: 'level', type: 'INTEGER', nulls: 0 },
+  { name: 'id', type: 'BIGINT', nulls: 0 },
+];
+
+function facts(inputs: Facts['inputs']): Facts {
+  return { library: 'lightgbm 4.7.0', inputs, scores: [], notes: [] };
+}
+
+const trained = facts([
+  {
+    name: 'x',
+    features: [
+      { name: 'age', kind: 'number', missing: 'nan' },
+      { name: 'city', kind: 'category', categories: ['', 'Bern'] },
+      { name: 'level', kind: 'category', categories: [3, 9], unknown: 'error' },
+    ],
+  },
+]);
+
+test('features of the library are columns by name, with what it does to nulls and categories', () => {
+  const { inputs, fed } = fitFacts(trained, [wanted], columns);
+  assert.deepEqual(inputs[0], {
+    name: 'x',
+    features: [
+      { column: 'Age', missing: 'nan' },
+      // A null goes where a category that is not listed goes, so it must be none of these.
+      { column: 'city', index: ['', 'Bern'], unknown: 'own', missing: '<null>' },
+      { column: 'level', index: [3, 9] },
+    ],
+    sure: 'certain',
+    because: 'the names that the model was trained with',
+    candidates: [],
+  });
+  assert.deepEqual(fed, [
+    { name: 'age', column: 'Age', takesNull: true },
+    { name: 'city', column: 'city', takesNull: true },
+    { name: 'level', column: 'level', takesNull: false },
+  ]);
+});
+
+test('without shards the columns are called as the features are', () => {
+  const { inputs, fed } = fitFacts(trained, [wanted], undefined);
+  assert.equal(inputs[0]!.sure, 'certain');
+  assert.deepEqual(
+    fed.map(({ column }) => column),
+    ['age', 'city', 'level'],
+  );
+});
+
+test('a feature without a column is open, and says which', () => {
+  const { inputs } = fitFacts(trained, [wanted], columns.slice(1));
+  assert.equal(inputs[0]!.sure, 'open');
+  assert.equal(inputs[0]!.because, 'age: no column has this name');
+  assert.deepEqual([inputs[0]!.features].flat()[0], { column: '?', missing: 'nan' });
+});
+
+test('a model without names takes guesses, and each may be null where the library takes null', () => {
+  const nameless = facts([{ name: 'x', features: null, missing: 'nan' }]);
+  const numbers = columns.filter(({ type }) => type !== 'VARCHAR');
+  const { inputs, fed } = fitFacts(nameless, [wanted], numbers);
+  assert.deepEqual(
+    [inputs[0]!.sure, inputs[0]!.features],
+    ['guess', ['Age', 'level', 'id'].map((column) => ({ column, missing: 'nan' }))],
+  );
+  assert.deepEqual(fed[1], { name: 'x1', column: 'level', takesNull: true });
+  const open = fitFacts(nameless, [{ ...wanted, rowShape: [2] }], [columns[0]!]);
+  assert.deepEqual([open.inputs[0]!.sure, open.fed], ['open', []]);
+  assert.deepEqual(
+    fitFacts(nameless, [wanted], undefined).fed.map(({ column }) => column),
+    ['x0', 'x1', 'x2'],
+  );
+});

@@ -1,0 +1,282 @@
+/** `init`: a model folder from a model of somebody else's and shards that it has not seen. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Environment } from '../engines/cuda/libraries.ts';
+import { TandemError } from '../errors.ts';
+import { check, inspect } from '../inspect.ts';
+import { goldenRowsMax, goldenShardsMax } from '../limits.ts';
+import type { Survey, SurveyRequest } from '../messages.ts';
+import type { CheckReport } from '../options.ts';
+import { externalLocations } from '../planning/model-identity.ts';
+import { PlannerClient } from '../threads/planner-client.ts';
+import { draftContract, wantedInputs, type Draft, type DraftInput } from './draft.ts';
+import { fitFacts, type Facts, type FittedFacts } from './facts.ts';
+import { matchInputs } from './match-inputs.ts';
+import { contractName, expectFree, expectWithin, writeModelFolder, type FolderFile } from './model-folder.ts';
+import { readNameHints } from './name-hints.ts';
+import type { Decision, OutputProposal } from './propose-outputs.ts';
+import {
+  environmentSteps,
+  exportScript,
+  makeEnvironment,
+  pythonOf,
+  environmentFolder,
+  quoted,
+  runExport,
+} from './python.ts';
+import { packagesFor, type LibraryKind } from './written-by.ts';
+import { formatContract } from './write-contract.ts';
+
+/** What the model is: ONNX, or a file of the library that trained it. */
+export interface InitSource {
+  readonly kind: 'model' | LibraryKind;
+  readonly path: string;
+}
+
+export interface InitOptions {
+  readonly source: InitSource;
+  /** Needed for an ONNX model; for others they make golden rows of real ones. */
+  readonly shards?: string | readonly string[];
+  /** Model folder. Default: the folder of an ONNX model, where tandem.json is written beside it. */
+  readonly output?: string;
+  readonly overwrite?: boolean;
+  /** Says what would be written; nothing of a library is run. */
+  readonly dryRun?: boolean;
+  /** The Python that makes the environment. Default: python3. */
+  readonly python?: string;
+  readonly environment?: Environment;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (text: string) => void;
+  readonly onWarning?: (text: string) => void;
+}
+
+export interface InitReport {
+  readonly version: 1;
+  readonly folder: string;
+  readonly dryRun: boolean;
+  /** Written, or what would be. */
+  readonly files: readonly string[];
+  /** Text of tandem.json; undefined where a library's model would have to be loaded to know it. */
+  readonly contract: string | undefined;
+  readonly inputs: readonly DraftInput[];
+  readonly outputs: Readonly<Record<string, OutputProposal>>;
+  /** Undefined: all columns. */
+  readonly keep: readonly string[] | undefined;
+  readonly decisions: readonly Decision[];
+  readonly notes: readonly string[];
+  /** Why `score` would refuse, as formatted errors; not asked while a decision must be taken. */
+  readonly problems: readonly string[];
+  /** Golden rows through the whole path; undefined: there are none. */
+  readonly check: CheckReport | undefined;
+  /** What can be done by hand instead, as commands. */
+  readonly steps: readonly string[];
+}
+
+/** @throws USAGE, BAD_OUTPUT, BAD_MODEL, ENVIRONMENT, STOPPED and what reading the shards throws */
+export async function init(options: InitOptions): Promise<InitReport> {
+  const work = mkdtempSync(join(tmpdir(), 'tandem-init-'));
+  try {
+    return options.source.kind === 'model'
+      ? await initFromOnnx(options, work)
+      : await initFromLibrary(options, options.source.kind, work);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+async function initFromOnnx(options: InitOptions, work: string): Promise<InitReport> {
+  const path = resolve(options.source.path);
+  const { shards } = options;
+  if (shards === undefined) {
+    throw new TandemError('USAGE', 'Expected shards to match the inputs of the model with, got none.', {
+      remedy: "For example: tandem init 'data/*.parquet' --model model.onnx",
+    });
+  }
+  const folder = resolve(options.output ?? dirname(path));
+  const files = modelFiles(path, folder);
+  checkTarget(options, folder, files);
+  const { columns, model } = await look(options, { shards, modelPath: path, sample: undefined });
+  const values = model!;
+  const matched = matchInputs(wantedInputs(values.inputs), columns, readNameHints(path));
+  const draft = draftContract(files.length === 0 ? basename(path) : 'model.onnx', values, matched, columns);
+  const problems = await problemsOf(options, draft, path, work);
+  const text = formatContract(draft.contract);
+  const all = [...files, { path: contractName, content: text }];
+  if (options.dryRun !== true) writeModelFolder(folder, all, options.overwrite ?? false);
+  return reportOf(options, folder, draft, { text, files: all, problems });
+}
+
+/** A copy of the model and its weights, unless tandem.json comes beside it. */
+function modelFiles(path: string, folder: string): FolderFile[] {
+  if (folder === dirname(path)) return [];
+  const weights = externalLocations(readModel(path));
+  for (const location of weights) expectWithin(location, path);
+  return [
+    { path: 'model.onnx', content: { copyOf: path } },
+    ...weights.map((location) => ({ path: location, content: { copyOf: join(dirname(path), location) } })),
+  ];
+}
+
+function readModel(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new TandemError(
+      'BAD_MODEL',
+      `Expected --model to be an ONNX file, got \`${path}\`: ${(cause as Error).message}.`,
+      {
+        remedy: 'Name the .onnx file itself.',
+        cause,
+      },
+    );
+  }
+}
+
+/** Before anything takes time. */
+function checkTarget(options: InitOptions, folder: string, files: readonly FolderFile[]): void {
+  if (options.dryRun === true) return;
+  expectFree(folder, [...files.map(({ path }) => path), contractName], options.overwrite ?? false);
+}
+
+async function initFromLibrary(options: InitOptions, kind: LibraryKind, work: string): Promise<InitReport> {
+  const { shards, output } = options;
+  const path = resolve(options.source.path);
+  if (output === undefined && options.dryRun !== true) {
+    throw new TandemError('USAGE', `Expected --${kind} to come with --output <folder>, got none.`, {
+      remedy: `For example: tandem init 'data/*.parquet' --${kind} ${options.source.path} --output models/name`,
+    });
+  }
+  const { requirements, notes } = packagesFor(kind, path);
+  const { environment = process.env, signal } = options;
+  const python = { environment, signal, ...(options.python === undefined ? {} : { command: options.python }) };
+  const folder = resolve(output ?? 'model');
+  const steps = [
+    ...environmentSteps(python, requirements),
+    ...exportSteps(options, kind, pythonOf(environmentFolder(python, requirements)), folder),
+  ];
+  if (options.dryRun === true) return { ...emptyReport(folder), notes, steps };
+  checkTarget(
+    options,
+    folder,
+    ['model.onnx', 'golden.parquet'].map((name) => ({ path: name, content: '' })),
+  );
+  const say = options.onProgress ?? (() => {});
+  const venv = await makeEnvironment(python, requirements, say);
+  say(`converting ${options.source.path}${kind === 'sklearn' ? ', which runs what code it holds' : ''}`);
+  await runExport(python, venv, ['convert', kind, path, work]);
+  const facts = JSON.parse(readFileSync(join(work, 'facts.json'), 'utf8')) as Facts;
+  const modelPath = join(work, 'model.onnx');
+  const rows = join(work, 'rows.parquet');
+  const sample = { path: rows, rows: goldenRowsMax, shards: goldenShardsMax };
+  const seen = await look(options, { shards, modelPath, sample });
+  const columns = shards === undefined ? undefined : seen.columns;
+  const fitted = fitFacts(facts, wantedInputs(seen.model!.inputs), columns);
+  const draft = draftContract('model.onnx', seen.model!, fitted.inputs, columns);
+  const text = formatContract(draft.contract);
+  const files: FolderFile[] = [
+    { path: 'model.onnx', content: { copyOf: modelPath } },
+    { path: contractName, content: text },
+  ];
+  const problems = shards === undefined ? [] : await problemsOf(options, draft, modelPath, work);
+  const isComplete = problems.length === 0 && draft.decisions.every(({ must }) => !must);
+  if (isComplete) {
+    say(`scoring ${shards === undefined ? 'made-up rows' : 'rows of the shards'} with ${facts.library}`);
+    const spec = goldenSpec(draft, fitted, shards === undefined ? null : rows);
+    await runExport(python, venv, ['score', kind, path, work, JSON.stringify(spec)]);
+    files.push({ path: 'golden.parquet', content: { copyOf: join(work, 'golden.parquet') } });
+  }
+  writeModelFolder(folder, files, options.overwrite ?? false);
+  const checked = isComplete
+    ? await check({ model: folder, threads: 1, ...(signal === undefined ? {} : { signal }) })
+    : undefined;
+  const more = [`exported by ${facts.library}`, ...facts.notes, ...notes];
+  return { ...reportOf(options, folder, draft, { text, files, problems }), notes: more, check: checked, steps };
+}
+
+function exportSteps({ shards, source }: InitOptions, kind: LibraryKind, python: string, folder: string): string[] {
+  const tables = shards === undefined ? "'data/*.parquet'" : [shards].flat().map(quoted).join(' ');
+  return [
+    `mkdir -p ${quoted(folder)}`,
+    `${quoted(python)} ${quoted(exportScript)} convert ${kind} ${quoted(source.path)} ${quoted(folder)}`,
+    `npx tandem init ${tables} --model ${quoted(join(folder, 'model.onnx'))}`,
+  ];
+}
+
+/** What `export.py score` is told. */
+function goldenSpec({ contract }: Draft, { fed }: FittedFacts, rows: string | null): object {
+  const outputs = Object.entries(contract.outputs).flatMap(([name, output]) => {
+    if (output === false) return [];
+    return [[name, typeof output === 'string' ? { column: output } : output] as const];
+  });
+  return { rows, count: goldenRowsMax, features: fed, outputs: Object.fromEntries(outputs) };
+}
+
+/** Opens shards and model in the planner's thread. */
+async function look(options: InitOptions, request: SurveyRequest): Promise<Survey> {
+  const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
+  try {
+    return (await planner.ask({ kind: 'survey', request }, 'surveyed')).survey;
+  } finally {
+    await planner.close([]);
+  }
+}
+
+/** What `inspect` says of the draft, from a folder that is gone afterwards. */
+async function problemsOf(
+  options: InitOptions,
+  { contract, decisions }: Draft,
+  model: string,
+  work: string,
+): Promise<readonly string[]> {
+  if (decisions.some(({ must }) => must) || options.shards === undefined) return [];
+  const folder = join(work, 'draft');
+  writeModelFolder(folder, [{ path: contractName, content: formatContract({ ...contract, model }) }], true);
+  const { signal, onWarning, shards } = options;
+  const report = await inspect({
+    shards,
+    model: folder,
+    ...(signal === undefined ? {} : { signal }),
+    ...(onWarning === undefined ? {} : { onWarning }),
+  });
+  return report.problems;
+}
+
+interface Finished {
+  readonly text: string;
+  readonly files: readonly FolderFile[];
+  readonly problems: readonly string[];
+}
+
+function reportOf(options: InitOptions, folder: string, draft: Draft, { text, files, problems }: Finished): InitReport {
+  const { inputs, decisions, contract } = draft;
+  return {
+    ...emptyReport(folder),
+    dryRun: options.dryRun ?? false,
+    files: files.map(({ path }) => path),
+    contract: text,
+    inputs,
+    outputs: contract.outputs,
+    keep: contract.keep,
+    decisions,
+    problems,
+  };
+}
+
+function emptyReport(folder: string): InitReport {
+  return {
+    version: 1,
+    folder,
+    dryRun: true,
+    files: [],
+    contract: undefined,
+    inputs: [],
+    outputs: {},
+    keep: undefined,
+    decisions: [],
+    notes: [],
+    problems: [],
+    check: undefined,
+    steps: [],
+  };
+}
