@@ -49,6 +49,8 @@ export { planScore, score } from './pipeline.ts';
 export { init, type InitOptions, type InitReport, type InitSource } from './init/init.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
 export { checkAgainst } from './check/against.ts';
+export { explainRow } from './check/row.ts';
+export type { RowAddress, RowOptions, RowReport } from './check/row-report.ts';
 export type { AgainstOptions, KnownColumn, KnownReport } from './check/report.ts';
 export { fit } from './fit/fit.ts';
 export type { FitOptions, FitProgress, FitReport, FittedParameter } from './fit/report.ts';

@@ -281,5 +281,7 @@ export const knownExactRowsMax = 10_000_000;
 export const knownSampleRows = 100_000;
 /** Fewer rows look like any pattern. */
 export const knownPatternRowsMin = 3;
+/** Rows that `check --row` reads around its row: kernels take four or more, and a run's form of them shows in a few. */
+export const rowWayRows = 64;
 /** Worst rows of a column, and pairs of labels, that it shows. */
 export const knownShown = 10;

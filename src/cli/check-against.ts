@@ -1,5 +1,6 @@
 /** `tandem check --against`: somebody else's scores of the same rows. */
 import type { AgainstOptions, KnownReport } from '../check/report.ts';
+import type { RowOptions, RowReport } from '../check/row-report.ts';
 import { formatError, TandemError } from '../errors.ts';
 import type { LoadApi } from './api.ts';
 import { printResult, runOptions, warner } from './command.ts';
@@ -35,13 +36,19 @@ export const againstFlags: readonly Flag[] = [
     describe: 'With --against: the largest difference that passes, times max(1, |known|)',
     otherwise: "the contract's for golden rows",
   },
+  {
+    name: 'row',
+    value: 'address',
+    describe:
+      "Follow one row from its columns through each step to its scores: part-3.parquet:17 (rows count from 0), or by a column's value: id=123",
+  },
 ];
 
 /** @throws USAGE for what only goes with --against */
-export function checkUnused(given: Arguments): void {
+export function checkUnused(given: Arguments, beside?: 'row'): void {
   const [word] = given.positionals;
-  if (word !== undefined) {
-    throw usage(`Expected tandem check to be given shards with --against only, got \`${word}\`.`);
+  if (word !== undefined && beside === undefined) {
+    throw usage(`Expected tandem check to be given shards with --against or --row only, got \`${word}\`.`);
   }
   const flag = ['key', 'map', 'tolerance'].find((name) => given.texts(name).length > 0);
   if (flag !== undefined) throw usage(`Expected --${flag} to come with --against, got it alone.`);
@@ -54,8 +61,8 @@ function usage(message: string): TandemError {
 }
 
 /** @throws USAGE */
-function againstOptions(given: Arguments): AgainstOptions {
-  if (given.positionals.length === 0) {
+function againstOptions(given: Arguments, shards: readonly string[]): AgainstOptions {
+  if (shards.length === 0) {
     throw usage('Expected tandem check to be given shards with --against, got none.');
   }
   const pairs = splitList(given.texts('map')).map((text) => {
@@ -69,7 +76,7 @@ function againstOptions(given: Arguments): AgainstOptions {
   }
   return {
     model: given.text('model') ?? '',
-    shards: given.positionals,
+    shards,
     against: given.texts('against'),
     key: splitList(given.texts('key')),
     map: Object.fromEntries(pairs),
@@ -83,8 +90,68 @@ function splitList(texts: readonly string[]): string[] {
   return texts.flatMap((text) => text.split(/(?<!\\),/).map((part) => part.replaceAll('\\,', ',')));
 }
 
+/** @throws USAGE */
+function rowOptions(given: Arguments, text: string): RowOptions {
+  const [, place, row] = /^(.+):(\d+)$/s.exec(text) ?? [];
+  const [, column, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  // `dt=2026-05-01/part-3.parquet:17` is a place, `at=12:30` is none.
+  const isPlace = place !== undefined && (column === undefined || /\.[a-z]+$/i.test(place));
+  if (!isPlace && column === undefined) {
+    throw usage(
+      `Expected --row to be a shard and a row (part-3.parquet:17) or a column's value (id=5), got \`${text}\`.`,
+    );
+  }
+  const { positionals } = given;
+  if (!isPlace && positionals.length === 0) {
+    throw usage('Expected tandem check to be given shards with --row, got none.');
+  }
+  const known = given.texts('against').length === 0 ? undefined : againstOptions(given, [place ?? '']);
+  if (known === undefined) checkUnused(given, 'row');
+  return {
+    ...known,
+    model: given.text('model') ?? '',
+    shards: positionals.length === 0 ? [place!] : positionals,
+    row: isPlace ? { shard: place, row: Number(row) } : { column: column!, value: value! },
+    ...runOptions(given),
+  };
+}
+
+export async function runRow(given: Arguments, text: string, io: Io, loadApi: LoadApi): Promise<number> {
+  const options = rowOptions(given, text);
+  const say = (line: string) => void io.stderr.write(`${line}\n`);
+  const watch = watchSignals(io, say);
+  try {
+    const api = await loadApi();
+    const report = await api.explainRow({ ...options, signal: watch.signal, onWarning: warner(say) });
+    const { renderRow } = await import('./render-row.ts');
+    printResult(io, given, report, renderRow);
+    const error = rowError(report);
+    if (error === undefined) return 0;
+    say(formatError(error));
+    return error.exitCode;
+  } finally {
+    watch.close();
+  }
+}
+
+function rowError({ shard, row, features, differences, known }: RowReport): TandemError | undefined {
+  const bad = features.find(({ problem }) => problem !== undefined);
+  if (bad !== undefined) {
+    return new TandemError('BAD_ROW', bad.problem!, { place: { shard, row, column: bad.source } });
+  }
+  const [other] = differences;
+  if (other !== undefined) {
+    const { input, position, reference, made } = other;
+    return new TandemError('BUG', `Expected ${input}[${position}] to be ${reference}, got ${made}. This is a bug.`, {
+      place: { shard, row },
+      remedy: 'Please report it with the contract and the row.',
+    });
+  }
+  return known === undefined || known.passed ? undefined : knownDiffers(known);
+}
+
 export async function runAgainst(given: Arguments, io: Io, loadApi: LoadApi): Promise<number> {
-  const options = againstOptions(given);
+  const options = againstOptions(given, given.positionals);
   const say = (line: string) => void io.stderr.write(`${line}\n`);
   const watch = watchSignals(io, say);
   try {

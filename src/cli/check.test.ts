@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AgainstOptions, KnownReport } from '../check/report.ts';
+import type { RowAddress, RowOptions } from '../check/row-report.ts';
+import { TandemError } from '../errors.ts';
 import type { Api } from './api.ts';
 import { runCommandLine } from './run.ts';
 
@@ -102,6 +104,9 @@ test('what does not go together is said before anything is loaded', async () => 
     ['check x --model m --against s.parquet --map p', /--map to be score=known, got `p`/],
     ['check x --model m --against s.parquet --tolerance -1', /--tolerance to be a number from 0 on, got `-1`/],
     ['check --model m --key id', /Expected --key to come with --against/],
+    ['check --model m --row 17', /--row to be a shard and a row .* got `17`/],
+    ['check --model m --row id=5', /to be given shards with --row, got none/],
+    ['check x --model m --row a.parquet:5 --map p=q', /Expected --map to come with --against/],
   ];
   for (const [line, expected] of cases) {
     const { stderr, exitCode } = await run(line);
@@ -117,4 +122,47 @@ test('no rows in common is a failure of its own', async () => {
   });
   assert.match(stderr, /rows that both sides have, got none/);
   assert.equal(exitCode, 65);
+});
+
+test('an address is a place, or a value of a column', async () => {
+  const cases: readonly (readonly [string, RowAddress, readonly string[]])[] = [
+    ['--row data/part-3.parquet:17', { shard: 'data/part-3.parquet', row: 17 }, ['data/part-3.parquet']],
+    ['x --row dt=2026-05-01/a.parquet:0', { shard: 'dt=2026-05-01/a.parquet', row: 0 }, ['x']],
+    ['x --row id=5', { column: 'id', value: '5' }, ['x']],
+    ['x --row at=12:30', { column: 'at', value: '12:30' }, ['x']],
+    ['x --row id=5 --against s --key id', { column: 'id', value: '5' }, ['x']],
+  ];
+  for (const [line, row, shards] of cases) {
+    let options: RowOptions | undefined;
+    await run(`check ${line} --model m`, {
+      explainRow: async (given) => {
+        options = given;
+        throw new TandemError('NO_SHARDS', 'Enough.');
+      },
+    });
+    assert.deepEqual([options!.row, options!.shards], [row, shards], line);
+    assert.deepEqual(options!.key, line.includes('--key') ? ['id'] : undefined);
+  }
+});
+
+test('values that a run makes otherwise are a bug, and said so', async () => {
+  const differences = [{ input: 'x', position: 2, reference: '1', made: '2' }];
+  const { stdout, stderr, exitCode } = await run('check x --model m --row a.parquet:5', {
+    explainRow: async () => ({
+      version: 1,
+      shard: 'a.parquet',
+      row: 5,
+      columns: [],
+      features: [],
+      differences,
+      outputs: [],
+      device: 'cpu',
+      scorer: 'ONNX Runtime',
+      scores: [],
+      known: undefined,
+    }),
+  });
+  assert.match(stdout, /this is a bug\n.*\n +x\[2\] +1 +2\n/);
+  assert.match(stderr, /^BUG: Expected x\[2\] to be 1, got 2\./);
+  assert.equal(exitCode, 70);
 });

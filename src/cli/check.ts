@@ -1,7 +1,7 @@
 /** `tandem check`: golden.parquet through the whole path. */
 import { formatError, TandemError } from '../errors.ts';
 import type { CheckReport } from '../options.ts';
-import { againstFlags, checkUnused, runAgainst } from './check-against.ts';
+import { againstFlags, checkUnused, runAgainst, runRow } from './check-against.ts';
 import {
   allowCpuNodesFlag,
   batchSizeFlag,
@@ -67,9 +67,12 @@ export const checkCommand: Command = {
         "tandem check 'data/*.parquet' --model m --against spark-scores --map p=probability[1]",
         'The same rows in the same order; other names',
       ],
+      ["tandem check 'data/*.parquet' --model m --row part-3.parquet:17", 'What one row becomes, step by step'],
     ],
   },
   async run(given, io, loadApi) {
+    const row = given.text('row');
+    if (row !== undefined) return runRow(given, row, io, loadApi);
     if (given.texts('against').length > 0) return runAgainst(given, io, loadApi);
     checkUnused(given);
     const options = { model: given.text('model') ?? '', ...runOptions(given) };

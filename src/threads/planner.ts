@@ -197,6 +197,15 @@ async function answer(request: PlannerRequest): Promise<void> {
       const { compareKnown } = await import('../check/known.ts');
       return post({ kind: 'knownCompared', comparison: await compareKnown(connect(), request.request) });
     }
+    case 'followRow': {
+      const { followRow } = await import('../check/row-way.ts');
+      session = load(request.request.model);
+      return post({ kind: 'rowFollowed', way: await followRow(connect(), session, request.request) });
+    }
+    case 'readScores': {
+      const { readScores } = await import('../check/find-row.ts');
+      return post({ kind: 'scoresRead', scores: readScores(connect(), request.path) });
+    }
     case 'close':
       if (session !== undefined) closeSession(session);
       closeEnvironment();
