@@ -2,7 +2,8 @@
 import { resolve } from 'node:path';
 import { DuckDbError, quoteIdentifier, quoteText, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError } from '../errors.ts';
-import { describe, readParquet, type Footer } from '../read/footers.ts';
+import { describe, type Footer } from '../read/footers.ts';
+import { parquetFile } from '../relation.ts';
 import { findNamed } from './pair-columns.ts';
 import type { RowAddress, RowReport } from './row-report.ts';
 
@@ -72,7 +73,7 @@ function findByValue(connection: Connection, footers: readonly Footer[], name: s
 
 /** Columns of a file's first row, in DuckDB's words. */
 export function readScores(connection: Connection, path: string): RowReport['scores'] {
-  const table = readParquet(path);
+  const table = parquetFile(path);
   const columns = describe(connection, '*', table);
   const items = columns.map(({ name }) => `CAST(${quoteIdentifier(name)} AS VARCHAR)`);
   const [row = []] = connection.rows(`SELECT ${items.join(', ')} FROM ${table} LIMIT 1`);

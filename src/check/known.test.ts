@@ -13,7 +13,11 @@ interface Sides {
   readonly known: Readonly<Record<string, string>>;
 }
 
-function compare(t: TestContext, sides: Sides, changes: Partial<KnownRequest> = {}): Promise<KnownComparison> {
+function compare(
+  t: TestContext,
+  sides: Sides,
+  changes: Partial<Omit<KnownRequest, 'shards' | 'model' | 'selection'>> = {},
+): Promise<KnownComparison> {
   const folder = tempDir(t);
   mkdirSync(join(folder, 'scratch'));
   for (const side of ['scores', 'known'] as const) {

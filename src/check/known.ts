@@ -3,15 +3,23 @@ import { join } from 'node:path';
 import { DuckDbError, quoteIdentifier, quotePath, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError } from '../errors.ts';
 import { findShards, type ShardFile } from '../read/find-shards.ts';
-import { readFooters, readParquet, shardError, type Footer } from '../read/footers.ts';
+import { readFooters, shardError, type Footer } from '../read/footers.ts';
+import { parquetFile } from '../relation.ts';
 import type { ColumnType } from '../read/projection.ts';
 import { formatOf, outputName } from '../shard-format.ts';
 import { compareJoined } from './joined.ts';
 import { pairColumns, findNamed, type ColumnPair } from './pair-columns.ts';
-import type { KnownComparison, KnownRequest } from './report.ts';
+import type { KnownColumn, KnownComparison, KnownRequest } from './report.ts';
 
-/** @throws see `checkAgainst` */
-export async function compareKnown(connection: Connection, request: KnownRequest): Promise<KnownComparison> {
+/**
+ * @param rowOf number in its shard of a row of an output, which holds the rows that were taken
+ * @throws see `checkAgainst`
+ */
+export async function compareKnown(
+  connection: Connection,
+  request: Omit<KnownRequest, 'shards' | 'model' | 'selection'>,
+  rowOf: (shard: string, row: number) => number = (_, row) => row,
+): Promise<KnownComparison> {
   const { key, map, tolerance, scratch } = request;
   connection.execute(`SET temp_directory = ${quotePath(join(scratch, 'spilled'))}`);
   const scores = readFooters(connection, await findShards(request.scores));
@@ -26,9 +34,11 @@ export async function compareKnown(connection: Connection, request: KnownRequest
     );
     const [inShards = 0, inKnown = 0, both = 0] = counts.map(Number);
     const rows = { shards: inShards, known: inKnown, both, onlyShards: inShards - both, onlyKnown: inKnown - both };
-    const columns = pairs.map((pair, index) =>
-      compareJoined(connection, joined, { pair, index, tolerance, rowCount: both, byPosition: key.length === 0 }),
-    );
+    const columns = pairs.map((pair, index): KnownColumn => {
+      const asked = { pair, index, tolerance, rowCount: both, byPosition: key.length === 0 };
+      const column = compareJoined(connection, joined, asked);
+      return { ...column, worst: column.worst.map((row) => ({ ...row, row: rowOf(row.shard, row.row) })) };
+    });
     const passed = both > 0 && columns.every(({ rowsBeyond }) => rowsBeyond === 0);
     return { version: 1, key, rows, tolerance, passed, columns };
   } catch (error) {
@@ -101,9 +111,10 @@ function joinByKey(
   key: readonly string[],
 ): Join {
   const conditions = key.map((name) => {
-    const ours = findNamed(scores[0]!.columns, name)!;
+    const ours = findNamed(scores[0]!.columns, name);
+    if (ours === undefined) throw noKey(name, scores[0]!, 'the scores');
     const theirs = findNamed(known[0]!.columns, name);
-    if (theirs === undefined) throw noKey(name, known[0]!);
+    if (theirs === undefined) throw noKey(name, known[0]!, 'the known scores');
     const isText = [ours, theirs].filter(({ type }) => type === 'VARCHAR').length === 1;
     return `${keySql('s', ours, isText)} IS NOT DISTINCT FROM ${keySql('k', theirs, isText)}`;
   });
@@ -129,8 +140,8 @@ function keySql(side: string, { name }: ColumnType, asText: boolean): string {
   return asText ? `CAST(${column} AS VARCHAR)` : column;
 }
 
-function noKey(name: string, { name: shard, columns }: Footer): TandemError {
-  return new TandemError('BAD_COLUMN', `Expected key ${name} in the known scores, got none of that name.`, {
+function noKey(name: string, { name: shard, columns }: Footer, where: string): TandemError {
+  return new TandemError('BAD_COLUMN', `Expected key ${name} in ${where}, got none of that name.`, {
     place: { shard, column: name },
     remedy: `They have: ${columns.map((column) => column.name).join(', ')}.`,
   });
@@ -165,7 +176,7 @@ function readAll(footers: readonly Footer[], options = ''): string {
 /** One file with all pairs, so that the join is done once; gives its table expression. */
 function copyJoined(
   connection: Connection,
-  { scores, scratch }: KnownRequest,
+  { scores, scratch }: Pick<KnownRequest, 'scores' | 'scratch'>,
   pairs: readonly ColumnPair[],
   { from, inShards, inKnown, keyText }: Join,
 ): string {
@@ -176,5 +187,5 @@ function copyJoined(
       ${inShards} AS in_shards, ${inKnown} AS in_known, ${values.join(', ')} FROM ${from})
      TO ${quotePath(path)} (FORMAT parquet)`,
   );
-  return readParquet(path);
+  return parquetFile(path);
 }

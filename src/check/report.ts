@@ -1,7 +1,8 @@
 /** What `check --against` is asked and what it finds: plain data. */
 import type { Precision, RunOptions } from '../options.ts';
+import type { SelectionOptions } from '../relation.ts';
 
-export interface AgainstOptions extends RunOptions {
+export interface AgainstOptions extends RunOptions, SelectionOptions {
   /** A model folder, or an .onnx file. */
   readonly model: string;
   /** Paths, folders or glob patterns of the rows to score. */
@@ -20,7 +21,8 @@ export interface AgainstOptions extends RunOptions {
 }
 
 /** What is asked of the planner's thread, once the shards are scored. */
-export interface KnownRequest extends Pick<AgainstOptions, 'against'> {
+export interface KnownRequest extends Pick<AgainstOptions, 'against' | 'shards' | 'model'> {
+  readonly selection: SelectionOptions;
   readonly key: readonly string[];
   readonly map: Readonly<Record<string, string>>;
   readonly tolerance: number;

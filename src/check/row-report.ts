@@ -48,6 +48,8 @@ export interface RowWay {
   readonly shard: string;
   /** Counted from 0. */
   readonly row: number;
+  /** The contract's `where`, which leaves this row out; undefined: a run scores it. */
+  readonly leftOutBy: string | undefined;
   /** Columns that features read. */
   readonly columns: readonly { readonly name: string; readonly type: string; readonly value: string | null }[];
   readonly features: readonly RowFeature[];
@@ -64,7 +66,7 @@ export interface RowWay {
 
 export interface RowReport extends RowWay {
   readonly device: string;
-  /** What scored the row. */
+  /** What scored the row; `none`: it cannot be used, or is left out. */
   readonly scorer: string;
   /** Output columns, by the path that a run takes; empty: the row cannot be used. */
   readonly scores: readonly { readonly name: string; readonly value: string | null }[];

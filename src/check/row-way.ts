@@ -6,6 +6,7 @@ import { DuckDbError, quoteIdentifier, quotePath, type Connection } from '../eng
 import { BoundRun, createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
 import type { Pointer } from '../engines/native.ts';
 import { alignedBytes, createKernelMemory, type KernelMemory } from '../engines/wasm.ts';
+import { loadContract } from '../contract/load.ts';
 import { TandemError } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer } from '../featurize/featurizer.ts';
@@ -17,6 +18,7 @@ import { usedColumns } from '../planning/schemas.ts';
 import { DuckDbTables } from '../planning/tables.ts';
 import { findShards } from '../read/find-shards.ts';
 import { readFooters, type Footer } from '../read/footers.ts';
+import { nameColumns } from '../read/shard-columns.ts';
 import { sourceSql } from '../read/projection.ts';
 import { openChunks } from '../read/shard-reader.ts';
 import { createVectorPlaces } from '../read/vector-places.ts';
@@ -27,7 +29,9 @@ import { storedText, traceFeature } from './trace.ts';
 
 /** @throws NO_SHARDS or USAGE for a row that is not there, and what planning a run throws */
 export async function followRow(connection: Connection, session: Pointer, request: RowRequest): Promise<RowWay> {
-  const footers = readFooters(connection, await findShards(request.shards));
+  const { renames, where } = loadContract(request.model).contract;
+  // Whichever rows a run takes: one that it leaves out is followed as well.
+  const footers = nameColumns(readFooters(connection, await findShards(request.shards)), renames);
   const { table, row } = findRow(connection, footers, request.row);
   const reader = new DuckDbTables(connection);
   const resolved = resolveModel({ reader, session }, request.model, footers);
@@ -39,7 +43,10 @@ export async function followRow(connection: Connection, session: Pointer, reques
     await copyKnown(connection, footers, table, row, request.against, request.scratch);
   }
   try {
-    return readWay(connection, session, resolved, table, row);
+    const [[taken] = []] =
+      where === undefined ? [[1]] : connection.rows(`SELECT ((${where}\n) IS TRUE)::INTEGER FROM ${from} = ${row}`);
+    const leftOutBy = taken === 1 ? undefined : where;
+    return { ...readWay(connection, session, resolved, table, row), leftOutBy };
   } catch (error) {
     throw reader.explain(error, { ...table, rowCount: row + 1 }, resolved.requests) ?? error;
   }
@@ -51,7 +58,7 @@ function readWay(
   resolved: ResolvedModel,
   table: Footer & { readonly numberedFrom: string },
   row: number,
-): RowWay {
+): Omit<RowWay, 'leftOutBy'> {
   const { requests, schemas, layouts } = resolved;
   const one = `FROM ${table.numberedFrom} WHERE shard.file_row_number = ${row}`;
   const used = [...usedColumns(requests, table.columns)];

@@ -21,8 +21,8 @@ export async function explainRow(options: RowOptions): Promise<RowReport> {
     const { way } = await planner
       .ask({ kind: 'followRow', request: asked }, 'rowFollowed')
       .finally(() => planner.close([]));
-    if (way.features.some(({ problem }) => problem !== undefined)) {
-      return { ...way, device: 'none', scorer: 'nothing: the row cannot be used', scores: [], known: undefined };
+    if (way.leftOutBy !== undefined || way.features.some(({ problem }) => problem !== undefined)) {
+      return { ...way, device: 'none', scorer: 'none', scores: [], known: undefined };
     }
     const alone = { ...run, model, shards: join(scratch, 'row.parquet'), useProfile: false, threads: 1 };
     const output = join(scratch, 'scores');

@@ -9,7 +9,6 @@ import type {
   CheckReport,
   ProfileOptions,
   ProfileReport,
-  InspectReport,
   ReaderName,
   RunOptions,
   ScoreOptions,
@@ -17,6 +16,7 @@ import type {
   TuneOptions,
   TuneReport,
 } from '../options.ts';
+import type { InspectReport } from '../inspect-report.ts';
 import type { RunPlan } from '../plan.ts';
 import type { RunRecord } from '../run-record.ts';
 import type { SetupCudaOptions, SetupReport } from '../setup/setup-cuda.ts';

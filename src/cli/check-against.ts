@@ -7,9 +7,11 @@ import { printResult, runOptions, warner } from './command.ts';
 import type { Arguments, Flag } from './flags.ts';
 import { counted } from './format.ts';
 import type { Io } from './io.ts';
+import { selectionFlags, selectionOptions } from './selection.ts';
 import { watchSignals } from './signals.ts';
 
 export const againstFlags: readonly Flag[] = [
+  ...selectionFlags,
   {
     name: 'against',
     value: 'files',
@@ -50,7 +52,7 @@ export function checkUnused(given: Arguments, beside?: 'row'): void {
   if (word !== undefined && beside === undefined) {
     throw usage(`Expected tandem check to be given shards with --against or --row only, got \`${word}\`.`);
   }
-  const flag = ['key', 'map', 'tolerance'].find((name) => given.texts(name).length > 0);
+  const flag = ['key', 'map', 'tolerance', 'where', 'limit', 'sample'].find((name) => given.texts(name).length > 0);
   if (flag !== undefined) throw usage(`Expected --${flag} to come with --against, got it alone.`);
 }
 
@@ -81,6 +83,7 @@ function againstOptions(given: Arguments, shards: readonly string[]): AgainstOpt
     key: splitList(given.texts('key')),
     map: Object.fromEntries(pairs),
     ...(tolerance === undefined ? {} : { tolerance: Number(tolerance) }),
+    ...selectionOptions(given),
     ...runOptions(given),
   };
 }
@@ -102,6 +105,8 @@ function rowOptions(given: Arguments, text: string): RowOptions {
     );
   }
   const { positionals } = given;
+  const flag = ['where', 'limit', 'sample'].find((name) => given.texts(name).length > 0);
+  if (flag !== undefined) throw usage(`Expected --row to name the row alone, got --${flag} too.`);
   if (!isPlace && positionals.length === 0) {
     throw usage('Expected tandem check to be given shards with --row, got none.');
   }

@@ -152,6 +152,7 @@ test('values that a run makes otherwise are a bug, and said so', async () => {
       version: 1,
       shard: 'a.parquet',
       row: 5,
+      leftOutBy: undefined,
       columns: [],
       features: [],
       differences,

@@ -6,9 +6,10 @@ import { formatList, formatTable } from './format.ts';
 const valuesShown = 12;
 
 export function renderRow(report: RowReport): string {
-  const { shard, row, columns, features, differences, outputs, scores, device, scorer } = report;
+  const { shard, row, leftOutBy, columns, features, differences, outputs, scores, device, scorer } = report;
   const parts = [
     `row ${row} of ${shard}`,
+    ...(leftOutBy === undefined ? [] : [`no run scores it: \`where\` in tandem.json leaves it out: ${leftOutBy}`]),
     table(
       ['column', 'type', 'value'],
       columns.map(({ name, type, value }) => [name, type, value ?? 'null']),

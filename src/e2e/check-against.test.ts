@@ -44,6 +44,20 @@ test('known scores of several shards, by key and by position', async (t) => {
   assert.equal(readdirSync(tmpdir()).filter((name) => name.startsWith('tandem-check-')).length, left);
 });
 
+test('rows that are left out, and the numbers of those that are not', async (t) => {
+  const place = makePlace(t);
+  place.writeContract({ ...copyContract, where: 'x % 3 <> 0' });
+  const known = join(place.folder, 'known.parquet');
+  writeShard(known, `SELECT x, CASE WHEN x = 3017 THEN 9 ELSE x END::DOUBLE AS y FROM (${countShard(5000)})`);
+  const asked = { model: place.model, shards: place.data, against: known, key: ['x'] };
+  const report = await checkAgainst({ ...asked, limit: 2500 });
+  assert.deepEqual(report.rows, { shards: 2500, known: 5000, both: 2500, onlyShards: 0, onlyKnown: 2500 });
+  assert.deepEqual(
+    report.columns[0]!.worst.map(({ shard, row, key }) => [shard, row, key]),
+    [['a/part-1.parquet', 17, '3017.0']],
+  );
+});
+
 test('what is wrong with the known scores is said before anything is scored', async (t) => {
   const place = makePlace(t);
   const none = checkAgainst({ model: place.model, shards: place.data, against: join(place.folder, 'none.parquet') });

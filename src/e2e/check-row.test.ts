@@ -122,6 +122,23 @@ test('a row that cannot be used says why; its neighbours do not matter', async (
   assert.deepEqual([good.features[0]!.problem, good.scores[0]!.value, good.differences], [undefined, '1.0', []]);
 });
 
+test('renamed columns, keys of the path, and rows that `where` leaves out', async (t) => {
+  const place = new Workplace(t);
+  place.writeModel(identityModel('float32', ['N', 2]), {
+    inputs: { x: [{ column: 'a' }, { column: 'hour' }] },
+    outputs: { y: { column: 'score', select: 1 } },
+    renames: { old: 'a' },
+    where: 'a < 5',
+  });
+  place.shard('hour=7/part.parquet', 'SELECT i AS old FROM range(10) AS rows(i)');
+  const taken = await explainRow({ ...base(place), row: { column: 'a', value: '4' } });
+  assert.deepEqual([taken.shard, taken.row, taken.leftOutBy], ['hour=7/part.parquet', 4, undefined]);
+  assert.deepEqual([taken.outputs[0]!.values, taken.scores], [['4', '7'], [{ name: 'score', value: '7.0' }]]);
+  const out = await explainRow({ ...base(place), row: { shard: 'hour=7/part.parquet', row: 5 } });
+  assert.deepEqual([out.leftOutBy, out.outputs[0]!.values, out.scores], ['a < 5', ['5', '7'], []]);
+  assert.match(renderRow(out), /\n.*leaves it out: a < 5\n/);
+});
+
 test('what is known of the row, by key and by position', async (t) => {
   const place = makePlace(t);
   const known = join(place.folder, 'known.parquet');

@@ -21,6 +21,8 @@ export function survey(
 
 /** Nulls of each column, where all footers count them. */
 function countNulls(connection: Connection, footers: readonly Footer[]): Map<string, number> {
+  // What is no Parquet says nothing of its nulls.
+  if (footers.some(({ sourcePath }) => sourcePath !== undefined)) return new Map();
   const list = `[${footers.map(({ path }) => quotePath(path)).join(', ')}]`;
   const rows = connection.rows(
     `SELECT path_in_schema, sum(stats_null_count)::BIGINT FROM parquet_metadata(${list})
