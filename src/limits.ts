@@ -289,3 +289,14 @@ export const fitUnitRows = 1_048_576;
 export const fitCountBytesMax = 128 * 2 ** 20;
 /** Values that are collected and sorted where a quantile lies among no more of them: as much memory as half of their counts. */
 export const fitCollectedMax = 2_048;
+
+/** Rows over which `check --against` finds exact quantiles, and sorts to see whether rows are in another order: 8 bytes each. */
+export const knownExactRowsMax = 10_000_000;
+/** Rows of the sample in which it looks for scores of the same order with other values. */
+export const knownSampleRows = 100_000;
+/** Fewer rows look like any pattern. */
+export const knownPatternRowsMin = 3;
+/** Rows that `check --row` reads around its row: kernels take four or more, and a run's form of them shows in a few. */
+export const rowWayRows = 64;
+/** Worst rows of a column, and pairs of labels, that it shows. */
+export const knownShown = 10;

@@ -25,6 +25,8 @@ import type { Feature } from './contract/contract.ts';
 import type { FitQuestion } from './fit/feature-fit.ts';
 import type { DigitCounts } from './fit/digits.ts';
 import type { FitPlan } from './planning/fit-plan.ts';
+import type { KnownComparison, KnownRequest } from './check/report.ts';
+import type { RowReport, RowRequest, RowWay } from './check/row-report.ts';
 import type { KernelModel } from './score/kernels/kernel.ts';
 
 /** What is compared; where it was scored, the caller knows. */
@@ -106,6 +108,11 @@ export type PlannerRequest =
     }
   /** It has nothing else to do until the run is over: its `WorkerMessage`s come through the port. */
   | { readonly kind: 'prepare'; readonly start: WorkerStart; readonly port: MessagePort }
+  /** Scores against what somebody else knows of the same rows. */
+  | { readonly kind: 'compareKnown'; readonly request: KnownRequest }
+  | { readonly kind: 'followRow'; readonly request: RowRequest }
+  /** Of the first row of an output file. */
+  | { readonly kind: 'readScores'; readonly path: string }
   /** All other threads are gone: disconnect, close, end. */
   | { readonly kind: 'close'; readonly connections: readonly Pointer[] };
 
@@ -116,6 +123,9 @@ export type PlannerReply =
   | { readonly kind: 'surveyed'; readonly survey: Survey }
   | { readonly kind: 'fitPlanned'; readonly plan: FitPlan; readonly database: Pointer }
   | { readonly kind: 'compared'; readonly comparison: GoldenComparison }
+  | { readonly kind: 'knownCompared'; readonly comparison: KnownComparison }
+  | { readonly kind: 'rowFollowed'; readonly way: RowWay }
+  | { readonly kind: 'scoresRead'; readonly scores: RowReport['scores'] }
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'staging'; readonly progress: StagingProgress }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
