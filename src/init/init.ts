@@ -190,9 +190,18 @@ async function initFromLibrary(options: InitOptions, kind: LibraryKind, work: st
   const checked = isComplete
     ? await check({ model: folder, threads: 1, ...(signal === undefined ? {} : { signal }) })
     : undefined;
-  const more = [`exported by ${facts.library}`, ...facts.notes, ...notes];
+  const more = [
+    `exported by ${facts.library}`,
+    ...facts.notes,
+    ...notes,
+    ...(checked?.passed === false ? [farOff] : []),
+  ];
   return { ...reportOf(options, folder, draft, { text, files, problems }), notes: more, check: checked, steps };
 }
+
+const farOff =
+  'the check failed: a few rows may hold a DOUBLE that lies on the other side of a threshold once it is float32, as the ' +
+  'tensor is; otherwise it is a fault of the exporter, and the model must not be used';
 
 function exportSteps({ shards, source }: InitOptions, kind: LibraryKind, python: string, folder: string): string[] {
   const tables = shards === undefined ? "'data/*.parquet'" : [shards].flat().map(quoted).join(' ');
