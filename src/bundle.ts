@@ -37,6 +37,7 @@ const groups: readonly { readonly splitting: boolean; readonly entries: readonly
       'threads/prep',
       'threads/parquetjs-prep',
       'threads/writer',
+      'threads/stager',
       'threads/fit',
       'doctor/probe',
       'report/client',

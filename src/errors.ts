@@ -7,7 +7,7 @@
 export const errorCodes = {
   USAGE: { exitCode: 64, means: 'wrong flag, argument or option' },
   NO_SHARDS: { exitCode: 65, means: 'no file matches the pattern' },
-  BAD_SHARD: { exitCode: 65, means: 'a shard is not Parquet, is empty, cut off, encrypted or damaged' },
+  BAD_SHARD: { exitCode: 65, means: 'a shard is not what its name says (Parquet, unless it ends otherwise), is empty, cut off, encrypted or damaged' },
   BAD_COLUMN: { exitCode: 65, means: 'a column is missing or has a type that cannot be used' },
   BAD_ROW: { exitCode: 65, means: 'a value in a row cannot be used' },
   BAD_MODEL: { exitCode: 65, means: 'the model does not load, or does not fit the contract' },
@@ -33,12 +33,16 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes;
 
-/** Where something happened. `row` counts from 0 within the shard. */
+/**
+ * Where something happened. `row` counts from 0 within the shard, `line` of a text file from 1; line breaks between quotes
+ * do not count.
+ */
 export interface ErrorPlace {
   readonly shard?: string;
   readonly rowGroup?: number;
   readonly row?: number;
   readonly column?: string;
+  readonly line?: number;
   /** Path of a field in tandem.json, for example `inputs.x[2].clip`. */
   readonly field?: string;
 }
@@ -124,9 +128,10 @@ export function bug(what: string): TandemError {
 
 /** The error as people read it: what, where, what to do; no stack. */
 export function formatError(error: TandemError): string {
-  const { shard, rowGroup, row, column, field } = error.place;
+  const { shard, line, rowGroup, row, column, field } = error.place;
   const where = [
     shard === undefined ? undefined : `shard ${shard}`,
+    line === undefined ? undefined : `line ${line}`,
     rowGroup === undefined ? undefined : `row group ${rowGroup}`,
     row === undefined ? undefined : `row ${row}`,
     column === undefined ? undefined : `column ${column}`,

@@ -11,6 +11,7 @@ import type {
   DeviceReport,
   InspectReport,
   KernelOptions,
+  Progress,
   ReaderName,
   ScoreOptions,
 } from './options.ts';
@@ -62,7 +63,15 @@ export interface Survey {
 
 /** What the main thread asks of the planner's thread. */
 export type PlannerRequest =
-  | { readonly kind: 'plan'; readonly options: PlainScoreOptions; readonly dryRun: boolean }
+  | {
+      readonly kind: 'plan';
+      readonly options: PlainScoreOptions;
+      readonly dryRun: boolean;
+      /** Folder for files that are no Parquet. Default: below the output. */
+      readonly stagedIn?: string;
+    }
+  /** Ends the reading of files that are no Parquet. Nothing is answered. */
+  | { readonly kind: 'stop' }
   | {
       readonly kind: 'inspect';
       readonly shards: string | readonly string[];
@@ -90,8 +99,12 @@ export type PlannerReply =
   | { readonly kind: 'fitPlanned'; readonly plan: FitPlan; readonly database: Pointer }
   | { readonly kind: 'compared'; readonly comparison: GoldenComparison }
   | { readonly kind: 'warning'; readonly text: string }
+  | { readonly kind: 'staging'; readonly progress: StagingProgress }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'closed' };
+
+/** How far files that are no Parquet have been read. */
+export type StagingProgress = NonNullable<Progress['reading']> & Pick<Progress, 'secondsElapsed'>;
 
 /** What prep threads and the writer tell the main thread. */
 export type WorkerMessage =

@@ -165,7 +165,14 @@ export type DeviceOptions = Pick<RunOptions, 'device' | 'precision' | 'ortDir' |
 
 /** Where a run stands. Totals are exact: they come from the shards' footers. */
 export interface Progress {
-  readonly phase: 'planning' | 'scoring' | 'done';
+  readonly phase: 'planning' | 'reading' | 'scoring' | 'done';
+  /** Of shards that are no Parquet and are turned into it before the first row is scored; undefined: none is, or all are. */
+  readonly reading?: {
+    readonly filesDone: number;
+    readonly filesTotal: number;
+    readonly bytesDone: number;
+    readonly bytesTotal: number;
+  };
   readonly rowsDone: number;
   readonly rowsTotal: number;
   readonly shardsDone: number;
@@ -326,11 +333,13 @@ export interface InspectReport {
   readonly version: 1;
   readonly shards: readonly {
     readonly name: string;
-    readonly rowCount: number;
+    /** Undefined: a text file too large to count the rows of in passing. */
+    readonly rowCount: number | undefined;
     readonly rowGroups: number;
     readonly bytes: number;
   }[];
-  readonly rowCount: number;
+  /** Undefined: that of a shard is. */
+  readonly rowCount: number | undefined;
   readonly bytes: number;
   readonly rowGroups: {
     readonly count: number;

@@ -12,9 +12,10 @@ import type { Progress, ScoreOptions, ScoreResult } from './options.ts';
 import type { RunPlan } from './plan.ts';
 import { rememberFindings } from './planning/profile.ts';
 import type { Ledger, RunRecord } from './run-record.ts';
-import { Crew } from './threads/crew.ts';
+import { Crew, type CrewListener } from './threads/crew.ts';
 import { PlannerClient } from './threads/planner-client.ts';
 import { endIdleWorkers, startWorkersAhead } from './threads/start-worker.ts';
+import { removeStaged } from './write/staged-files.ts';
 import { cleanOutput, finishOutput, forgetInFlight, writeReport } from './write/output-folder.ts';
 
 /**
@@ -30,7 +31,9 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     options.onWarning?.(text);
   };
   const recorder = await Recorder.open(options, startMs, warn);
-  const planner = new PlannerClient(options.signal, warn);
+  const planner = new PlannerClient(options.signal, warn, ({ secondsElapsed, ...reading }) =>
+    options.onProgress?.({ ...planning, phase: 'reading', secondsElapsed, reading }),
+  );
   startThreadsAhead(options);
   let plan: RunPlan | undefined;
   let crew: Crew | undefined;
@@ -44,7 +47,8 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     options.onScorer?.(plan.scorer.words);
     recorder.begin(plan);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
-      const { hears, keepsEvents } = recorder;
+      const { keepsEvents } = recorder;
+      const hears = withoutStaged(planned.plan, recorder.hears);
       crew = new Crew(plan, planned.engines, { reader: options.reader, hears, startMs, keepsEvents });
       const soFar = (): RunRecord => recorder.record('done', summary(planned.plan));
       await work(plan, crew, recorder, options, soFar).finally(() => rememberFindings(plan!.profiles, crew!.findings));
@@ -76,6 +80,17 @@ interface Begun {
 /** Threads get ready while the planner plans. One whose rows a GPU scores has minutes of work before it. */
 function startThreadsAhead({ device = 'cpu', reader = 'duckdb', threads = coreBound().value }: ScoreOptions): void {
   if (device === 'cpu' && reader === 'duckdb') startWorkersAhead('./prep.js', Math.min(threads, threadsAheadMax));
+}
+
+/** What a whole shard was read from is removed, where it had to be made. */
+function withoutStaged(plan: RunPlan, hears: CrewListener): CrewListener {
+  return {
+    ...hears,
+    onShard: (shardIndex, bytes) => {
+      removeStaged(plan.output, plan.shards[shardIndex]!);
+      hears.onShard?.(shardIndex, bytes);
+    },
+  };
 }
 
 /** What was known of a run that failed, for whoever looks into its output folder later. */

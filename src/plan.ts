@@ -10,6 +10,8 @@ import type { KernelModel } from './score/kernels/kernel.ts';
 export interface PlannedShard {
   readonly index: number;
   readonly path: string;
+  /** The file that was turned into the Parquet file at `path`; undefined: it is Parquet itself. */
+  readonly sourcePath?: string;
   /** Path under the pattern's fixed part, with forward slashes, ending as the file does. */
   readonly name: string;
   readonly bytes: number;

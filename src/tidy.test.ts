@@ -44,7 +44,7 @@ const files: readonly SourceFile[] = ['src', 'bench']
   .map((path) => ({ path, lines: readFileSync(join(root, path), 'utf8').split('\n') }));
 
 /** Each stage knows the shared nouns and the engines, never another stage. */
-const stages = ['read', 'featurize', 'transfer', 'score', 'write'];
+const stages = ['read', 'featurize', 'transfer', 'score', 'write', 'stage'];
 /** What every stage may import besides its own folder. */
 const shared = [
   'src/batch.ts',

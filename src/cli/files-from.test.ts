@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { tempDir } from '../testing/shards.ts';
 import type { TandemError } from '../errors.ts';
 import { shardsOf } from './files-from.ts';
-import type { Arguments } from './flags.ts';
+import { checkRequired, type Arguments, type CommandSpec } from './flags.ts';
 
 function given(list: string | undefined, positionals: readonly string[] = []): Arguments {
   return {
@@ -87,4 +87,11 @@ test('a list that cannot be read', async (t) => {
   const error = await failure(given(join(dirname(list), 'nothing.txt')));
   assert.equal(error.code, 'USAGE');
   assert.match(error.message, /--files-from to be a readable file or -, got `.*nothing\.txt` \(ENOENT/);
+});
+
+test('a command that needs shards is given them by either', () => {
+  const spec: CommandSpec = { name: 'score', describe: '', positional: 'shards', flags: [], examples: [] };
+  checkRequired(spec, given('list.txt'));
+  checkRequired(spec, given(undefined, ['a.parquet']));
+  assert.throws(() => checkRequired(spec, given(undefined)), /to be given shards, got none/);
 });

@@ -124,5 +124,6 @@ export const profileCommand: Command = {
 
 const words = {
   planning: 'planning',
+  reading: 'reading files that are no Parquet',
   scoring: 'scoring into a temporary folder; the profile begins when the run has warmed up',
 };

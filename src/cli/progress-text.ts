@@ -1,7 +1,7 @@
 /** A {@link Progress} as text: for a terminal, for a log, for a program. Pure. */
 import type { Progress } from '../options.ts';
 import { toJson } from '../json.ts';
-import { counted, formatCount, formatRate, formatSeconds, shorten, wrapParts } from './format.ts';
+import { counted, formatBytes, formatCount, formatRate, formatSeconds, shorten, wrapParts } from './format.ts';
 
 const planningText = 'planning: reading the footers, loading the model';
 
@@ -13,6 +13,7 @@ export function progressJson(progress: Progress): string {
 /** One line for a log. */
 export function progressLine(progress: Progress): string {
   if (progress.phase === 'planning') return planningText;
+  if (progress.phase === 'reading') return readingText(progress);
   const { rowsDone, rowsTotal, secondsElapsed } = progress;
   const start = `${progress.phase}: ${formatCount(rowsDone)} of ${counted(rowsTotal, 'row')} (${percent(progress)})`;
   const end = progress.phase === 'done' ? [`${formatSeconds(secondsElapsed)}`] : timeLeft(progress);
@@ -27,6 +28,7 @@ export function progressLines(progress: Progress, width: number, color: boolean)
   // One column stays free: some terminals break the line when its last column is written.
   const room = width - 1;
   if (progress.phase === 'planning') return [shorten(planningText, room)];
+  if (progress.phase === 'reading') return [shorten(readingText(progress), room)];
   const label = `${progress.phase === 'done' ? 'done   ' : 'scoring'} `;
   const share = ` ${percent(progress).padStart(6)}`;
   const barWidth = Math.max(4, Math.min(60, room - label.length - share.length));
@@ -42,6 +44,18 @@ export function progressLines(progress: Progress, width: number, color: boolean)
     ...wrapParts(progress.phase === 'done' ? [formatSeconds(progress.secondsElapsed)] : times, '   ', room),
     ...bottleneck(progress).flatMap((text) => firstLines(text, 2, room)),
   ];
+}
+
+/** `reading what is no Parquet: 1 of 3 files, 12 MB of 1.2 GB (1.0 %), 4 s so far` */
+function readingText({ reading, secondsElapsed }: Progress): string {
+  if (reading === undefined) return planningText;
+  const { filesDone, filesTotal, bytesDone, bytesTotal } = reading;
+  const share = `${(Math.floor((bytesDone / Math.max(1, bytesTotal)) * 1000) / 10).toFixed(1)} %`;
+  return [
+    `reading what is no Parquet: ${formatCount(filesDone)} of ${counted(filesTotal, 'file')}`,
+    `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} (${share})`,
+    `${formatSeconds(secondsElapsed)} so far`,
+  ].join(', ');
 }
 
 /** `width` characters. Full only when the share is 1. */

@@ -24,7 +24,8 @@ function headline({ rowCount, shards, bytes, rowGroups }: InspectReport): string
     rowGroups.rowsMin === rowGroups.rowsMax
       ? counted(rowGroups.rowsMax, 'row')
       : `${formatCount(rowGroups.rowsMin)} to ${counted(rowGroups.rowsMax, 'row')}`;
-  const first = `${counted(rowCount, 'row')} in ${counted(shards.length, 'shard')}, ${formatBytes(bytes)}`;
+  const rows = rowCount === undefined ? 'rows of text are counted when they are scored' : counted(rowCount, 'row');
+  const first = `${rows} in ${counted(shards.length, 'shard')}, ${formatBytes(bytes)}`;
   if (rowGroups.count === 0) return `${first}; no row groups`;
   const largest = formatBytes(rowGroups.compressedBytesMax);
   return `${first}\n${counted(rowGroups.count, 'row group')} of ${span}, at most ${largest} compressed`;
@@ -33,7 +34,12 @@ function headline({ rowCount, shards, bytes, rowGroups }: InspectReport): string
 function shardSection({ shards }: InspectReport): string {
   const rows = shards
     .slice(0, shardsShownMax)
-    .map((shard) => [shard.name, formatCount(shard.rowCount), formatCount(shard.rowGroups), formatBytes(shard.bytes)]);
+    .map((shard) => [
+      shard.name,
+      shard.rowCount === undefined ? '' : formatCount(shard.rowCount),
+      formatCount(shard.rowGroups),
+      formatBytes(shard.bytes),
+    ]);
   const table = formatTable([{ title: 'name' }, right('rows'), right('row groups'), right('size')], rows);
   return `shards\n${table}${more(shards.length - shardsShownMax)}`;
 }

@@ -323,8 +323,6 @@ test('wrong usage is found before anything is loaded, and names the nearest righ
     ['score a --model m --output o --kernels fast', /auto or onnxruntime, got `fast`\.\n(?!.*Did you mean)/s],
     ['score a --model m --output o --trees', /Expected --trees to be auto or onnxruntime, got none\./],
     ['score a --model m --output o --compression lzo', /to be snappy, zstd, gzip or none, got `lzo`/],
-    ['score a --model m --output o --compression-level 3', /to come with --compression zstd, got it with snappy/],
-    ['score --files-from none.txt --model m --output o', /--files-from to be a readable file or -, got `none\.txt`/],
     ['score a --model m --output o --progress lively', /got `lively`\.\n.*Did you mean `live`\?/],
     ['score a --model m --output o --keep a,,b', /got an empty name in `a,,b`/],
     ['score a --model m --output o --keep a,b,a', /got `a` twice/],

@@ -138,6 +138,22 @@ export interface Contract {
   readonly golden: { readonly path: string; readonly tolerance: number };
   /** How far the scores of a kernel of ours may be from ONNX Runtime's, for it to score in its place. */
   readonly kernels: { readonly tolerance: number };
+  /** How shards that are CSV are read. */
+  readonly csv: CsvContract;
+}
+
+/** What is not said of CSV files is found out from their first rows. */
+export interface CsvContract {
+  /** Default: a tab for .tsv, else found out. */
+  readonly delimiter?: string | undefined;
+  /** Whether the first line names the columns. Default: true. Without names they are column0, column1, ... */
+  readonly header?: boolean | undefined;
+  /** Default: a double quote. */
+  readonly quote?: string | undefined;
+  /** What stands for a null besides nothing. */
+  readonly nullText?: string | readonly string[] | undefined;
+  /** DuckDB's types by column. */
+  readonly types?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Values per row of a feature whose width does not depend on the column's type; undefined for a list of unknown length. */

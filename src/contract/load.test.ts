@@ -53,6 +53,7 @@ test('a folder with model.onnx alone, and a model file', () => {
       keep: undefined,
       golden: { path: join(folder, 'golden.parquet'), tolerance: 1e-5 },
       kernels: { tolerance: 1e-6 },
+      csv: {},
     });
   }
 });

@@ -61,6 +61,7 @@ test('a whole contract', () => {
     keep: ['origin', 'destination', 'delay'],
     golden: { path: '/models/m/golden.parquet', tolerance: 1e-5 },
     kernels: { tolerance: 1e-6 },
+    csv: {},
   });
 });
 

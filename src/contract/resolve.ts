@@ -29,6 +29,7 @@ export function resolveContract(file: ContractFile, folder: string): Contract {
     keep: file.keep,
     golden: { path: join(resolve(folder), 'golden.parquet'), tolerance: file.golden?.tolerance ?? defaultTolerance },
     kernels: { tolerance: file.kernels?.tolerance ?? kernelTolerance },
+    csv: file.csv ?? {},
   };
 }
 
@@ -43,6 +44,7 @@ export function emptyContract(modelPath: string): Contract {
     keep: undefined,
     golden: { path: join(dirname(absolute), 'golden.parquet'), tolerance: defaultTolerance },
     kernels: { tolerance: kernelTolerance },
+    csv: {},
   };
 }
 

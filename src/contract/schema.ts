@@ -17,6 +17,7 @@ function strictObject<Shape extends z.core.$ZodLooseShape>(phrase: string, shape
 
 const finite = z.number('a finite number');
 const name = z.string('a non-empty string').min(1, 'a non-empty string');
+const character = z.string('one character').length(1, 'one character');
 const range = z.tuple([finite, finite], 'two numbers, [low, high]');
 const categories = z.union(
   [
@@ -287,6 +288,21 @@ export const contractSchema = strictObject('the contract of a model', {
   })
     .optional()
     .describe('When a kernel of Tandem (boosted trees, linear models) may score in place of ONNX Runtime.'),
+  csv: strictObject('how CSV files are read', {
+    delimiter: character.optional().describe('Between two values. Default: a tab for .tsv, else found out.'),
+    header: z.boolean('true or false').optional().describe('Whether the first line names the columns. Default: true.'),
+    quote: character.optional().describe('Around values with delimiters in them. Default: ".'),
+    nullText: z
+      .union([name, z.array(name, 'a list of strings')], 'a string or a list of strings')
+      .optional()
+      .describe('What stands for a null, besides nothing: "NA".'),
+    types: z
+      .record(z.string(), name, 'an object: types by the name of the column')
+      .optional()
+      .describe('DuckDB types by column, where the first rows would say another: { "zip": "VARCHAR" }.'),
+  })
+    .optional()
+    .describe('How shards that are CSV are read, as far as their first rows do not say it.'),
 }).describe('Which columns feed which inputs of a model, and how; and what becomes of its outputs.');
 
 /** tandem.json once its form has been checked. */

@@ -25,7 +25,7 @@ test('a run fails as its planning does, and makes no folder', async (t) => {
 
 test('a pattern that matches nothing', async (t) => {
   const here = place(t);
-  here.shard('a.csv', shardSql);
+  here.shard('a.txt', shardSql);
   await here.failsToPlan(
     {
       code: 'NO_SHARDS',
@@ -40,7 +40,7 @@ test('a pattern that matches nothing', async (t) => {
   await here.failsToPlan({ code: 'NO_SHARDS', place: {}, message: /data` to match Parquet files, got none/ });
   await here.failsToPlan(
     { code: 'NO_SHARDS', place: {}, message: /nowhere/ },
-    { shards: [join(here.data, 'a.csv'), join(here.folder, 'nowhere')] },
+    { shards: [join(here.data, 'a.txt'), join(here.folder, 'nowhere')] },
   );
 });
 

@@ -1,14 +1,12 @@
 /** From options to a {@link RunPlan}: shards, columns, threads, memory. */
 import { resolve } from 'node:path';
 import { readTensors } from '../batch.ts';
-import type { Connection } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
 import type { OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
-import { findShards } from '../read/find-shards.ts';
-import { columnBytes, readFooters, rowGroupBytesMax, type Footer } from '../read/footers.ts';
+import { columnBytes, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
 import { planOutputFiles, writtenBytesBeyond } from '../write/output-files.ts';
 import type { RunIdentity } from '../write/manifests.ts';
@@ -138,6 +136,7 @@ function planShards(
   return footers.map((footer, index) => ({
     index,
     path: footer.path,
+    ...(footer.sourcePath === undefined ? {} : { sourcePath: footer.sourcePath }),
     name: footer.name,
     bytes: footer.bytes,
     modifiedMs: footer.modifiedMs,
@@ -201,13 +200,4 @@ export function memoryLimit(memoryBytes: number | undefined): Bound {
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
-}
-
-/** Shards of the patterns with their footers. @throws NO_SHARDS, BAD_SHARD */
-export async function readShardFooters(
-  connection: Connection,
-  patterns: string | readonly string[],
-  outside?: string,
-): Promise<Footer[]> {
-  return readFooters(connection, await findShards(patterns, outside));
 }

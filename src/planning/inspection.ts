@@ -17,18 +17,21 @@ export function buildInspection(
   modelPath: string | undefined,
   scorers: KernelOptions = {},
 ): InspectReport {
-  const groups = footers.flatMap((footer) => footer.rowGroupRows);
+  // What is no Parquet has none.
+  const groups = footers.flatMap((footer) => (footer.sourcePath === undefined ? footer.rowGroupRows : []));
   const fit =
     modelPath === undefined || engines === undefined ? undefined : fitModel(engines, footers, modelPath, scorers);
   return {
     version: 1,
-    shards: footers.map(({ name, rowCount, rowGroupRows, bytes }) => ({
+    shards: footers.map(({ name, rowCount, rowGroupRows, bytes, sourcePath, rowsUnknown }) => ({
       name,
-      rowCount,
-      rowGroups: rowGroupRows.length,
+      rowCount: rowsUnknown === true ? undefined : rowCount,
+      rowGroups: sourcePath === undefined ? rowGroupRows.length : 0,
       bytes,
     })),
-    rowCount: footers.reduce((sum, footer) => sum + footer.rowCount, 0),
+    rowCount: footers.some(({ rowsUnknown }) => rowsUnknown === true)
+      ? undefined
+      : footers.reduce((sum, footer) => sum + footer.rowCount, 0),
     bytes: footers.reduce((sum, footer) => sum + footer.bytes, 0),
     rowGroups: {
       count: groups.length,

@@ -4,6 +4,8 @@ import type { ParquetFile } from '../engines/parquetjs/file.ts';
 import { bug, TandemError } from '../errors.ts';
 import type { PlainScoreOptions } from '../messages.ts';
 import type { OutputOptions } from '../output-options.ts';
+import type { ShardFile } from '../read/find-shards.ts';
+import { formatOf } from '../shard-format.ts';
 import type { Footer, SourceTable } from '../read/footers.ts';
 import { openParquetJs } from '../read/parquetjs/footers.ts';
 import { openParquetJsChunks } from '../read/parquetjs/open-chunks.ts';
@@ -32,6 +34,16 @@ export function checkParquetJsOptions(options: Pick<PlainScoreOptions, keyof Out
   const got = isPlain ? compression : rowsPerFile === undefined ? '--row-group-rows' : '--rows-per-file';
   throw new TandemError('USAGE', `Expected --compression snappy or none with --reader parquetjs, got ${got}.`, {
     remedy: 'Leave out one of the two: the native reader (DuckDB) writes all forms.',
+  });
+}
+
+/** @throws USAGE for the first file that is no Parquet */
+export function refuseOtherFormats(files: readonly ShardFile[]): void {
+  const other = files.find(({ name }) => formatOf(name) !== 'parquet');
+  if (other === undefined) return;
+  throw new TandemError('USAGE', 'Expected --reader parquetjs to be given Parquet files only, got another format.', {
+    place: { shard: other.name },
+    remedy: 'Leave out --reader: the native reader (DuckDB) reads CSV, JSON and Arrow.',
   });
 }
 

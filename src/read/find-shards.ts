@@ -3,8 +3,9 @@ import { stat } from 'node:fs/promises';
 import { dirname, relative, resolve, sep } from 'node:path';
 import { glob, isDynamicPattern } from 'tinyglobby';
 import { TandemError } from '../errors.ts';
+import { formatOf } from '../shard-format.ts';
 
-/** One input Parquet file. */
+/** One input file. */
 export interface ShardFile {
   /** Absolute. */
   readonly path: string;
@@ -19,9 +20,10 @@ interface Found {
 }
 
 /**
- * The shards that one or more patterns mean, sorted by name. A pattern is an existing file, a folder (every `.parquet`
- * below it) or a glob; relative ones start at the working directory. Below a folder or a glob's fixed part, what starts
- * with `_` or `.` is no shard (Spark's and Hive's rule); links to files and folders are followed.
+ * The shards that one or more patterns mean, sorted by name. A pattern is an existing file, a folder or a glob; relative
+ * ones start at the working directory. A folder means every `.parquet` below it; where there is none, what is called like
+ * another format, but for `.json`, as settings are called too. Below a folder or a glob's fixed part, what starts with `_`
+ * or `.` is no shard (Spark's and Hive's rule); links to files and folders are followed.
  * @param outside absolute path of a folder whose files are no shards: the output of the run
  * @throws NO_SHARDS for a pattern that matches nothing
  */
@@ -44,10 +46,19 @@ async function findOne(pattern: string): Promise<Found> {
   const kind = pattern === '' ? 'none' : await kindOf(path);
   if (kind === 'file') return { folder: dirname(path), paths: [path] };
   const { folder, rest } = kind === 'folder' ? { folder: path, rest: '**/*.parquet' } : await fixedPart(pattern);
-  const matches = rest === '' ? [] : await glob(rest, { cwd: folder, expandDirectories: false });
-  const paths = matches.filter((match) => !match.split('/').some(isHidden)).map((match) => resolve(folder, match));
+  const found = await globIn(folder, rest);
+  const paths = found.length > 0 || kind !== 'folder' ? found : (await globIn(folder, '**/*')).filter(isOtherFormat);
   if (paths.length === 0) throw nothingFound(pattern);
   return { folder, paths };
+}
+
+async function globIn(folder: string, rest: string): Promise<string[]> {
+  const matches = rest === '' ? [] : await glob(rest, { cwd: folder, expandDirectories: false });
+  return matches.filter((match) => !match.split('/').some(isHidden)).map((match) => resolve(folder, match));
+}
+
+function isOtherFormat(path: string): boolean {
+  return formatOf(path) !== 'parquet' && !/\.json(?:\.gz)?$/i.test(path);
 }
 
 /** The folder that a glob starts in, and the rest; a folder whose name has glob characters counts if it exists. */
@@ -85,6 +96,8 @@ function commonFolder(a: string, b: string): string {
 function nothingFound(pattern: string): TandemError {
   const message = `Expected \`${pattern}\` to match Parquet files, got none, looking from ${process.cwd()}.`;
   return new TandemError('NO_SHARDS', message, {
-    remedy: "Check the path; in a shell put a pattern in quotes: 'data/**/*.parquet'.",
+    remedy:
+      "Check the path; in a shell put a pattern in quotes: 'data/**/*.parquet'. CSV, JSON Lines and Arrow IPC are known " +
+      'by the ends of their names.',
   });
 }

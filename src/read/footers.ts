@@ -26,6 +26,10 @@ export interface Footer extends SourceTable {
   readonly modifiedMs: number;
   readonly rowGroupRows: readonly number[];
   readonly columnSizes: ReadonlyMap<string, ColumnSize>;
+  /** As in `PlannedShard`. `bytes` and `modifiedMs` are of that file. */
+  readonly sourcePath?: string;
+  /** Only the first rows were looked at, and counted. */
+  readonly rowsUnknown?: boolean;
 }
 
 /** Compressed bytes of a column in one shard. */

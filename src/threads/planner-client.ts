@@ -3,7 +3,7 @@ import { interrupt } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { interruptIntervalMs } from '../limits.ts';
-import type { PlannerReply, PlannerRequest } from '../messages.ts';
+import type { PlannerReply, PlannerRequest, StagingProgress } from '../messages.ts';
 import { startWorker } from './start-worker.ts';
 
 type Reply<Kind extends PlannerReply['kind']> = Extract<PlannerReply, { kind: Kind }>;
@@ -22,11 +22,16 @@ export class PlannerClient {
   #ended = false;
   #pending: { resolve(reply: PlannerReply): void; reject(error: unknown): void } | undefined;
 
-  constructor(signal: AbortSignal | undefined, onWarning: (text: string) => void) {
+  constructor(
+    signal: AbortSignal | undefined,
+    onWarning: (text: string) => void,
+    onStaging: (progress: StagingProgress) => void = () => {},
+  ) {
     this.#signal = signal;
     this.#worker.on('message', (reply: PlannerReply) => {
       if (reply.kind === 'connected') this.#connection = reply.connection;
       else if (reply.kind === 'warning') onWarning(reply.text);
+      else if (reply.kind === 'staging') onStaging(reply.progress);
       else if (reply.kind === 'failed')
         this.#settle((pending) => pending.reject(this.#explain(TandemError.fromRecord(reply.error))));
       else this.#settle((pending) => pending.resolve(reply));
@@ -44,6 +49,7 @@ export class PlannerClient {
     // Again and again: an interrupt that falls between two queries is forgotten when the next one starts.
     const stop = (): void => {
       if (this.#connection !== undefined) interrupt(this.#connection);
+      if (again === undefined) this.#worker.postMessage({ kind: 'stop' } satisfies PlannerRequest);
       again = setTimeout(stop, interruptIntervalMs);
     };
     if (request.kind !== 'close') {

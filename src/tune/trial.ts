@@ -13,6 +13,8 @@ export interface TrialLimits {
   /** From the first scored row on; a sample that is scored sooner ends it. */
   readonly seconds: number;
   readonly signal: AbortSignal | undefined;
+  /** Folder for shards that are no Parquet, which are turned into it once for all trials. */
+  readonly stagedIn: string;
   readonly onWarning: (text: string) => void;
 }
 
@@ -62,7 +64,9 @@ export async function runTrial(options: Omit<PlainScoreOptions, 'output'>, limit
   const planner = new PlannerClient(limits.signal, limits.onWarning);
   let crew: Crew | undefined;
   try {
-    const request = { kind: 'plan', options: { ...options, output, useProfile: false }, dryRun: false } as const;
+    const { stagedIn } = limits;
+    const given = { ...options, output, useProfile: false };
+    const request = { kind: 'plan', options: given, dryRun: false, stagedIn } as const;
     const { plan, engines } = await planner.ask(request, 'planned');
     const startMs = performance.now();
     crew = new Crew(plan, engines, { hears: { onWarning: limits.onWarning } });

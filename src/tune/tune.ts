@@ -1,6 +1,7 @@
 /** `tune`: which batch size, threads, slots and precision a job is fastest with, on the user's own shards, and why. */
-import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { profileFolder } from '../engines/cuda/libraries.ts';
 import { bug, TandemError } from '../errors.ts';
 import { check } from '../inspect.ts';
@@ -21,15 +22,18 @@ import { goodEnough, median } from './turns.ts';
  * @throws what `score` throws; STOPPED after an abort, and then nothing is left
  */
 export async function tune(options: TuneOptions): Promise<TuneReport> {
+  const stagedIn = mkdtempSync(join(tmpdir(), 'tandem-tune-staged-'));
   try {
-    return await tuneJob(options);
+    return await tuneJob(options, stagedIn);
   } catch (error) {
     // Its parts speak of runs that go on where they stopped.
     throw error instanceof TandemError && error.code === 'STOPPED' ? stoppedTuning() : error;
+  } finally {
+    rmSync(stagedIn, { recursive: true, force: true });
   }
 }
 
-async function tuneJob(options: TuneOptions): Promise<TuneReport> {
+async function tuneJob(options: TuneOptions, stagedIn: string): Promise<TuneReport> {
   const seconds = options.seconds ?? tuneSecondsDefault;
   const { seconds: _, onProgress: _onProgress, ...common } = options;
   const plan = await planScore({ ...common, output: resolve('tandem-tune-no-such-folder'), useProfile: false });
@@ -45,8 +49,8 @@ async function tuneJob(options: TuneOptions): Promise<TuneReport> {
     slotsPerThread: undefined,
     precision: 'float32',
   };
-  const paths = sample.map(({ path }) => path);
-  const tuner = new Tuner(options, paths, seconds, start);
+  const paths = sample.map(({ path, sourcePath }) => sourcePath ?? path);
+  const tuner = new Tuner(options, paths, stagedIn, seconds, start);
   const search = plan.devices.length > 0 ? await descendOnGpu(tuner, plan) : await descendOnCpu(tuner, plan);
   const inFull = tuner.setting;
   const golden = plan.devices.length > 0 ? await tryPrecisions(tuner, options) : [];

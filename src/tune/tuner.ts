@@ -33,6 +33,7 @@ export class Tuner {
   setting: JobSetting;
   readonly #options: TuneOptions;
   readonly #shards: readonly string[];
+  readonly #stagedIn: string;
   readonly #seconds: number;
   readonly #startMs = performance.now();
   readonly #samples: (readonly number[])[] = [];
@@ -40,9 +41,17 @@ export class Tuner {
   readonly #trials = new Map<string, Trial>();
 
   /** @param shards paths of those that the trials read */
-  constructor(options: TuneOptions, shards: readonly string[], seconds: number, start: JobSetting) {
+  /** @param stagedIn as in `TrialLimits` */
+  constructor(
+    options: TuneOptions,
+    shards: readonly string[],
+    stagedIn: string,
+    seconds: number,
+    start: JobSetting,
+  ) {
     this.#options = options;
     this.#shards = shards;
+    this.#stagedIn = stagedIn;
     this.#seconds = seconds;
     this.setting = start;
   }
@@ -74,7 +83,12 @@ export class Tuner {
       ...(batchSize === undefined ? {} : { batchSize }),
       ...(slotsPerThread === undefined ? {} : { slotsPerThread }),
     };
-    const trial = await runTrial(options, { seconds, signal, onWarning: onWarning ?? (() => {}) });
+    const trial = await runTrial(options, {
+      seconds,
+      signal,
+      stagedIn: this.#stagedIn,
+      onWarning: onWarning ?? (() => {}),
+    });
     if (trial.rowsPerSecond === 0) throw nothingScored(seconds);
     this.#trials.set(JSON.stringify(setting), trial);
     this.#tell(what, trial.rowsPerSecond);

@@ -55,6 +55,11 @@ export function filesOf({ shard, output }: Manifest): readonly WrittenFile[] {
   return output.files ?? [{ name: outputName(shard.name), rowCount: output.rowCount, bytes: output.bytes }];
 }
 
+/** What earlier runs have counted, by shard. @throws BAD_OUTPUT */
+export function knownShards(folder: string): Map<string, ShardIdentity> {
+  return new Map(readManifests(folder).map(({ shard }) => [shard.name, shard]));
+}
+
 export function readManifests(folder: string): Manifest[] {
   return listFiles(join(folder, manifestFolder))
     .filter((path) => path.endsWith('.json'))

@@ -24,6 +24,7 @@ import {
   type ShardIdentity,
 } from './manifests.ts';
 import { isOutputOf, isTemporary, nameFiles, removeTemporary, temporaryPath, type UnnamedFile } from './shard-files.ts';
+import { isStaged, removeAllStaged } from './staged-files.ts';
 import { cannotWrite } from './write-failure.ts';
 
 const planName = '_plan.json';
@@ -89,6 +90,7 @@ function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): voi
     (path) =>
       ![profileFilePattern, earlierReportPattern].some((pattern) => pattern.test(path)) &&
       !isTemporary(path) &&
+      !isStaged(path) &&
       !ours.has(path) &&
       !isUnfinished(path),
   );
@@ -275,6 +277,7 @@ function anotherRun(folder: string, cause: unknown): TandemError {
 export function finishOutput(folder: string, report: unknown): void {
   try {
     rmSync(join(folder, inFlightName), { force: true });
+    removeAllStaged(folder);
     if (report !== undefined) writeReport(folder, report);
     writeFileSync(join(folder, successName), '');
   } catch (cause) {

@@ -103,7 +103,7 @@ export class ShardWriter {
   }
 
   #checkRows(shard: PlannedShard, written: number): void {
-    const { size, mtimeMs } = statSync(shard.path);
+    const { size, mtimeMs } = statSync(shard.sourcePath ?? shard.path);
     const changed = size !== shard.bytes || Math.floor(mtimeMs) !== shard.modifiedMs;
     if (!changed && written === shard.rowCount && this.#delivered === shard.rowCount) return;
     throw new TandemError(

@@ -22,11 +22,17 @@ export interface ArrowTable {
  * Makes a batch readable as `SELECT ... FROM name()` to all connections of the database; queries on it must run on this
  * thread. The batch's buffers are read in place while a query runs, and are kept alive until `replace` or `dispose`.
  * Types are DuckDB's for Arrow's; dictionaries come as their values.
+ * @param more the batches after it, of the same columns: then the table can be read once
  * @throws BAD_COLUMN for a type without counterpart, DuckDbError
  */
-export function registerArrowTable(connection: Connection, name: string, batch: RecordBatch): ArrowTable {
+export function registerArrowTable(
+  connection: Connection,
+  name: string,
+  batch: RecordBatch,
+  more: () => RecordBatch | undefined = () => undefined,
+): ArrowTable {
   const duckdb = loadDuckDb();
-  let table = new ImportedBatch(connection, batch);
+  const table = new ImportedBatches(connection, batch, more);
   const cursors = new Map<bigint, number>();
   let lastScan = 0n;
   let failure: unknown;
@@ -56,8 +62,7 @@ export function registerArrowTable(connection: Connection, name: string, batch: 
         const scan = duckdb.duckdb_function_get_init_data(info);
         const firstRow = cursors.get(scan);
         if (firstRow === undefined) throw bug('A scan went on after its end');
-        const rowCount = table.fill(chunk, firstRow);
-        cursors.set(scan, firstRow + rowCount);
+        cursors.set(scan, table.fill(chunk, firstRow));
       },
     );
   });
@@ -74,9 +79,7 @@ export function registerArrowTable(connection: Connection, name: string, batch: 
       return failure;
     },
     replace: (next) => {
-      const replaced = table;
-      table = new ImportedBatch(connection, next);
-      replaced.dispose();
+      table.replace(next);
       cursors.clear();
     },
     dispose: () => {
@@ -84,6 +87,51 @@ export function registerArrowTable(connection: Connection, name: string, batch: 
       [bind, init, fill].forEach(unregisterCallback);
     },
   };
+}
+
+/** A batch, and those that come after it. */
+class ImportedBatches {
+  readonly #connection: Connection;
+  readonly #more: () => RecordBatch | undefined;
+  #now: ImportedBatch;
+  /** DuckDB may still hold the rows that it was given last. */
+  #before: ImportedBatch | undefined;
+
+  constructor(connection: Connection, batch: RecordBatch, more: () => RecordBatch | undefined) {
+    this.#connection = connection;
+    this.#more = more;
+    this.#now = new ImportedBatch(connection, batch);
+  }
+
+  describe(info: Pointer): void {
+    this.#now.describe(info);
+  }
+
+  /** Puts the next rows into DuckDB's chunk, none at the end, and gives the row of the batch at hand that comes after them. */
+  fill(target: Pointer, firstRow: number): number {
+    const rowCount = this.#now.fill(target, firstRow);
+    if (rowCount > 0) return firstRow + rowCount;
+    for (let next = this.#more(); next !== undefined; next = this.#more()) {
+      this.#before?.dispose();
+      this.#before = this.#now;
+      this.#now = new ImportedBatch(this.#connection, next);
+      const rows = this.#now.fill(target, 0);
+      if (rows > 0) return rows;
+    }
+    return firstRow;
+  }
+
+  replace(next: RecordBatch): void {
+    const now = new ImportedBatch(this.#connection, next);
+    this.dispose();
+    this.#now = now;
+  }
+
+  dispose(): void {
+    this.#before?.dispose();
+    this.#before = undefined;
+    this.#now.dispose();
+  }
 }
 
 class ImportedBatch {

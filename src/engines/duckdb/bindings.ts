@@ -28,6 +28,7 @@ const signatures = {
   duckdb_connect: 'int duckdb_connect(void *database, _Out_ void **connection)',
   duckdb_disconnect: 'void duckdb_disconnect(_Inout_ void **connection)',
   duckdb_interrupt: 'void duckdb_interrupt(void *connection)',
+  duckdb_query_progress: 'duckdb_query_progress_type duckdb_query_progress(void *connection)',
   duckdb_query: 'int duckdb_query(void *connection, const char *sql, _Out_ duckdb_result *result)',
   duckdb_prepare: 'int duckdb_prepare(void *connection, const char *sql, _Out_ void **statement)',
   duckdb_prepare_error: 'const char *duckdb_prepare_error(void *statement)',
@@ -108,6 +109,7 @@ export interface DuckDb {
   duckdb_connect(database: Pointer, connection: Out): number;
   duckdb_disconnect(connection: Out): void;
   duckdb_interrupt(connection: Pointer): void;
+  duckdb_query_progress(connection: Pointer): { readonly percentage: number };
   duckdb_query(connection: Pointer, sql: string, result: Result): number;
   duckdb_prepare(connection: Pointer, sql: string, statement: Out): number;
   duckdb_prepare_error(statement: Pointer): string | null;
@@ -208,6 +210,11 @@ export function loadDuckDb(): DuckDb {
     deprecated_columns: 'void *',
     deprecated_error_message: 'void *',
     internal_data: 'void *',
+  });
+  koffi.struct('duckdb_query_progress_type', {
+    percentage: 'double',
+    rows_processed: 'uint64_t',
+    total_rows_to_process: 'uint64_t',
   });
   callbackTypes = {
     info: koffi.proto('void TandemInfoCallback(void *info)'),

@@ -16,6 +16,8 @@ export class DuckDbError extends Error {
 export interface DatabaseSettings {
   /** Bytes that DuckDB's buffer manager may take; it does not count everything it allocates. */
   readonly memoryLimitBytes?: number;
+  /** More than 1 where no callback is registered: DuckDB would call it on threads of its own, which hangs. Default: 1. */
+  readonly threads?: number;
 }
 
 /** Opens an in-memory database. The pointer may be used by all threads of the process. @throws ENVIRONMENT */
@@ -24,7 +26,7 @@ export function openDatabase(settings: DatabaseSettings = {}): Pointer {
   const config: [Pointer | null] = [null];
   if (duckdb.duckdb_create_config(config) !== 0) throw cannotOpen('no memory for its settings');
   const options = [
-    ['threads', '1'],
+    ['threads', String(settings.threads ?? 1)],
     ['autoinstall_known_extensions', 'false'],
     ['autoload_known_extensions', 'false'],
   ];
@@ -77,6 +79,12 @@ export function closeDatabase(database: Pointer): void {
 /** Stops what runs on a connection; callable from any thread while the connection is open. */
 export function interrupt(connection: Pointer): void {
   loadDuckDb().duckdb_interrupt(connection);
+}
+
+/** How much of what runs on a connection is done, 0 to 1; undefined: unknown. Callable as {@link interrupt} is. */
+export function queryShare(connection: Pointer): number | undefined {
+  const { percentage } = loadDuckDb().duckdb_query_progress(connection);
+  return percentage < 0 ? undefined : Math.min(1, percentage / 100);
 }
 
 /** A connection, for one thread at a time. */

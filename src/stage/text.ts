@@ -1,0 +1,111 @@
+/** CSV and JSON as DuckDB reads them: what stands after FROM, and how a CSV file is written. */
+import type { CsvContract } from '../contract/contract.ts';
+import { quotePath, quoteText, type Connection } from '../engines/duckdb/database.ts';
+import { textSampleRows } from '../limits.ts';
+import type { CsvForm, StageForm, StageSource } from './messages.ts';
+
+/** The table expression for one file. */
+export function textRelation({ path, format }: StageSource, form: StageForm): string {
+  if (format === 'json') {
+    // Only `.json` may hold one array of rows: in the others each line is a row, and a bad one is named by its line.
+    const layout = /\.json(?:\.gz)?$/i.test(path) ? 'auto' : 'newline_delimited';
+    const sample = form.sampleAll === true ? -1 : textSampleRows;
+    return `read_json(${quotePath(path)}, format='${layout}', sample_size=${sample}, hive_partitioning=false)`;
+  }
+  return `read_csv(${quotePath(path)}, ${csvSettings(form.csv!)})`;
+}
+
+/** Everything is said, so that nothing is guessed again, and differently, while the file is read. */
+function csvSettings(form: CsvForm): string {
+  const { delimiter, header, quote, escape, skip, nullText, dateFormat, timestampFormat, columns } = form;
+  return [
+    'auto_detect=false',
+    `delim=${quoteText(delimiter)}`,
+    `header=${header}`,
+    `quote=${quoteText(quote)}`,
+    `escape=${quoteText(escape)}`,
+    `skip=${skip}`,
+    nullSetting(nullText),
+    ...(dateFormat === undefined ? [] : [`dateformat=${quoteText(dateFormat)}`]),
+    ...(timestampFormat === undefined ? [] : [`timestampformat=${quoteText(timestampFormat)}`]),
+    `columns=${struct(columns)}`,
+    'hive_partitioning=false',
+  ].join(', ');
+}
+
+function nullSetting(texts: readonly string[]): string {
+  return `nullstr=[${texts.map(quoteText).join(', ')}]`;
+}
+
+function struct(entries: readonly (readonly [string, string])[]): string {
+  return `{${entries.map(([key, value]) => `${quoteText(key)}: ${quoteText(value)}`).join(', ')}}`;
+}
+
+/**
+ * Delimiter, types and forms of dates, from the first {@link textSampleRows} rows.
+ * @throws DuckDbError
+ */
+export function lookAtCsv(connection: Connection, path: string, contract: CsvContract): CsvForm {
+  const { header = true, quote = '"', types } = contract;
+  const delimiter = contract.delimiter ?? (/\.tsv(?:\.gz)?$/i.test(path) ? '\t' : undefined);
+  const nullText = ['', ...[contract.nullText ?? []].flat()];
+  const settings = [
+    `header=${header}`,
+    // Where the first rows hold no quotes DuckDB would take later ones for parts of the values.
+    `quote=${quoteText(quote)}`,
+    `escape=${quoteText(quote)}`,
+    nullSetting(nullText),
+    `sample_size=${textSampleRows}`,
+    ...(delimiter === undefined ? [] : [`delim=${quoteText(delimiter)}`]),
+    ...(types === undefined ? [] : [`types=${struct(Object.entries(types))}`]),
+  ];
+  const call = `sniff_csv(${quotePath(path)}, ${settings.join(', ')})`;
+  const [row = []] = connection.rows(
+    `SELECT Delimiter, SkipRows, DateFormat, TimestampFormat, to_json(Columns)::VARCHAR FROM ${call}`,
+  );
+  const [found, skip, dateFormat, timestampFormat, columns] = row;
+  const listed = JSON.parse(String(columns)) as { readonly name: string; readonly type: string }[];
+  return {
+    delimiter: String(found),
+    header,
+    quote,
+    escape: quote,
+    skip: Number(skip),
+    nullText,
+    dateFormat: textOf(dateFormat),
+    timestampFormat: textOf(timestampFormat),
+    columns: listed.map(({ name, type }) => [name, type] as const),
+  };
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/**
+ * One type for each column of all CSV files: where the first rows of one say BIGINT and of another DOUBLE, both are DOUBLE,
+ * so that the outputs have the same columns too. A column without values has no say.
+ */
+export function uniteTypes(
+  forms: readonly { readonly csv: CsvForm; readonly emptyColumns: readonly string[] }[],
+): CsvForm[] {
+  const types = new Map<string, string>();
+  for (const { csv, emptyColumns } of forms) {
+    for (const [name, type] of csv.columns) {
+      const known = types.get(name);
+      if (!emptyColumns.includes(name)) types.set(name, known === undefined ? type : commonType(known, type));
+    }
+  }
+  return forms.map(({ csv }) => ({
+    ...csv,
+    columns: csv.columns.map(([name, type]) => [name, types.get(name) ?? type] as const),
+  }));
+}
+
+function commonType(one: string, other: string): string {
+  if (one === other) return one;
+  const both = [one, other];
+  if (both.every((type) => type === 'BIGINT' || type === 'DOUBLE')) return 'DOUBLE';
+  if (both.every((type) => type === 'DATE' || type === 'TIMESTAMP')) return 'TIMESTAMP';
+  return 'VARCHAR';
+}
