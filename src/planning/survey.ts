@@ -19,8 +19,9 @@ export function survey(
   };
 }
 
-/** Nulls of each column, where all footers count them. */
+/** Nulls of each column, where all footers count them; files of other formats have none. */
 function countNulls(connection: Connection, footers: readonly Footer[]): Map<string, number> {
+  if (footers.some(({ sourcePath }) => sourcePath !== undefined)) return new Map();
   const list = `[${footers.map(({ path }) => quotePath(path)).join(', ')}]`;
   const rows = connection.rows(
     `SELECT path_in_schema, sum(stats_null_count)::BIGINT FROM parquet_metadata(${list})
