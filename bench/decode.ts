@@ -2,7 +2,7 @@
 import { closeDatabase, Connection, openDatabase, quoteIdentifier } from '../src/engines/duckdb/database.ts';
 import { requestsOf } from '../src/featurize/featurizer.ts';
 import type { RunPlan } from '../src/plan.ts';
-import { readParquet } from '../src/read/footers.ts';
+import { parquetFile } from '../src/relation.ts';
 import { openChunks, type ChunkSource } from '../src/read/shard-reader.ts';
 import { featureCount } from './data.ts';
 import { expectClose, type Stage, type StageTask } from './measure.ts';
@@ -10,7 +10,7 @@ import { expectClose, type Stage, type StageTask } from './measure.ts';
 /** The chunks of a shard exactly as a prep thread reads them. */
 export function openShard(connection: Connection, plan: RunPlan, shardIndex: number): ChunkSource {
   const shard = plan.shards[shardIndex]!;
-  const sql = `SELECT ${plan.schemas[shard.schema]!.projection} FROM ${readParquet(shard.path)} AS shard`;
+  const sql = `SELECT ${plan.schemas[shard.schema]!.projection} FROM ${parquetFile(shard.path)} AS shard`;
   return openChunks(connection, sql, plan.model.inputs.flatMap(requestsOf));
 }
 
@@ -19,7 +19,7 @@ export function openDecode({ plan, threadIndex }: StageTask): Stage {
   const connection = new Connection(database);
   const shard = plan.shards[threadIndex % plan.shards.length]!;
   const sums = Array.from({ length: featureCount }, (_, f) => `sum(${quoteIdentifier(`f${f}`)})`);
-  const aggregate = `SELECT ${sums.join(', ')} FROM ${readParquet(shard.path)}`;
+  const aggregate = `SELECT ${sums.join(', ')} FROM ${parquetFile(shard.path)}`;
   return {
     check: () => checkSums(connection, plan, shard.index, aggregate),
     contestants: {

@@ -10,7 +10,13 @@ export interface Span {
   readonly rowCount: number;
 }
 
-/** Consecutive rows of a run's shard. */
+/** Consecutive rows among those of a shard that are taken. */
+export interface TakenSpan extends Span {
+  /** The rows of the file that they lie among; undefined: every row is taken, and they are these. */
+  readonly fileRows?: Span;
+}
+
+/** Consecutive rows of a run's shard, counted among those that are taken. */
 export interface SpanAddress extends Span {
   readonly shardIndex: number;
 }

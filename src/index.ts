@@ -7,8 +7,6 @@ export type {
   DeviceReport,
   GpuMemory,
   InputOptions,
-  InspectedColumn,
-  InspectReport,
   KernelChoice,
   MetricsOptions,
   Precision,
@@ -25,6 +23,7 @@ export type {
   TuneProgress,
   TuneReport,
 } from './options.ts';
+export type { InspectedColumn, InspectReport } from './inspect-report.ts';
 export type { Compression, OutputOptions } from './output-options.ts';
 export type {
   HotFunction,
@@ -44,7 +43,8 @@ export type {
 export { compareRuns, type Change, type Comparison, type Effect } from './report/comparison.ts';
 export { readRecords } from './report/read-record.ts';
 export { renderReport } from './report/report.ts';
-export type { RunPlan } from './plan.ts';
+export type { PlannedSelection, RunPlan } from './plan.ts';
+export type { SelectionOptions } from './relation.ts';
 export { planScore, score } from './pipeline.ts';
 export { init, type InitOptions, type InitReport, type InitSource } from './init/init.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';

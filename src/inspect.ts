@@ -3,11 +3,14 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { TandemError } from './errors.ts';
-import type { CheckReport, InspectReport, KernelOptions, RunOptions } from './options.ts';
+import type { CheckReport, KernelOptions, RunOptions } from './options.ts';
+import type { InspectReport } from './inspect-report.ts';
 import { score } from './pipeline.ts';
+import type { SelectionOptions } from './relation.ts';
 import { PlannerClient } from './threads/planner-client.ts';
 
-export interface InspectOptions extends KernelOptions, Pick<RunOptions, 'reader' | 'signal' | 'onWarning'> {
+export interface InspectOptions
+  extends SelectionOptions, KernelOptions, Pick<RunOptions, 'reader' | 'signal' | 'onWarning'> {
   readonly shards: string | readonly string[];
   /** Without it only the shards are looked at. */
   readonly model?: string;
@@ -15,11 +18,12 @@ export interface InspectOptions extends KernelOptions, Pick<RunOptions, 'reader'
 
 /** Rows, columns, row groups, drift, and which column feeds which input. What does not fit is in `problems`. */
 export async function inspect(options: InspectOptions): Promise<InspectReport> {
-  const { shards, model, reader, kernels, trees } = options;
+  const { shards, model, reader, kernels, trees, where, limit, sample } = options;
   const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
   try {
     const scorers = { ...(kernels === undefined ? {} : { kernels }), ...(trees === undefined ? {} : { trees }) };
-    return (await planner.ask({ kind: 'inspect', shards, model, reader, scorers }, 'inspected')).report;
+    const request = { kind: 'inspect', shards, model, reader, scorers, selection: { where, limit, sample } } as const;
+    return (await planner.ask(request, 'inspected')).report;
   } finally {
     await planner.close([]);
   }
@@ -57,6 +61,7 @@ export async function check(options: CheckOptions): Promise<CheckReport> {
         golden: golden.path,
         scores: join(folder, basename(golden.path)),
         tolerance: golden.tolerance,
+        model: options.model,
       } as const;
       return { ...(await planner.ask(request, 'compared')).comparison, device, precision };
     } finally {

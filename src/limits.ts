@@ -9,6 +9,11 @@ export const slotBytesMax = 64 * 2 ** 20;
 
 /** Rows of a span of a split shard: starting a query costs about 1 ms, which this many rows hide. */
 export const spanRowsTarget = 262_144;
+/**
+ * Rows of a shard of which the taken ones are counted together: a span of a shard that is read in part is a number of
+ * these. Few enough for spans of about equal work, and 16 numbers in the plan for a million rows.
+ */
+export const takenBlockRows = 65_536;
 /** Scores of a split shard that wait for their turn in the output; also bounds spans of wide scores. */
 export const ringBytesMax = 64 * 2 ** 20;
 /** Spans that fit into the ring for each prep thread: one in work, one waiting to be written. */

@@ -1,5 +1,5 @@
 /** What crosses a thread: plain data and addresses, never rows. */
-import type { NumberArray, Span } from './batch.ts';
+import type { NumberArray, TakenSpan } from './batch.ts';
 import type { Pointer } from './engines/native.ts';
 import type { ModelDescription } from './engines/onnxruntime/session.ts';
 import type { SharedMemory } from './engines/wasm.ts';
@@ -9,16 +9,17 @@ import type {
   CheckReport,
   DeviceOptions,
   DeviceReport,
-  InspectReport,
   KernelOptions,
   Progress,
   ReaderName,
   ScoreOptions,
 } from './options.ts';
+import type { InspectReport } from './inspect-report.ts';
 import type { DeviceSheetMemory } from './measure/device-sheet.ts';
 import type { ProfiledMessage } from './measure/thread-profiler.ts';
 import type { TimeSheetMemory } from './measure/time-sheet.ts';
 import type { DevicePlan, DeviceProfile, RunPlan } from './plan.ts';
+import type { SelectionOptions } from './relation.ts';
 import type { Feature } from './contract/contract.ts';
 import type { FitQuestion } from './fit/feature-fit.ts';
 import type { DigitCounts } from './fit/digits.ts';
@@ -31,7 +32,7 @@ export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
 /** Options without the functions that cannot cross a thread. */
 export type PlainScoreOptions = Omit<
   ScoreOptions,
-  'signal' | 'onProgress' | 'onWarning' | 'onScorer' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
+  'signal' | 'onProgress' | 'onWarning' | 'onSelection' | 'onScorer' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
 >;
 
 /** Engines that the planner opened: addresses that are good in every thread of the process. */
@@ -77,17 +78,28 @@ export type PlannerRequest =
       readonly shards: string | readonly string[];
       readonly model: string | undefined;
       readonly reader: ReaderName | undefined;
+      readonly selection: SelectionOptions;
       readonly scorers: KernelOptions;
     }
   | {
       readonly kind: 'planFit';
       readonly shards: string | readonly string[];
+      /** Whose contract names columns and chooses rows. */
+      readonly model: string;
+      readonly selection: SelectionOptions;
       readonly features: readonly Feature[];
       readonly memoryBytes: number | undefined;
     }
   | { readonly kind: 'survey'; readonly request: SurveyRequest }
   /** Scores against golden ones, row by row. */
-  | { readonly kind: 'compare'; readonly golden: string; readonly scores: string; readonly tolerance: number }
+  | {
+      readonly kind: 'compare';
+      readonly golden: string;
+      readonly scores: string;
+      readonly tolerance: number;
+      /** Whose contract chose the rows. */
+      readonly model: string;
+    }
   /** All other threads are gone: disconnect, close, end. */
   | { readonly kind: 'close'; readonly connections: readonly Pointer[] };
 
@@ -194,7 +206,7 @@ export interface CrewSheets {
 /** Shared memory of one split shard's scores on their way to the writer. */
 export interface RingMemory {
   readonly shardIndex: number;
-  readonly spans: readonly Span[];
+  readonly spans: readonly TakenSpan[];
   readonly capacityRows: number;
   /** Rows written, next span to take, then for each span the rows that are in the ring or beyond. */
   readonly state: Int32Array;

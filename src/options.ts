@@ -2,6 +2,8 @@
 
 import type { OutputOptions } from './output-options.ts';
 import type { Reported } from './engines/nvml/reported-share.ts';
+import type { PlannedSelection } from './plan.ts';
+import type { SelectionOptions } from './relation.ts';
 import type { HotFunction, Ledger, RunProfile, RunRecord } from './run-record.ts';
 
 export type ReaderName = 'duckdb' | 'parquetjs';
@@ -11,7 +13,7 @@ export type ReaderName = 'duckdb' | 'parquetjs';
  */
 export type Precision = 'float32' | 'tf32';
 
-export interface InputOptions {
+export interface InputOptions extends SelectionOptions {
   /** Paths, folders or glob patterns of Parquet files. */
   readonly shards: string | readonly string[];
   /** A model folder (model.onnx, tandem.json, golden.parquet), or an .onnx file. */
@@ -77,6 +79,8 @@ export interface ScoreOptions extends InputOptions, RunOptions, OutputOptions {
   readonly explain?: boolean;
   /** Called a few times a second, and once at the end. */
   readonly onProgress?: (progress: Progress) => void;
+  /** Told which rows are taken, and how many, before the first one is scored; not called where all are. */
+  readonly onSelection?: (selection: PlannedSelection, rowCount: number) => void;
   /** Told what runs the model and why, in one line, before the first row is scored. */
   readonly onScorer?: (words: string) => void;
   /** Told each decision about a GPU's batch size. */
@@ -315,61 +319,6 @@ export interface ProfileReport {
   readonly folder: string;
   /** Names of what lies there. */
   readonly files: readonly string[];
-}
-
-/** One column as the shards have it and what becomes of it. */
-export interface InspectedColumn {
-  readonly name: string;
-  /** DuckDB's name of the type; several where the shards differ. */
-  readonly types: readonly string[];
-  /** Shards that hold the column. */
-  readonly shards: number;
-  /** For example `x[0]`, `dest`; empty: feeds nothing. */
-  readonly feeds: readonly string[];
-  readonly kept: boolean;
-}
-
-export interface InspectReport {
-  readonly version: 1;
-  readonly shards: readonly {
-    readonly name: string;
-    /** Undefined: a text file too large to count the rows of in passing. */
-    readonly rowCount: number | undefined;
-    readonly rowGroups: number;
-    readonly bytes: number;
-  }[];
-  /** Undefined: that of a shard is. */
-  readonly rowCount: number | undefined;
-  readonly bytes: number;
-  readonly rowGroups: {
-    readonly count: number;
-    readonly rowsMin: number;
-    readonly rowsMax: number;
-    readonly compressedBytesMax: number;
-  };
-  readonly columns: readonly InspectedColumn[];
-  /** One line for each way in which shards differ from the first one. Empty: none does. */
-  readonly drift: readonly string[];
-  /** Undefined without a model. */
-  readonly model:
-    | undefined
-    | {
-        readonly path: string;
-        /** What would run it on the CPU, in one line; undefined: `score` would not start. */
-        readonly scorer: string | undefined;
-        readonly inputs: readonly {
-          readonly name: string;
-          readonly type: string;
-          readonly features: readonly string[];
-        }[];
-        readonly outputs: readonly {
-          readonly name: string;
-          readonly type: string;
-          readonly columns: readonly string[];
-        }[];
-      };
-  /** Why `score` would refuse, as formatted errors. Empty: it would start. */
-  readonly problems: readonly string[];
 }
 
 export interface CheckReport {

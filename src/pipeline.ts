@@ -44,6 +44,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     const planned = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
     plan = planned.plan;
     plan.warnings.forEach(warn);
+    if (plan.selection !== undefined) options.onSelection?.(plan.selection, rowsTaken(plan));
     options.onScorer?.(plan.scorer.words);
     recorder.begin(plan);
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
@@ -113,6 +114,10 @@ function leaveRecord(
 /** What the output folder gets: a timeline is large, and was asked for elsewhere. */
 function withoutTimeline(record: RunRecord): RunRecord {
   return { ...record, timeline: undefined };
+}
+
+function rowsTaken({ shards }: RunPlan): number {
+  return shards.reduce((sum, { rowCount }) => sum + rowCount, 0);
 }
 
 /** The plan of a run that is not carried out. */
@@ -220,6 +225,7 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     signal: _signal,
     onProgress: _onProgress,
     onWarning: _onWarning,
+    onSelection: _onSelection,
     onScorer: _onScorer,
     onDecision: _onDecision,
     onRun: _onRun,

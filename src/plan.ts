@@ -4,12 +4,12 @@ import type { Cut } from './engines/onnxruntime/cut-model.ts';
 import type { Precision } from './options.ts';
 import type { OutputFiles } from './output-options.ts';
 import type { ProfileKey, UsedProfile } from './planning/profile.ts';
+import type { Relation, Selection, SelectionOptions } from './relation.ts';
 import type { Agreement } from './score/kernels/agreement.ts';
 import type { KernelModel } from './score/kernels/kernel.ts';
 
-export interface PlannedShard {
+export interface PlannedShard extends Relation {
   readonly index: number;
-  readonly path: string;
   /** The file that was turned into the Parquet file at `path`; undefined: it is Parquet itself. */
   readonly sourcePath?: string;
   /** Path under the pattern's fixed part, with forward slashes, ending as the file does. */
@@ -17,8 +17,11 @@ export interface PlannedShard {
   readonly bytes: number;
   /** Of the file, in milliseconds; a shard that changes while it is read is an error. */
   readonly modifiedMs: number;
+  /** Rows that are taken: all, where the run has no selection. */
   readonly rowCount: number;
-  /** Rows of each row group. */
+  /** Of them, those in each stretch of `countedBlocks`; undefined: every row is taken. */
+  readonly takenBlocks?: readonly number[] | undefined;
+  /** Rows of each row group of the file. */
   readonly rowGroupRows: readonly number[];
   /** Largest compressed size of one row group's used columns. */
   readonly rowGroupBytesMax: number;
@@ -28,6 +31,19 @@ export interface PlannedShard {
   readonly mode: 'whole' | 'split';
   /** An earlier run finished it. */
   readonly done: boolean;
+}
+
+/** Which rows of which shards a run takes, and of how many. */
+export interface PlannedSelection extends Selection {
+  /** As the caller gave it; the contract's `where` comes on top. */
+  readonly given: SelectionOptions;
+  /** Names of the columns that the conditions look at, in lower case. */
+  readonly columns: readonly string[];
+  /** Before the selection. */
+  readonly shardsFound: number;
+  readonly rowsFound: number;
+  /** What counting the rows took; undefined: none had to be looked at. */
+  readonly countSeconds: number | undefined;
 }
 
 /** Shards with the same columns and types share the SQL that reads them. */
@@ -182,6 +198,8 @@ export interface RunPlan extends DevicePlan {
   };
   readonly shards: readonly PlannedShard[];
   readonly schemas: readonly PlannedSchema[];
+  /** Undefined: every row of every shard is taken. */
+  readonly selection?: PlannedSelection;
   readonly rowsTotal: number;
   readonly keep: readonly string[];
   /** True: no list was given and every column is copied. */

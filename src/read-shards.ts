@@ -1,12 +1,16 @@
 /** Parquet shards as Arrow batches: the loader by itself. */
 import type { RecordBatch } from 'apache-arrow';
 import { bug, TandemError } from './errors.ts';
+import type { SelectionOptions } from './relation.ts';
 import { findShards } from './read/find-shards.ts';
 import { RecordBatchMaker } from './read/arrow/arrow-types.ts';
 import { ReaderThread } from './threads/reader-thread.ts';
 
-export interface ReadShardsOptions {
-  /** Names of the columns to read, in the order of the batches' columns. Default: all, in the file's order. */
+export interface ReadShardsOptions extends SelectionOptions {
+  /**
+   * Names of the columns to read, in the order of the batches' columns; keys of the path (`dt=2026-05-01/`) are columns
+   * too. Default: all of the file, in its order.
+   */
   readonly columns?: readonly string[];
   /** Rows of a batch. Default: 65,536. */
   readonly batchRows?: number;
@@ -19,8 +23,8 @@ const batchRowsDefault = 65_536;
 const batchRowsMax = 2 ** 24;
 
 /**
- * Reads Parquet shards, in the order of their names, as apache-arrow RecordBatches of exactly `batchRows` rows in file
- * order. A batch never spans shards: the last one of a shard is shorter, and a shard without rows gives none.
+ * Reads Parquet shards, or the rows of them that are taken, in the order of their names, as apache-arrow RecordBatches of
+ * exactly `batchRows` rows in file order. A batch never spans shards: the last one of a shard is shorter, and a shard without rows gives none.
  *
  * A thread of its own decodes, at most two batches ahead; the caller's thread only wraps the buffers, which belong to
  * the batch and stay valid as long as it is referenced. Leaving the loop stops the thread and frees everything.
@@ -34,14 +38,14 @@ export async function* readShards(
   patterns: string | readonly string[],
   options: ReadShardsOptions = {},
 ): AsyncGenerator<RecordBatch, void, void> {
-  const { columns, batchRows = batchRowsDefault, signal } = options;
+  const { columns, batchRows = batchRowsDefault, signal, where, limit, sample } = options;
   if (!Number.isInteger(batchRows) || batchRows < 1 || batchRows > batchRowsMax) {
     const expected = `a whole number from 1 to ${batchRowsMax}`;
     throw new TandemError('USAGE', `Expected batchRows to be ${expected}, got \`${batchRows}\`.`);
   }
   if (columns?.length === 0) throw new TandemError('USAGE', 'Expected columns to name at least one column, got [].');
   const shards = await findShards(patterns);
-  const thread = new ReaderThread({ shards, columns, batchRows });
+  const thread = new ReaderThread({ shards, columns, batchRows, selection: { where, limit, sample } });
   try {
     let maker: RecordBatchMaker | undefined;
     for (;;) {

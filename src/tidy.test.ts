@@ -52,6 +52,7 @@ const shared = [
   'src/limits.ts',
   'src/errors.ts',
   'src/plan.ts',
+  'src/relation.ts',
   'src/options.ts',
   'src/run-record.ts',
   'src/float16.ts',

@@ -7,7 +7,6 @@ import type {
   CheckReport,
   ProfileOptions,
   ProfileReport,
-  InspectReport,
   ReaderName,
   RunOptions,
   ScoreOptions,
@@ -15,6 +14,7 @@ import type {
   TuneOptions,
   TuneReport,
 } from '../options.ts';
+import type { InspectReport } from '../inspect-report.ts';
 import type { RunPlan } from '../plan.ts';
 import type { RunRecord } from '../run-record.ts';
 import type { SetupCudaOptions, SetupReport } from '../setup/setup-cuda.ts';

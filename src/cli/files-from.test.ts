@@ -5,7 +5,8 @@ import { pathToFileURL } from 'node:url';
 import { test } from 'node:test';
 import { tempDir } from '../testing/shards.ts';
 import type { TandemError } from '../errors.ts';
-import { shardsOf } from './files-from.ts';
+import { filesFromFlag, shardsOf } from './files-from.ts';
+import { parseArguments } from './parse.ts';
 import { checkRequired, type Arguments, type CommandSpec } from './flags.ts';
 
 function given(list: string | undefined, positionals: readonly string[] = []): Arguments {
@@ -94,4 +95,11 @@ test('a command that needs shards is given them by either', () => {
   checkRequired(spec, given('list.txt'));
   checkRequired(spec, given(undefined, ['a.parquet']));
   assert.throws(() => checkRequired(spec, given(undefined)), /to be given shards, got none/);
+});
+
+test('a lone - is the value of the flag before it', () => {
+  const spec: CommandSpec = { name: 'score', describe: '', positional: 'shards', flags: [filesFromFlag], examples: [] };
+  const parsed = parseArguments(spec, ['a', '--files-from', '-', 'b']);
+  assert.deepEqual([parsed.text('files-from'), parsed.positionals], ['-', ['a', 'b']]);
+  assert.equal(parseArguments(spec, ['--files-from=-']).text('files-from'), '-');
 });

@@ -4,6 +4,7 @@ import { jsonFlag, memoryFlag, printResult, threadsFlag, warner, type Command } 
 import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 import { counted, formatCount } from './format.ts';
+import { selectionFlags, selectionOptions } from './selection.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
 
@@ -14,6 +15,7 @@ export const fitFlags: readonly Flag[] = [
     required: 'always',
     describe: 'Folder with the tandem.json that is to be filled in; it needs no model file yet',
   },
+  ...selectionFlags,
   { name: 'dry-run', describe: 'Show what would be written, write nothing' },
   { name: 'all', describe: 'Fit again what has values, by the rules of the fit before' },
   filesFromFlag,
@@ -48,6 +50,7 @@ export const fitCommand: Command = {
     const options = {
       shards: await shardsOf(given, io),
       model: given.text('model') ?? '',
+      ...selectionOptions(given),
       all: given.isOn('all'),
       dryRun: given.isOn('dry-run'),
       ...(threads === undefined ? {} : { threads }),

@@ -6,10 +6,21 @@ import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Arguments, Flag } from './flags.ts';
 import { watchSignals } from './signals.ts';
 
-const sourceKinds = ['model', 'sklearn', 'xgboost', 'lightgbm'] as const satisfies readonly InitSource['kind'][];
+const sourceKinds = [
+  'model',
+  'spark-ml',
+  'sklearn',
+  'xgboost',
+  'lightgbm',
+] as const satisfies readonly InitSource['kind'][];
 
 export const initFlags: readonly Flag[] = [
   { name: 'model', value: 'file', describe: 'ONNX model: its inputs are matched to the columns of the shards' },
+  {
+    name: 'spark-ml',
+    value: 'folder',
+    describe: 'Pipeline of Spark ML, saved by PipelineModel.save; needs neither Spark nor shards',
+  },
   {
     name: 'sklearn',
     value: 'file',
@@ -30,6 +41,7 @@ export const initFlags: readonly Flag[] = [
     describe: 'Python that makes the environment for the export',
     otherwise: 'python3',
   },
+  { name: 'raw-prediction', describe: "Spark ML's rawPrediction becomes a column too" },
   { name: 'dry-run', describe: 'Print what would be written, or the steps of an export to do by hand; change nothing' },
   { name: 'overwrite', describe: 'Replace model.onnx, tandem.json and golden.parquet that are there' },
   filesFromFlag,
@@ -56,6 +68,7 @@ export const initCommand: Command = {
         'A pipeline, strings and nulls included',
       ],
       ["tandem init 'data/*.parquet' --lightgbm model.txt --output models/churn", 'The same for LightGBM'],
+      ['tandem init --spark-ml pipelines/churn --output models/churn', 'A saved PipelineModel, without Spark'],
       ['tandem init --xgboost model.json --output models/churn', 'Without shards: golden rows are made up'],
       ['tandem init --sklearn pipeline.joblib --output models/churn --dry-run', 'The steps, to do them elsewhere'],
     ],
@@ -74,6 +87,7 @@ export const initCommand: Command = {
         ...(shards.length === 0 ? {} : { shards }),
         ...(output === undefined ? {} : { output }),
         ...(python === undefined ? {} : { python }),
+        ...(given.isOn('raw-prediction') ? { rawPrediction: true } : {}),
         overwrite: given.isOn('overwrite'),
         dryRun: given.isOn('dry-run'),
         environment: io.environment,

@@ -13,6 +13,7 @@ import {
 } from './command.ts';
 import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
+import { selectionFlags, selectionOptions } from './selection.ts';
 
 export const inspectFlags: readonly Flag[] = [
   {
@@ -20,6 +21,7 @@ export const inspectFlags: readonly Flag[] = [
     value: 'folder',
     describe: 'Model folder, or an .onnx file: show what feeds which input, and what does not fit',
   },
+  ...selectionFlags,
   kernelsFlag,
   treesFlag,
   filesFromFlag,
@@ -47,6 +49,7 @@ export const inspectCommand: Command = {
     const report = await api.inspect({
       shards: await shardsOf(given, io),
       ...(model === undefined ? {} : { model }),
+      ...selectionOptions(given),
       ...(reader === undefined ? {} : { reader }),
       ...kernelOptions(given),
       onWarning: warner((line) => void io.stderr.write(`${line}\n`)),

@@ -20,8 +20,18 @@ export function parseArguments(spec: CommandSpec, args: readonly string[]): Argu
   const flags = [...spec.flags, ...commonFlags];
   const named = (takesValue: boolean): string[] =>
     flags.filter(({ value }) => (value !== undefined) === takesValue).map(({ name }) => name);
-  const parsed = parser([...args], { boolean: named(false), string: named(true), configuration });
+  const parsed = parser(withDashes(args, named(true)), { boolean: named(false), string: named(true), configuration });
   return checkArguments(spec, parsed, ['tandem', spec.name, ...args]);
+}
+
+/** A lone `-`, which means standard input, is a value: yargs takes it for an argument, but not behind `=`. */
+function withDashes(args: readonly string[], takingValues: readonly string[]): string[] {
+  return args.flatMap((arg, index) => {
+    const isTaker = (word: string | undefined): boolean =>
+      word !== undefined && takingValues.some((name) => word === `--${name}`);
+    if (arg === '-' && isTaker(args[index - 1])) return [];
+    return args[index + 1] === '-' && isTaker(arg) ? [`${arg}=-`] : [arg];
+  });
 }
 
 /** yargs takes `--json=anything` for off. */

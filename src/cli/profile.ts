@@ -20,11 +20,13 @@ import {
 import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 import { parseKeep } from './score.ts';
+import { selectionFlags, selectionOptions } from './selection.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
 
 export const profileFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder, or an .onnx file' },
+  ...selectionFlags,
   filesFromFlag,
   {
     name: 'output',
@@ -92,6 +94,7 @@ export const profileCommand: Command = {
     const options = {
       shards: await shardsOf(given, io),
       model: given.text('model') ?? '',
+      ...selectionOptions(given),
       ...runOptions(given),
       ...(seconds === undefined ? {} : { seconds }),
       ...(output === undefined ? {} : { output }),

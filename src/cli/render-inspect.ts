@@ -1,6 +1,7 @@
 /** What `tandem inspect` shows. Pure. */
-import type { InspectReport } from '../options.ts';
+import type { InspectReport } from '../inspect-report.ts';
 import { counted, formatBytes, formatCount, formatList, formatTable, printable } from './format.ts';
+import { selectionLines } from './selection.ts';
 
 const shardsShownMax = 10;
 const driftShownMax = 20;
@@ -9,6 +10,8 @@ const featuresShownMax = 8;
 export function renderInspect(report: InspectReport): string {
   return [
     headline(report),
+    // A selection is made of counted rows only.
+    report.selection && selectionLines(report.selection, report.rowCount!).join('\n'),
     shardSection(report),
     columnSection(report),
     driftSection(report),
@@ -48,7 +51,7 @@ function columnSection(report: InspectReport): string {
   const withModel = report.model !== undefined;
   const rows = report.columns.map((column) => [
     column.name,
-    column.types.join(' or '),
+    column.types.join(' or ') + (column.isOfPath === true ? ' (of the path)' : ''),
     column.shards === report.shards.length
       ? 'all'
       : `${formatCount(column.shards)} of ${formatCount(report.shards.length)}`,

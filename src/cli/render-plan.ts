@@ -4,6 +4,7 @@ import { sourceName, type Feature, type NumericStep } from '../contract/contract
 import { bug } from '../errors.ts';
 import type { PlannedShard, RunPlan, TensorExplanation } from '../plan.ts';
 import { counted, formatBytes, formatCount, formatList, formatTable, printable } from './format.ts';
+import { selectionLines } from './selection.ts';
 
 /** Shards and features that are named; the rest is counted. */
 const shardsShownMax = 10;
@@ -15,6 +16,9 @@ export function renderPlan(plan: RunPlan): string {
   const work = `${counted(plan.rowsTotal, 'row')} of ${counted(plan.shards.length, 'shard')}`;
   return [
     `plan: ${work} -> ${printable(plan.output)} (nothing is written now)`,
+    ...(plan.selection === undefined
+      ? []
+      : [section('rows', indented(selectionLines(plan.selection, rowsTaken(plan))))]),
     section('shards', shardTable(plan.shards)),
     section(`inputs of ${printable(plan.model.path)} (${formatBytes(plan.model.bytes)})`, inputTable(plan)),
     ...(plan.explanation ?? []).map((tensor) =>
@@ -25,6 +29,14 @@ export function renderPlan(plan: RunPlan): string {
     section('run', runLines(plan)),
     section('memory', memoryTable(plan)),
   ].join('\n\n');
+}
+
+function rowsTaken({ shards }: RunPlan): number {
+  return shards.reduce((sum, { rowCount }) => sum + rowCount, 0);
+}
+
+function indented(lines: readonly string[]): string {
+  return lines.map((line) => `  ${line}`).join('\n');
 }
 
 function section(title: string, body: string): string {

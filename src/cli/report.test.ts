@@ -91,7 +91,10 @@ test('two runs: what changed and what it did; the same as JSON and as HTML', asy
   );
   assert.match(stdout, /\nnote: They did not do the same work/);
   assert.match(stdout, /\nwhat changed\n(.*\n)* {2}device +cpu +cuda:0,1\n/);
-  assert.match(stdout, /\nwhat it did\n(.*\n)* {2}rate while working +4\.65 M rows\/s +8\.80 M rows\/s +1\.89 times +better\n/);
+  assert.match(
+    stdout,
+    /\nwhat it did\n(.*\n)* {2}rate while working +4\.65 M rows\/s +8\.80 M rows\/s +1\.89 times +better\n/,
+  );
   assert.match(stdout, /\n {2}computing +\d\d\.\d % +\d\d\.\d % +-\d\.\d points\n/);
 
   const written = await run(['report', a, b, '--html', html, '--json']);

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { errorCodes, TandemError } from '../errors.ts';
-import type { CheckReport, InspectReport, Progress, ScoreOptions, ScoreResult } from '../options.ts';
+import type { CheckReport, Progress, ScoreOptions, ScoreResult } from '../options.ts';
+import type { InspectReport } from '../inspect-report.ts';
 import type { Api } from './api.ts';
 import type { Io } from './io.ts';
 import { commands, runCommandLine } from './run.ts';
@@ -120,11 +121,9 @@ test('score: flags become options, the result goes to stdout, all else to stderr
     '--compression zstd --compression-level 9 --row-group-rows 5000 --rows-per-file 9000 --reader parquetjs --overwrite --device cuda:0 --allow-cpu-nodes ' +
     '--trace t.json --metrics [::1]:0 --kernels auto --trees onnxruntime';
   const { exitCode, stdout, stderr } = await run(line.split(' '), api);
-  assert.equal(exitCode, 0);
-  const { signal, onWarning, onProgress, onScorer, onDecision, onRun, metrics, command, ...plain } = got!;
-  assert.deepEqual(command, ['tandem', ...line.split(' ')]);
-  assert.deepEqual([metrics?.host, metrics?.port], ['::1', 0]);
-  for (const given of [signal, onWarning, onProgress, onScorer, onDecision, onRun]) assert.ok(given !== undefined);
+  const { signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun, metrics, command, ...plain } = got!;
+  assert.deepEqual([command, metrics?.host, metrics?.port], [['tandem', ...line.split(' ')], '::1', 0]);
+  for (const given of [signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun]) assert.ok(given);
   assert.deepEqual(plain, {
     shards: ['a.parquet', '007'],
     model: 'm',
@@ -146,7 +145,7 @@ test('score: flags become options, the result goes to stdout, all else to stderr
     kernels: 'auto',
     trees: 'onnxruntime',
   });
-  assert.match(stdout, /^scored 3,000,000 rows of 1 shard in 1\.3 s: 2\.40 M rows\/s\n/);
+  assert.match(`${exitCode} ${stdout}`, /^0 scored 3,000,000 rows of 1 shard in 1\.3 s: 2\.40 M rows\/s\n/);
   assert.doesNotMatch(stdout, /warning|scoring/);
   const said =
     /^warning: early warning\nmetrics: http:\S+:9464\/metrics\nscoring: 10 of 40 rows .*\nscorer: trees: 7\.2 times ONNX Runtime\n/;
@@ -170,9 +169,9 @@ test('score --dry-run: the plan on stdout, no output folder needed, nothing scor
 test('score: what is not said stays unsaid', async () => {
   let got: ScoreOptions | undefined;
   await run(['score', 'a', '--model=m', '--output=o'], { score: async (options) => ((got = options), result) });
-  const { signal, onWarning, onProgress, onScorer, onDecision, onRun, command, ...plain } = got!;
+  const { signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun, command, ...plain } = got!;
   assert.deepEqual(command, ['tandem', 'score', 'a', '--model=m', '--output=o']);
-  for (const given of [signal, onWarning, onProgress, onScorer, onDecision, onRun]) assert.ok(given !== undefined);
+  for (const given of [signal, onWarning, onProgress, onSelection, onScorer, onDecision, onRun]) assert.ok(given);
   assert.deepEqual(plain, {
     shards: ['a'],
     model: 'm',
@@ -372,6 +371,7 @@ test('every example is a command line that is accepted', async () => {
         planScore: refuse,
         inspect: refuse,
         check: refuse,
+        init: refuse,
         fit: refuse,
         tune: refuse,
         profile: refuse,

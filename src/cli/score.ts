@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { asTandemError, formatError, TandemError } from '../errors.ts';
 import type { BatchSizeDecision, Progress, ReaderName, ScoreOptions } from '../options.ts';
+import type { PlannedSelection } from '../plan.ts';
 import type { RunRecord } from '../run-record.ts';
 import { parseAddress } from './address.ts';
 import {
@@ -29,6 +30,7 @@ import type { Arguments, CommandSpec, Flag } from './flags.ts';
 import { counted, printable } from './format.ts';
 import { outputFlags, outputOptions } from './output-flags.ts';
 import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
+import { selectionFlags, selectionLines, selectionOptions } from './selection.ts';
 import { watchProfileSignal } from './profile-signal.ts';
 import { checkSideFile } from '../write/side-file.ts';
 import { watchSignals } from './signals.ts';
@@ -47,6 +49,7 @@ export const scoreFlags: readonly Flag[] = [
     required: 'unless --dry-run',
     describe: 'Folder for the scores; made if it is missing',
   },
+  ...selectionFlags,
   filesFromFlag,
   keepFlag,
   { name: 'dry-run', describe: 'Print the plan with its memory table, write nothing' },
@@ -106,6 +109,7 @@ const spec: CommandSpec = {
     ],
     ['tandem score data --model m.onnx --output scores --dry-run', 'Show the plan, write nothing'],
     ['tandem score data --model m --dry-run --explain', 'Show how each feature is computed, and how fast'],
+    [`tandem score data --model m --output scores --where "country = 'DE'" --limit 1000`, 'Score some rows only'],
     ['tandem score data --model m --output scores --keep id,date', 'Copy two columns beside the scores'],
     ['tandem score data --model m --output scores --overwrite --json', 'Start afresh; one JSON object for a script'],
     ['tandem score data --model m --output scores --threads 4 --memory 2GiB', 'Leave room for others'],
@@ -123,6 +127,7 @@ export function scoreOptions(given: Arguments): ScoreOptions {
     shards: given.positionals,
     model: given.text('model') ?? '',
     output: given.text('output') ?? defaultPlanOutput,
+    ...selectionOptions(given),
     ...runOptions(given),
     ...(keep === undefined ? {} : { keep }),
     ...(memory === undefined ? {} : { memoryBytes: parseBytes('--memory', memory) }),
@@ -193,6 +198,8 @@ export const scoreCommand: Command = {
         view.log(`${device}: ${counted(rows, 'row')} a batch: ${reason}`, isSearch);
       // Of a model without a kernel there is little to know.
       const onScorer = (words: string) => view.log(`scorer: ${printable(words)}`, words.startsWith('ONNX Runtime'));
+      const onSelection = (selection: PlannedSelection, rowCount: number) =>
+        view.log(selectionLines(selection, rowCount).join(', '), false);
       const onListening = (url: string) => view.say(`metrics: ${url}`);
       const watched = {
         command: given.commandLine,
@@ -200,7 +207,7 @@ export const scoreCommand: Command = {
         ...(reporter && { onRecord: reporter.keep }),
       };
       const [result, { renderScore }] = await Promise.all([
-        api.score({ ...common, ...watched, onProgress, onScorer, onDecision, onRun: profiles.begin }),
+        api.score({ ...common, ...watched, onProgress, onSelection, onScorer, onDecision, onRun: profiles.begin }),
         import('./render-score.ts'),
       ]);
       await profiles.end();

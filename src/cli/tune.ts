@@ -15,11 +15,13 @@ import {
 import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 import { formatRate } from './format.ts';
+import { selectionFlags, selectionOptions } from './selection.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
 
 export const tuneFlags: readonly Flag[] = [
   { name: 'model', value: 'folder', required: 'always', describe: 'Model folder, or an .onnx file' },
+  ...selectionFlags,
   filesFromFlag,
   deviceFlag,
   ortDirFlag,
@@ -57,6 +59,7 @@ export const tuneCommand: Command = {
     const options = {
       shards: await shardsOf(given, io),
       model: given.text('model') ?? '',
+      ...selectionOptions(given),
       ...devices,
       ...(seconds === undefined ? {} : { seconds }),
       ...(memory === undefined ? {} : { memoryBytes: parseBytes('--memory', memory) }),

@@ -134,6 +134,10 @@ export interface Contract {
   readonly outputs: Readonly<Record<string, OutputContract | false>> | undefined;
   /** Columns copied from the shard; undefined: all of them. */
   readonly keep: readonly string[] | undefined;
+  /** One SQL condition over a row of a shard; undefined: every row is taken. */
+  readonly where: string | undefined;
+  /** Columns of shards under the names that all else uses: old name to new. */
+  readonly renames: Readonly<Record<string, string>> | undefined;
   /** Absolute path of golden.parquet beside the contract, and how far scores may be from it. */
   readonly golden: { readonly path: string; readonly tolerance: number };
   /** How far the scores of a kernel of ours may be from ONNX Runtime's, for it to score in its place. */

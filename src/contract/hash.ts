@@ -3,14 +3,14 @@ import { createHash } from 'node:crypto';
 import type { Contract } from './contract.ts';
 
 /**
- * SHA-256 (hex) of what a contract says about inputs, outputs and kept columns; not of where its files lie, nor of the
+ * SHA-256 (hex) of what a contract says about inputs, outputs, kept columns and rows; not of where its files lie, nor of the
  * tolerance of its check. The order of inputs does not matter; that of features, outputs and columns does.
  */
 export function contractHash(contract: Contract): string {
-  const { version, inputs, outputs, keep } = contract;
+  const { version, inputs, outputs, keep, where, renames } = contract;
   const ordered = outputs === undefined ? undefined : Object.entries(outputs);
   return createHash('sha256')
-    .update(canonical({ version, inputs, outputs: ordered, keep }))
+    .update(canonical({ version, inputs, outputs: ordered, keep, where, renames }))
     .digest('hex');
 }
 

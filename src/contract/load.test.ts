@@ -51,6 +51,8 @@ test('a folder with model.onnx alone, and a model file', () => {
       inputs: {},
       outputs: undefined,
       keep: undefined,
+      where: undefined,
+      renames: undefined,
       golden: { path: join(folder, 'golden.parquet'), tolerance: 1e-5 },
       kernels: { tolerance: 1e-6 },
       csv: {},

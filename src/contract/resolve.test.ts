@@ -59,6 +59,8 @@ test('a whole contract', () => {
     },
     outputs: { probabilities: { columns: ['p_late'], select: [1] } },
     keep: ['origin', 'destination', 'delay'],
+    where: undefined,
+    renames: undefined,
     golden: { path: '/models/m/golden.parquet', tolerance: 1e-5 },
     kernels: { tolerance: 1e-6 },
     csv: {},

@@ -27,6 +27,8 @@ export function resolveContract(file: ContractFile, folder: string): Contract {
     inputs,
     outputs,
     keep: file.keep,
+    where: file.where,
+    renames: file.renames === undefined ? undefined : checkRenames(file.renames),
     golden: { path: join(resolve(folder), 'golden.parquet'), tolerance: file.golden?.tolerance ?? defaultTolerance },
     kernels: { tolerance: file.kernels?.tolerance ?? kernelTolerance },
     csv: file.csv ?? {},
@@ -42,10 +44,19 @@ export function emptyContract(modelPath: string): Contract {
     inputs: {},
     outputs: undefined,
     keep: undefined,
+    where: undefined,
+    renames: undefined,
     golden: { path: join(dirname(absolute), 'golden.parquet'), tolerance: defaultTolerance },
     kernels: { tolerance: kernelTolerance },
     csv: {},
   };
+}
+
+/** @throws BAD_CONTRACT for a column that is to be called as it is */
+function checkRenames(renames: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  for (const [from, to] of Object.entries(renames))
+    if (from.toLowerCase() === to.toLowerCase()) throw badField(['renames', from], `be another name than ${from}`, to);
+  return renames;
 }
 
 function resolveConstant(file: ConstantFile, path: FieldPath): InputContract {

@@ -262,6 +262,19 @@ export const contractSchema = strictObject('the contract of a model', {
     .array(name, 'a list of column names')
     .optional()
     .describe('Columns of the shard that are copied beside the scores. Default: all of them.'),
+  where: name
+    .optional()
+    .describe(
+      'Which rows of the shards are scored: one boolean DuckDB expression over a row, for example amount > 0. A row ' +
+        'for which it is NULL is left out. --where narrows it further. Default: every row.',
+    ),
+  renames: z
+    .record(z.string(), name, 'an object: new names by the old ones')
+    .optional()
+    .describe(
+      'Columns of shards that once had another name: { "old": "new" }. Applied in the shards that have the old one, ' +
+        'before all else in this file, which uses the new one.',
+    ),
   fitted: strictObject('what was fitted to', {
     rows: z.int('a whole number').min(0, 'at least 0').describe('Rows that the last fit read.'),
     shards: z.int('a whole number').min(0, 'at least 0').describe('Shards that they came from.'),

@@ -36,15 +36,23 @@ export async function fit(options: FitOptions): Promise<FitReport> {
   let crew: FitCrew | undefined;
   try {
     const features = open.map(({ feature }) => feature);
-    const { shards, memoryBytes } = options;
-    const { plan, database } = await planner.ask({ kind: 'planFit', shards, features, memoryBytes }, 'fitPlanned');
+    const { shards, model, memoryBytes, where, limit, sample } = options;
+    const request = {
+      kind: 'planFit',
+      shards,
+      model,
+      features,
+      memoryBytes,
+      selection: { where, limit, sample },
+    } as const;
+    const { plan, database } = await planner.ask(request, 'fitPlanned');
     if (plan.rowCount === 0) throw noRows(plan);
     const fits = open.map(({ feature, parameters }) => fitFeature(feature, parameters));
     const threads = Math.min(options.threads ?? coreBound().value, plan.units.length);
     crew = new FitCrew(plan, database, open.length === 0 ? 0 : threads);
     const passes = await runPasses(crew, plan, fits, options);
     const found = fits.flatMap((each) => each.found);
-    const from = { rows: plan.rowCount, shards: plan.shards.length };
+    const from = { rows: plan.rowCount, shards: plan.shards.length, where };
     const text = found.length === 0 ? loaded.text : withParameters(loaded.text, loaded.path, found, from);
     const written = options.dryRun !== true && text !== loaded.text;
     if (written) replaceContract(loaded.path, loaded.text, text);

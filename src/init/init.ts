@@ -1,5 +1,5 @@
 /** `init`: a model folder from a model of somebody else's and shards that it has not seen. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Environment } from '../engines/cuda/libraries.ts';
@@ -28,9 +28,9 @@ import {
 import { packagesFor, type LibraryKind } from './written-by.ts';
 import { formatContract } from './write-contract.ts';
 
-/** What the model is: ONNX, or a file of the library that trained it. */
+/** What the model is: ONNX, a folder that Spark ML saved, or a file of the library that trained it. */
 export interface InitSource {
-  readonly kind: 'model' | LibraryKind;
+  readonly kind: 'model' | 'spark-ml' | LibraryKind;
   readonly path: string;
 }
 
@@ -40,6 +40,8 @@ export interface InitOptions {
   readonly shards?: string | readonly string[];
   /** Model folder. Default: the folder of an ONNX model, where tandem.json is written beside it. */
   readonly output?: string;
+  /** Of Spark ML: `rawPrediction` becomes a column too. */
+  readonly rawPrediction?: boolean;
   readonly overwrite?: boolean;
   /** Says what would be written; nothing of a library is run. */
   readonly dryRun?: boolean;
@@ -76,10 +78,11 @@ export interface InitReport {
 /** @throws USAGE, BAD_OUTPUT, BAD_MODEL, ENVIRONMENT, STOPPED and what reading the shards throws */
 export async function init(options: InitOptions): Promise<InitReport> {
   const work = mkdtempSync(join(tmpdir(), 'tandem-init-'));
+  const { kind } = options.source;
   try {
-    return options.source.kind === 'model'
-      ? await initFromOnnx(options, work)
-      : await initFromLibrary(options, options.source.kind, work);
+    if (kind === 'model') return await initFromOnnx(options, work);
+    if (kind === 'spark-ml') return await initFromSpark(options, work);
+    return await initFromLibrary(options, kind, work);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -140,17 +143,12 @@ function checkTarget(options: InitOptions, folder: string, files: readonly Folde
 }
 
 async function initFromLibrary(options: InitOptions, kind: LibraryKind, work: string): Promise<InitReport> {
-  const { shards, output } = options;
+  const { shards } = options;
   const path = resolve(options.source.path);
-  if (output === undefined && options.dryRun !== true) {
-    throw new TandemError('USAGE', `Expected --${kind} to come with --output <folder>, got none.`, {
-      remedy: `For example: tandem init 'data/*.parquet' --${kind} ${options.source.path} --output models/name`,
-    });
-  }
+  const folder = newFolder(options);
   const { requirements, notes } = packagesFor(kind, path);
   const { environment = process.env, signal } = options;
   const python = { environment, signal, ...(options.python === undefined ? {} : { command: options.python }) };
-  const folder = resolve(output ?? 'model');
   const steps = [
     ...environmentSteps(python, requirements),
     ...exportSteps(options, kind, pythonOf(environmentFolder(python, requirements)), folder),
@@ -202,6 +200,46 @@ async function initFromLibrary(options: InitOptions, kind: LibraryKind, work: st
 const farOff =
   'the check failed: a few rows may hold a DOUBLE that lies on the other side of a threshold once it is float32, as the ' +
   'tensor is; otherwise it is a fault of the exporter, and the model must not be used';
+
+/** Without Spark and without shards; with shards their types make the contract plainer, and `inspect` looks at it. */
+async function initFromSpark(options: InitOptions, work: string): Promise<InitReport> {
+  const { shards, source, rawPrediction = false } = options;
+  const folder = newFolder(options);
+  checkTarget(options, folder, [{ path: 'model.onnx', content: '' }]);
+  const seen =
+    shards === undefined ? undefined : await look(options, { shards, modelPath: undefined, sample: undefined });
+  const columnTypes = new Map(seen?.columns.map(({ name, type }) => [name, type]));
+  const { convertSparkMl } = await import('./spark-ml/convert.ts');
+  const { contract, width, model, notes } = convertSparkMl(resolve(source.path), { rawPrediction, columnTypes });
+  const inputs = Object.entries(contract.inputs).map(([name, features]) => ({
+    name,
+    type: `float64 [N, ${width}]`,
+    sure: 'certain' as const,
+    because: 'what the pipeline says',
+    features: features.map(({ column, sql }) => column ?? sql ?? ''),
+  }));
+  const draft: Draft = { contract: { ...contract, keep: undefined }, inputs, decisions: [] };
+  const modelPath = join(work, 'model.onnx');
+  writeFileSync(modelPath, model);
+  const problems = await problemsOf(options, draft, modelPath, work);
+  const text = formatContract(draft.contract);
+  const files: FolderFile[] = [
+    { path: 'model.onnx', content: model },
+    { path: contractName, content: text },
+  ];
+  if (options.dryRun !== true) writeModelFolder(folder, files, options.overwrite ?? false);
+  return { ...reportOf(options, folder, draft, { text, files, problems }), notes };
+}
+
+/** The folder to make. @throws USAGE where none is named, unless nothing is written */
+function newFolder({ source: { kind, path }, output, dryRun }: InitOptions): string {
+  if (output === undefined && dryRun !== true) {
+    throw new TandemError('USAGE', `Expected --${kind} to come with --output <folder>, got none.`, {
+      remedy: `For example: tandem init 'data/*.parquet' --${kind} ${path} --output models/name`,
+    });
+  }
+  return resolve(output ?? 'model');
+}
 
 function exportSteps({ shards, source }: InitOptions, kind: LibraryKind, python: string, folder: string): string[] {
   const tables = shards === undefined ? "'data/*.parquet'" : [shards].flat().map(quoted).join(' ');

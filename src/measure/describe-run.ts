@@ -5,7 +5,7 @@ import { duckDbVersion } from '../engines/duckdb/bindings.ts';
 import { onnxRuntimeVersion } from '../engines/onnxruntime/bindings.ts';
 import { coreBound, cpuLabel } from '../machine.ts';
 import type { GpuMemory, ScoreOptions } from '../options.ts';
-import type { RunPlan } from '../plan.ts';
+import type { PlannedSelection, RunPlan } from '../plan.ts';
 import type { RunRecord } from '../run-record.ts';
 import { placeOf } from '../place.ts';
 
@@ -38,6 +38,7 @@ export function describeSettings(
   const used = plan.profiles.used.flatMap((profile) => profile?.sets ?? []);
   return {
     shards: [options.shards].flat().join(' '),
+    ...(plan.selection === undefined ? {} : { rows: describeSelection(plan.selection) }),
     device: plan.device,
     precision: plan.precision,
     scorer: plan.scorer.words,
@@ -58,6 +59,16 @@ export function describeSettings(
     profile: useProfile ? used.join(', ') || 'none found' : 'not wanted',
     output: plan.output,
   };
+}
+
+/** `of 5000 rows in 3 shards: where a > 0; sample 0.01` */
+function describeSelection({ where, sample, given, rowsFound, shardsFound }: PlannedSelection): string {
+  const chosenBy = [
+    ...where.map((sql) => `where ${sql}`),
+    ...(sample === undefined ? [] : [`sample ${sample}`]),
+    ...(given.limit === undefined ? [] : [`limit ${given.limit}`]),
+  ];
+  return `of ${rowsFound} rows in ${shardsFound} shards: ${chosenBy.join('; ')}`;
 }
 
 function promised(memory: GpuMemory): string {

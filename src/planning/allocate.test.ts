@@ -10,7 +10,8 @@ import {
   spanRowsTarget,
   threadBytesBase,
 } from '../limits.ts';
-import { allocateRun, chooseSplits, chooseThreads, cutSpans, slotRowsFor, type ShardSize } from './allocate.ts';
+import { allocateRun, chooseSplits, chooseThreads, slotRowsFor, type ShardSize } from './allocate.ts';
+import { cutSpans } from './spans.ts';
 
 const mib = 2 ** 20;
 const enough = { value: 64 * 1024 * mib, setBy: 'a test' };

@@ -1,12 +1,10 @@
 /** Threads, split shards, slots and memory of a run: pure arithmetic over the footers. */
-import { elementBytes, type Span } from '../batch.ts';
+import { elementBytes } from '../batch.ts';
 import { alignedBytes, pageBytes } from '../engines/wasm.ts';
 import { TandemError } from '../errors.ts';
 import {
   batchRowsMax,
   processBytesBase,
-  ringBytesMax,
-  ringSpansPerThread,
   rowGroupFactor,
   slotBytesMax,
   spanRowsTarget,
@@ -20,12 +18,15 @@ import { kernelRows } from '../score/kernels/kernel.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { deviceSlots, fitDeviceSlots } from './devices.ts';
 import { kernelBytes } from './kernel-bytes.ts';
+import { cutSpans } from './spans.ts';
 
 export interface ShardSize {
   readonly name: string;
   readonly path: string;
   readonly rowCount: number;
   readonly rowGroupRows: readonly number[];
+  /** As in `PlannedShard`. */
+  readonly takenBlocks?: readonly number[] | undefined;
   /** Compressed bytes of the used columns in the largest row group. */
   readonly rowGroupBytesMax: number;
   /** False: must be read by one thread. */
@@ -301,44 +302,6 @@ function spread(freeAt: number[], rowCount: number): void {
 /** Bytes of one row of all used outputs. */
 export function scoreBytesPerRow(model: Pick<ModelPlan, 'outputs'>): number {
   return model.outputs.reduce((sum, output) => sum + output.width * elementBytes[output.elementType], 0);
-}
-
-/** A split shard's spans, along row groups where these are small enough, and the rows that its ring holds. */
-export function cutSpans(
-  shard: Pick<ShardSize, 'rowCount' | 'rowGroupRows'>,
-  threads: number,
-  scoreBytesPerRow: number,
-  slotRows: number,
-): { readonly spans: readonly Span[]; readonly capacityRows: number } {
-  const ringSpans = threads * ringSpansPerThread;
-  const spanRowsByRing = Math.floor(ringBytesMax / Math.max(1, scoreBytesPerRow) / ringSpans);
-  // Each thread gets four spans at least, so that they end at about the same time.
-  const target = Math.max(1, Math.min(spanRowsTarget, spanRowsByRing, Math.ceil(shard.rowCount / threads / 4)));
-  const spans: Span[] = [];
-  let firstRow = 0;
-  let pending = 0;
-  const push = (rowCount: number): void => {
-    spans.push({ firstRow, rowCount });
-    firstRow += rowCount;
-  };
-  for (const groupRows of shard.rowGroupRows) {
-    pending += groupRows;
-    if (pending < target) continue;
-    // Between two thirds of the target and one and a half of it: groups below that are not cut.
-    const parts = Math.round(pending / target);
-    for (let part = parts; part > 0; part--) {
-      const rowCount = Math.ceil(pending / part);
-      push(rowCount);
-      pending -= rowCount;
-    }
-  }
-  if (pending > 0) push(pending);
-  const longest = spans.reduce((rows, span) => Math.max(rows, span.rowCount), 0);
-  const ringRowsMax = Math.floor(ringBytesMax / Math.max(1, scoreBytesPerRow));
-  return {
-    spans,
-    capacityRows: Math.min(shard.rowCount, Math.max(slotRows, Math.min(ringRowsMax, longest * ringSpans))),
-  };
 }
 
 /**

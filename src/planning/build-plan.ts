@@ -5,8 +5,9 @@ import type { Pointer } from '../engines/native.ts';
 import { memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { OutputLayout, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
+import type { ModelPlan, OutputLayout, PlannedSchema, PlannedSelection, PlannedShard, RunPlan } from '../plan.ts';
 import { columnBytes, rowGroupBytesMax, type Footer } from '../read/footers.ts';
+import { relationOf } from '../relation.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
 import { planOutputFiles, writtenBytesBeyond } from '../write/output-files.ts';
 import type { RunIdentity } from '../write/manifests.ts';
@@ -25,6 +26,7 @@ import { planModel, resolveModel, type PlanningEngines } from './model.ts';
 import { outputRowBytes } from './output-row.ts';
 import { placeScoring } from './placement.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
+import type { Selected } from './selection.ts';
 import { recallProfiles, type RecalledSettings } from './stored-profiles.ts';
 
 /** A plan, and what is too large to be printed with it. */
@@ -39,7 +41,7 @@ export interface Planned {
 /** @throws every error that can be known before a row is scored */
 export function buildPlan(
   engines: PlanningEngines,
-  footers: readonly Footer[],
+  { footers, selection }: Selected,
   options: PlainScoreOptions,
   asked?: ChosenDevices,
 ): Planned {
@@ -48,17 +50,15 @@ export function buildPlan(
   const { contract, requests, schemas } = resolved;
   const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
   const described = planModel(engines, footers, resolved);
-  const identity: RunIdentity = {
-    modelSha256: described.sha256,
-    contractSha256: described.contractSha256,
-    keep: keep ?? 'all',
-    precision: options.precision ?? 'float32',
-    ...(options.rowsPerFile === undefined ? {} : { rowsPerFile: options.rowsPerFile }),
-  };
   const planned = schemas.plan(requests, keep, namesOf(described.columns));
   const output = resolve(options.output);
-  const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
-  const used = usedColumns(requests, footers[0]!.columns);
+  const whole = inspectOutput(
+    output,
+    identityOf(described, keep, selection, options),
+    footers,
+    options.overwrite ?? false,
+  );
+  const used = new Set([...usedColumns(requests, footers[0]!.columns), ...selectedColumns(selection, footers[0]!)]);
   const reads = keep === undefined ? 'all' : new Set([...used, ...keep]);
   const shardSizes = footers.map((footer): ShardSize => ({
     ...footer,
@@ -88,6 +88,7 @@ export function buildPlan(
     model,
     shards: planShards(footers, shardSizes, schemas, allocation.split, whole),
     schemas: planned,
+    ...(selection === undefined ? {} : { selection }),
     rowsTotal: sum(pending.map((footer) => footer.rowCount)),
     ...plannedKeep(keep, footers[0]!, pending),
     featureBytes: sum(pending.map((footer) => columnBytes(footer, used))),
@@ -98,7 +99,7 @@ export function buildPlan(
     batchSize,
     slotRows: allocation.slot.rows,
     slotsPerThread: allocation.slot.count,
-    memory: [...allocation.memory, ...deviceMemory(devices, model)],
+    memory: planMemory(allocation, selection, pending, model, devices),
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
     ...(options.explain === true
@@ -109,8 +110,57 @@ export function buildPlan(
   return { plan, kernel, restSession: choice.restSession };
 }
 
+function identityOf(
+  { sha256, contractSha256 }: ModelPlan,
+  keep: readonly string[] | undefined,
+  selection: PlannedSelection | undefined,
+  { precision = 'float32', rowsPerFile }: PlainScoreOptions,
+): RunIdentity {
+  return {
+    modelSha256: sha256,
+    contractSha256,
+    keep: keep ?? 'all',
+    precision,
+    ...(selection === undefined ? {} : { selection: selection.given }),
+    ...(rowsPerFile === undefined ? {} : { rowsPerFile }),
+  };
+}
+
 function namesOf(columns: readonly { readonly name: string }[]): string[] {
   return columns.map(({ name }) => name);
+}
+
+/** As the shard spells them. */
+function selectedColumns(selection: PlannedSelection | undefined, { columns }: Footer): string[] {
+  return namesOf(columns).filter((name) => selection?.columns.includes(name.toLowerCase()));
+}
+
+/**
+ * Where a condition cannot be left to the Parquet reader, DuckDB's POSITIONAL JOIN holds all scores of a shard until it
+ * reads the kept columns.
+ */
+function selectionMemory(
+  selection: PlannedSelection | undefined,
+  pending: readonly Footer[],
+  threads: number,
+  model: ModelPlan,
+): RunPlan['memory'] {
+  if (selection === undefined || selection.where.length === 0) return [];
+  const rows = pending.map(({ rowCount }) => rowCount).sort((a, b) => b - a);
+  const bytesEach = sum(rows.slice(0, threads)) * scoreBytesPerRow(model);
+  return [
+    { what: 'scores of shards read in part, until their kept columns are read', where: 'host', count: 1, bytesEach },
+  ];
+}
+
+function planMemory(
+  { memory, threads }: Allocation,
+  selection: PlannedSelection | undefined,
+  pending: readonly Footer[],
+  model: ModelPlan,
+  devices: RunPlan['devices'],
+): RunPlan['memory'] {
+  return [...memory, ...selectionMemory(selection, pending, threads, model), ...deviceMemory(devices, model)];
 }
 
 function plannedKeep(
@@ -120,7 +170,7 @@ function plannedKeep(
 ): Pick<RunPlan, 'keep' | 'keepsAll' | 'keepBytes'> {
   const copied = keep === undefined ? 'all' : new Set(keep);
   return {
-    keep: keep ?? namesOf(first.columns),
+    keep: keep ?? namesOf(first.columns.filter(({ isOfPath }) => isOfPath !== true)),
     keepsAll: keep === undefined,
     keepBytes: sum(pending.map((footer) => columnBytes(footer, copied))),
   };
@@ -135,12 +185,12 @@ function planShards(
 ): PlannedShard[] {
   return footers.map((footer, index) => ({
     index,
-    path: footer.path,
     ...(footer.sourcePath === undefined ? {} : { sourcePath: footer.sourcePath }),
-    name: footer.name,
     bytes: footer.bytes,
     modifiedMs: footer.modifiedMs,
+    ...relationOf(footer),
     rowCount: footer.rowCount,
+    ...(footer.takenBlocks === undefined ? {} : { takenBlocks: footer.takenBlocks }),
     rowGroupRows: footer.rowGroupRows,
     rowGroupBytesMax: sizes[index]!.rowGroupBytesMax,
     schema: schemas.indexOf(footer),

@@ -1,15 +1,16 @@
 /** What a fit reads: units of rows, and the SQL that gives each feature's values. */
-import type { ColumnRequest, Span } from '../batch.ts';
+import type { ColumnRequest, TakenSpan } from '../batch.ts';
 import type { Feature } from '../contract/contract.ts';
 import { TandemError } from '../errors.ts';
 import { fitUnitRows } from '../limits.ts';
 import type { Footer } from '../read/footers.ts';
 import { isNumeric } from '../read/projection.ts';
 import { SchemaPlanner } from './schemas.ts';
+import { joinBlocks } from './spans.ts';
 import type { TableReader } from './tables.ts';
 
-/** Consecutive whole row groups of a shard: what a thread reads in one go. */
-export interface FitUnit extends Span {
+/** Consecutive whole row groups of a shard, or their rows that are taken: what a thread reads in one go. */
+export interface FitUnit extends TakenSpan {
   /** Position among the plan's shards. */
   readonly shardIndex: number;
 }
@@ -62,10 +63,11 @@ function requestOf(feature: Feature, schemas: SchemaPlanner, footers: readonly F
 }
 
 /** A column called `file_row_number` would hide the one that tells rows apart: such a shard is one unit. */
-function unitsOf({ rowCount, rowGroupRows, columns }: Footer): Span[] {
+function unitsOf({ rowCount, rowGroupRows, takenBlocks, columns }: Footer): TakenSpan[] {
   if (rowCount === 0) return [];
+  if (takenBlocks !== undefined) return joinBlocks({ rowGroupRows, takenBlocks }, fitUnitRows);
   if (columns.some(({ name }) => name.toLowerCase() === 'file_row_number')) return [{ firstRow: 0, rowCount }];
-  const units: Span[] = [];
+  const units: TakenSpan[] = [];
   let [firstRow, rows] = [0, 0];
   for (const group of rowGroupRows) {
     rows += group;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { GoldenComparison } from '../messages.ts';
+import { parquetFile } from '../relation.ts';
 import { withConnection } from '../testing/shards.ts';
 import { compareWithGolden } from './golden.ts';
 
@@ -17,7 +18,7 @@ function compare(golden: string, score: string): GoldenComparison {
         connection.execute(`COPY (SELECT ${sql} AS y) TO '${path}' (FORMAT parquet)`);
         return path;
       });
-      return compareWithGolden(connection, paths[0]!, paths[1]!, 0.01);
+      return compareWithGolden(connection, paths[0]!, parquetFile(paths[0]!), paths[1]!, 0.01);
     });
   } finally {
     rmSync(folder, { recursive: true });

@@ -1,15 +1,17 @@
 /** Compares scores with those of golden.parquet, row by row. */
-import { quoteIdentifier, quotePath, type Connection } from '../engines/duckdb/database.ts';
+import { quoteIdentifier, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError } from '../errors.ts';
 import type { GoldenComparison } from '../messages.ts';
 import type { CheckReport } from '../options.ts';
-import { describe, readParquet } from '../read/footers.ts';
+import { describe } from '../read/footers.ts';
+import { parquetFile } from '../relation.ts';
 import { isNumeric, isText, listType } from '../read/projection.ts';
 
 const worstRowsMax = 10;
 
 /**
  * @param golden a file with the expected scores under the names of the score columns
+ * @param from its rows, as the run took them, after FROM
  * @param scores what a run over that file wrote, in the same order
  * @param tolerance largest |score - golden| / max(1, |golden|) that passes, for each value of a list too
  * @throws BAD_CONTRACT when golden.parquet holds none of the score columns, or one as another kind of value
@@ -17,13 +19,12 @@ const worstRowsMax = 10;
 export function compareWithGolden(
   connection: Connection,
   golden: string,
+  from: string,
   scores: string,
   tolerance: number,
 ): GoldenComparison {
-  const goldenTypes = new Map(
-    describe(connection, '*', readParquet(golden)).map(({ name, type }) => [name.toLowerCase(), type]),
-  );
-  const scoreColumns = describe(connection, '*', readParquet(scores));
+  const goldenTypes = new Map(describe(connection, '*', from).map(({ name, type }) => [name.toLowerCase(), type]));
+  const scoreColumns = describe(connection, '*', parquetFile(scores));
   const shared = scoreColumns.filter(({ name }) => goldenTypes.has(name.toLowerCase()));
   if (shared.length === 0) {
     throw new TandemError(
@@ -36,8 +37,8 @@ export function compareWithGolden(
     );
   }
   for (const { name, type } of shared) checkKind(golden, name, goldenTypes.get(name.toLowerCase())!, type);
-  const columns = shared.map(({ name, type }) => compareColumn(connection, golden, scores, name, type, tolerance));
-  const [[rowCount] = [0n]] = connection.rows(`SELECT count(*) FROM ${readParquet(golden)}`);
+  const columns = shared.map(({ name, type }) => compareColumn(connection, from, scores, name, type, tolerance));
+  const [[rowCount] = [0n]] = connection.rows(`SELECT count(*) FROM ${from}`);
   return {
     version: 1,
     rowCount: Number(rowCount),
@@ -70,7 +71,7 @@ function kindOf(type: string): string {
 
 function compareColumn(
   connection: Connection,
-  golden: string,
+  from: string,
   scores: string,
   name: string,
   type: string,
@@ -79,7 +80,7 @@ function compareColumn(
   const column = quoteIdentifier(name);
   const both = `SELECT row, golden, score, ${differenceSql(type)} AS difference, ${beyondSql(type, tolerance)} AS beyond FROM (
     SELECT row_number() OVER () - 1 AS row, g.${column} AS golden, s.${column} AS score
-    FROM read_parquet([${quotePath(golden)}]) AS g POSITIONAL JOIN read_parquet([${quotePath(scores)}]) AS s)`;
+    FROM ${from} AS g POSITIONAL JOIN ${parquetFile(scores)} AS s)`;
   const [[largest, beyond] = [0, 0n]] = connection.rows(
     `SELECT max(difference), count(*) FILTER (beyond) FROM (${both})`,
   );

@@ -5,22 +5,25 @@ import { loadUnfitted } from '../contract/load.ts';
 import { closeSession, describeSession, type ModelValue } from '../engines/onnxruntime/session.ts';
 import type { TensorLayout } from '../batch.ts';
 import { formatError, TandemError } from '../errors.ts';
-import type { InspectedColumn, InspectReport, KernelOptions } from '../options.ts';
+import type { InspectedColumn, InspectReport } from '../inspect-report.ts';
+import type { KernelOptions } from '../options.ts';
 import { rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { buildPlan } from './build-plan.ts';
 import { resolveModel, type PlanningEngines } from './model.ts';
+import type { Selected } from './selection.ts';
 
 /** @param engines undefined without a model */
 export function buildInspection(
   engines: PlanningEngines | undefined,
-  footers: readonly Footer[],
+  selected: Selected,
   modelPath: string | undefined,
   scorers: KernelOptions = {},
 ): InspectReport {
+  const { footers, selection } = selected;
   // What is no Parquet has none.
   const groups = footers.flatMap((footer) => (footer.sourcePath === undefined ? footer.rowGroupRows : []));
   const fit =
-    modelPath === undefined || engines === undefined ? undefined : fitModel(engines, footers, modelPath, scorers);
+    modelPath === undefined || engines === undefined ? undefined : fitModel(engines, selected, modelPath, scorers);
   return {
     version: 1,
     shards: footers.map(({ name, rowCount, rowGroupRows, bytes, sourcePath, rowsUnknown }) => ({
@@ -32,6 +35,7 @@ export function buildInspection(
     rowCount: footers.some(({ rowsUnknown }) => rowsUnknown === true)
       ? undefined
       : footers.reduce((sum, footer) => sum + footer.rowCount, 0),
+    ...(selection === undefined ? {} : { selection }),
     bytes: footers.reduce((sum, footer) => sum + footer.bytes, 0),
     rowGroups: {
       count: groups.length,
@@ -55,12 +59,8 @@ interface Fit {
   readonly problems: readonly string[];
 }
 
-function fitModel(
-  engines: PlanningEngines,
-  footers: readonly Footer[],
-  modelPath: string,
-  scorers: KernelOptions,
-): Fit {
+function fitModel(engines: PlanningEngines, selected: Selected, modelPath: string, scorers: KernelOptions): Fit {
+  const { footers } = selected;
   const description = describeSession(engines.session);
   const feeds = new Map<string, string[]>();
   const problems: string[] = [];
@@ -76,7 +76,7 @@ function fitModel(
     features = new Map(resolved.layouts.inputs.map((tensor) => [tensor.name, tensor.features]));
     for (const tensor of resolved.layouts.inputs) noteFeeds(tensor, footers, feeds);
     // The output folder does not exist: only what concerns shards and model can be a problem.
-    const { plan, restSession } = buildPlan(engines, footers, {
+    const { plan, restSession } = buildPlan(engines, selected, {
       shards: [],
       model: modelPath,
       output: resolve('tandem-inspect-no-such-folder'),
@@ -163,21 +163,22 @@ function inspectColumns(
   feeds: ReadonlyMap<string, string[]>,
   kept: ReadonlySet<string> | undefined,
 ): InspectedColumn[] {
-  const columns = new Map<string, { types: Set<string>; shards: number }>();
+  const columns = new Map<string, { types: Set<string>; shards: number; isOfPath: true | undefined }>();
   for (const footer of footers) {
-    for (const { name, type } of footer.columns) {
-      const column = columns.get(name) ?? { types: new Set(), shards: 0 };
+    for (const { name, type, isOfPath } of footer.columns) {
+      const column = columns.get(name) ?? { types: new Set(), shards: 0, isOfPath };
       column.types.add(type);
       column.shards++;
       columns.set(name, column);
     }
   }
-  return [...columns].map(([name, { types, shards }]) => ({
+  return [...columns].map(([name, { types, shards, isOfPath }]) => ({
     name,
     types: [...types],
     shards,
     feeds: feeds.get(name.toLowerCase()) ?? [],
-    kept: kept?.has(name.toLowerCase()) ?? true,
+    kept: kept?.has(name.toLowerCase()) ?? isOfPath === undefined,
+    ...(isOfPath === undefined ? {} : { isOfPath }),
   }));
 }
 

@@ -18,7 +18,10 @@ export function openStaging(
     threads,
     memoryBytes,
     model,
-  }: Pick<PlainScoreOptions, 'threads' | 'memoryBytes'> & { readonly model: string | undefined },
+  }: Pick<PlainScoreOptions, 'threads'> & {
+    readonly memoryBytes?: number | undefined;
+    readonly model: string | undefined;
+  },
 ): Staging {
   const csv = model === undefined ? {} : loadContract(model).contract.csv;
   const wanted = threads ?? coreBound().value;

@@ -2,6 +2,7 @@
 import type { ColumnRequest } from '../batch.ts';
 import type { ParquetFile } from '../engines/parquetjs/file.ts';
 import { bug, TandemError } from '../errors.ts';
+import type { Contract } from '../contract/contract.ts';
 import type { PlainScoreOptions } from '../messages.ts';
 import type { OutputOptions } from '../output-options.ts';
 import type { ShardFile } from '../read/find-shards.ts';
@@ -10,6 +11,7 @@ import type { Footer, SourceTable } from '../read/footers.ts';
 import { openParquetJs } from '../read/parquetjs/footers.ts';
 import { openParquetJsChunks } from '../read/parquetjs/open-chunks.ts';
 import { explainParquetJs, keptColumn, refuseSql, requestedColumn } from '../read/parquetjs/refusals.ts';
+import type { SelectionOptions } from '../relation.ts';
 import type { ChunkSource } from '../read/shard-reader.ts';
 import type { SqlSource, TableReader } from './tables.ts';
 
@@ -47,6 +49,18 @@ export function refuseOtherFormats(files: readonly ShardFile[]): void {
   });
 }
 
+/** @throws USAGE, BAD_CONTRACT for rows and columns that only SQL chooses */
+export function checkParquetJsRows(options: SelectionOptions, contract: Pick<Contract, 'where' | 'renames'>): void {
+  const remedy = 'Leave out one of the two: the native reader (DuckDB) computes it.';
+  const flag = (['where', 'limit', 'sample'] as const).find((name) => options[name] !== undefined);
+  if (flag !== undefined)
+    throw new TandemError('USAGE', `Expected every row with --reader parquetjs, got --${flag}.`, { remedy });
+  const key = (['where', 'renames'] as const).find((name) => contract[name] !== undefined);
+  if (key === undefined) return;
+  const message = `Expected a contract without \`${key}\` where parquetjs-lite reads, got one.`;
+  throw new TandemError('BAD_CONTRACT', message, { place: { field: key }, remedy: 'Leave out --reader parquetjs.' });
+}
+
 export class ParquetJsTables implements TableReader {
   readonly #footers: ReadonlyMap<SourceTable, Footer>;
   readonly #files = new Map<SourceTable, ParquetFile>();
@@ -71,6 +85,10 @@ export class ParquetJsTables implements TableReader {
 
   openFirst(table: SourceTable, _projection: string, requests: readonly ColumnRequest[]): ChunkSource {
     return openParquetJsChunks(this.#fileOf(table), requests);
+  }
+
+  fileRow(_table: SourceTable, row: number): number {
+    return row;
   }
 
   openStretch(table: SourceTable): ChunkSource {

@@ -5,10 +5,12 @@ import { TandemError } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer } from '../featurize/featurizer.ts';
 import { columnBytes, type SourceTable } from '../read/footers.ts';
+import { placeOfRow } from '../read/row-failure.ts';
+import { countedBlocks } from '../relation.ts';
 import type { MadeUpRows } from '../score/kernels/made-up.ts';
 import type { ResolvedModel } from './model.ts';
 import { usedColumns } from './schemas.ts';
-import { planStretches, type Stretch } from './stretches.ts';
+import { planStretches, type SampledShard, type Stretch } from './stretches.ts';
 import type { TableReader } from './tables.ts';
 
 /** Input tensors of a shard's first rows, the last of them repeated where there are fewer. @throws BAD_ROW, BAD_SHARD */
@@ -45,8 +47,10 @@ export function firstRowsError(
   { requests }: Pick<ResolvedModel, 'requests'>,
 ): unknown {
   if (!(error instanceof BadRowError)) return reader.explain(error, table, requests) ?? error;
+  const { rowGroupRows = [] } = table;
+  const row = reader.fileRow(table, error.rowInChunk);
   return new TandemError('BAD_ROW', error.message, {
-    place: { shard: table.name, rowGroup: 0, row: error.rowInChunk, column: error.featureLabel },
+    place: { ...placeOfRow({ name: table.name, rowGroupRows }, row), column: error.featureLabel },
     remedy: error.remedy,
     cause: error,
   });
@@ -69,8 +73,7 @@ export function readSample(
   rowsMax: number,
 ): Sample {
   const shards = tables.map((table) => ({
-    rowCount: table.rowCount,
-    rowGroupRows: table.numberedFrom === undefined ? undefined : table.rowGroupRows,
+    ...sampledRows(table),
     bytes: columnBytes(table, usedColumns(resolved.requests, table.columns)),
   }));
   const values = resolved.layouts.inputs.map((tensor) => allocateTensor(tensor, rowsMax));
@@ -83,9 +86,26 @@ export function readSample(
   }
   const nameOf = (row: number): string => {
     const stretch = read.findLast((each) => each.row <= row)!;
-    return `row ${stretch.firstRow + row - stretch.row} of ${stretch.table.name}`;
+    return `row ${reader.fileRow(stretch.table, row - stretch.row, stretch.firstRow)} of ${stretch.table.name}`;
   };
   return { rowCount, values, nameOf };
+}
+
+/** Where a table's rows lie in its file. Of a selection: up to its last block that has any. */
+function sampledRows({
+  numberedFrom,
+  rowCount,
+  rowGroupRows,
+  takenBlocks,
+}: SourceTable): Pick<SampledShard, 'rowCount' | 'rowGroupRows'> {
+  if (numberedFrom === undefined || rowGroupRows === undefined) return { rowCount, rowGroupRows: undefined };
+  if (takenBlocks === undefined || rowCount === 0) return { rowCount, rowGroupRows };
+  const last = takenBlocks.findLastIndex((rows) => rows > 0);
+  const end = countedBlocks(rowGroupRows)
+    .slice(0, last + 1)
+    .reduce((sum, rows) => sum + rows, 0);
+  let before = 0;
+  return { rowCount: end, rowGroupRows: rowGroupRows.filter((rows) => (before += rows) - rows < end) };
 }
 
 /** Into the rows of `values` from `row` on; returns how many. */

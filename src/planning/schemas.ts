@@ -55,7 +55,7 @@ export class SchemaPlanner {
     scoreNames: readonly string[],
   ): PlannedSchema[] {
     return [...this.#first.values()].map((table) => {
-      const kept = keep === undefined ? table.columns.map((column) => column.name) : keptColumns(table, keep);
+      const kept = keep === undefined ? allColumns(table) : keptColumns(table, keep);
       const clash = scoreNames.find((name) => kept.some((other) => other.toLowerCase() === name.toLowerCase()));
       if (clash !== undefined) {
         throw new TandemError(
@@ -98,6 +98,11 @@ export class SchemaPlanner {
 
 function signature(table: SourceTable): string {
   return table.columns.map(({ name, type }) => `${name}\u0000${type}`).join('\u0001');
+}
+
+/** What a reader does not get from the path. */
+function allColumns({ columns }: SourceTable): string[] {
+  return columns.filter(({ isOfPath }) => isOfPath !== true).map(({ name }) => name);
 }
 
 /** @throws BAD_COLUMN for a column that is missing or named twice */

@@ -164,7 +164,7 @@ export class Staging {
       tell({
         filesDone,
         filesTotal: missing.length,
-        bytesDone: inWork.reduce((sum, bytes) => sum + bytes, bytesDone),
+        bytesDone: Math.round(inWork.reduce((sum, bytes) => sum + bytes, bytesDone)),
         bytesTotal: missing.reduce((sum, { bytes }) => sum + bytes, 0),
         secondsElapsed: (performance.now() - startMs) / 1000,
       });
@@ -246,8 +246,7 @@ function withRows({ source, bytes, modifiedMs, footer }: Found, rowCount: number
   const rowGroupRows = Array.from({ length: groups }, (_, group) =>
     Math.min(rowGroupRowsDefault, rowCount - group * rowGroupRowsDefault),
   );
-  const { path } = source;
-  return { ...footer, path, sourcePath: path, bytes, modifiedMs, rowCount, rowGroupRows, columnSizes };
+  return { ...footer, sourcePath: source.path, bytes, modifiedMs, rowCount, rowGroupRows, columnSizes };
 }
 
 /** Another file, or the same read otherwise, has another name. */

@@ -5,7 +5,7 @@ import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
 import { bug, TandemError } from '../errors.ts';
 import { describe, selectColumns, shardError, type SourceTable } from '../read/footers.ts';
 import { createEnum, projectColumn, sourceSql, type ColumnType } from '../read/projection.ts';
-import { explainRowFailure } from '../read/row-failure.ts';
+import { between, explainRowFailure, fileRowOf, type NamedRows } from '../read/row-failure.ts';
 import { openChunks, type ChunkSource } from '../read/shard-reader.ts';
 import type { VectorPlace } from '../read/vector-places.ts';
 
@@ -26,7 +26,9 @@ export interface TableReader {
     rowCount: number,
     places?: readonly VectorPlace[],
   ): ChunkSource;
-  /** Rows of a table whose rows are numbered, from one on. */
+  /** Number in its file of a row that is counted among those that are taken, from a row of the file on (default: 0). */
+  fileRow(table: SourceTable, row: number, from?: number): number;
+  /** Rows of a table whose rows are numbered, from one of the file on, whichever are taken. */
   openStretch(
     table: SourceTable,
     projection: string,
@@ -93,24 +95,31 @@ export class DuckDbTables implements TableReader {
     return openChunks(this.#connection, sql, requests, places);
   }
 
+  fileRow(table: SourceTable, row: number, from = 0): number {
+    if (table.takenBlocks === undefined) return from + row;
+    return fileRowOf(this.#connection, { ...namedRows(table), fileRows: { firstRow: from, rowCount: 2 ** 52 } }, row);
+  }
+
   openStretch(
-    { name, numberedFrom }: SourceTable,
+    { name, numberedFrom, takenBlocks }: SourceTable,
     projection: string,
     requests: readonly ColumnRequest[],
     firstRow: number,
     rowCount: number,
   ): ChunkSource {
     if (numberedFrom === undefined) throw bug(`Rows of ${name} have no numbers`);
-    const rows = `shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
+    const rows =
+      takenBlocks === undefined
+        ? between({ firstRow, rowCount })
+        : `shard.file_row_number >= ${firstRow} LIMIT ${rowCount}`;
     return openChunks(this.#connection, `SELECT ${projection} FROM ${numberedFrom} WHERE ${rows}`, requests);
   }
 
   explain(error: unknown, table: SourceTable, requests: readonly ColumnRequest[]): TandemError | undefined {
     if (!(error instanceof DuckDbError)) return undefined;
-    const { name, rowCount, rowGroupRows = [], numberedFrom } = table;
     const sources = requests.map((request) => request.feature.source);
-    const rows = { firstRow: 0, rowCount, name, rowGroupRows, numberedFrom };
-    return explainRowFailure(this.#connection, sources, rows, error) ?? shardError(error, name);
+    const rows = namedRows(table);
+    return explainRowFailure(this.#connection, sources, rows, error) ?? shardError(error, table.name);
   }
 
   /** The ENUM type of a request's categories, created at first use; equal lists share one. */
@@ -127,6 +136,12 @@ export class DuckDbTables implements TableReader {
     }
     return name;
   }
+}
+
+/** All that are taken. */
+function namedRows({ name, rowCount, rowGroupRows = [], numberedFrom }: SourceTable): NamedRows {
+  const fileRowCount = rowGroupRows.reduce((sum, rows) => sum + rows, 0);
+  return { name, fileRows: { firstRow: 0, rowCount: fileRowCount || rowCount }, rowGroupRows, numberedFrom };
 }
 
 /** The names of a table's columns, for a sentence. */

@@ -2,6 +2,7 @@
 import { closeSync, openSync, readSync, fstatSync } from 'node:fs';
 import { outOfMemory, quoteIdentifier, quotePath, DuckDbError, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError } from '../errors.ts';
+import { parquetFile, type Relation } from '../relation.ts';
 import type { ShardFile } from './find-shards.ts';
 import type { ColumnType } from './projection.ts';
 
@@ -11,19 +12,22 @@ export interface SourceTable {
   readonly name: string;
   /** What stands after FROM. */
   readonly from: string;
+  /** Of the rows that are taken. */
   readonly rowCount: number;
   readonly columns: readonly ColumnType[];
   /** As in `NamedRows`; undefined where the rows come from no file. */
   readonly numberedFrom?: string | undefined;
   readonly rowGroupRows?: readonly number[] | undefined;
+  /** As in `PlannedShard`. */
+  readonly takenBlocks?: readonly number[] | undefined;
   /** By name of a top-level column; undefined where the rows come from no file. */
   readonly columnSizes?: ReadonlyMap<string, ColumnSize> | undefined;
 }
 
-export interface Footer extends SourceTable {
-  readonly path: string;
+export interface Footer extends SourceTable, Relation {
   readonly bytes: number;
   readonly modifiedMs: number;
+  /** Of the file, whichever rows are taken. */
   readonly rowGroupRows: readonly number[];
   readonly columnSizes: ReadonlyMap<string, ColumnSize>;
   /** As in `PlannedShard`. `bytes` and `modifiedMs` are of that file. */
@@ -66,15 +70,15 @@ function readSomeFooters(
     return files.map((file, index) => {
       const { path, name } = file;
       const signature = signatures.get(path) ?? '';
-      const columns = typesOf.get(signature) ?? describe(connection, '*', readParquet(path));
+      const columns = typesOf.get(signature) ?? describe(connection, '*', parquetFile(path));
       typesOf.set(signature, columns);
       const rowGroupRows = rowGroups.get(path) ?? [];
       const rowCount = rowGroupRows.reduce((sum, rows) => sum + rows, 0);
       return {
         path,
         name,
-        from: readParquet(path),
-        numberedFrom: numberedRows(path),
+        from: parquetFile(path),
+        numberedFrom: `${parquetFile(path, true)} AS shard`,
         ...stats[index]!,
         columns,
         rowCount,
@@ -88,16 +92,6 @@ function readSomeFooters(
     if (files.length === 1) throw shardError(error, files[0]!.name);
     return files.flatMap((file) => readSomeFooters(connection, [file], typesOf));
   }
-}
-
-/** The table expression for one shard. */
-export function readParquet(path: string, options = ''): string {
-  return `read_parquet([${quotePath(path)}], hive_partitioning=false${options})`;
-}
-
-/** One shard after FROM, with `file_row_number` as a column. */
-export function numberedRows(path: string): string {
-  return `${readParquet(path, ', file_row_number=true')} AS shard`;
 }
 
 /** Names and types of a SELECT list over a table expression, which is called `shard` in it. */

@@ -8,6 +8,8 @@ import { TandemError } from '../errors.ts';
 export interface ColumnType {
   readonly name: string;
   readonly type: string;
+  /** The shard's path gives it, not the file. */
+  readonly isOfPath?: true;
 }
 
 /** Result types whose vectors are read as they are. */

@@ -6,15 +6,38 @@ import { TandemError, type ErrorPlace } from '../errors.ts';
 import { sourceSql } from './projection.ts';
 
 /** Rows of one shard, as errors name them. */
-export interface NamedRows extends Span {
+export interface NamedRows {
   readonly name: string;
-  /** Empty for rows that do not come from a file. */
+  /** Where they lie in the file; of a selection, between which rows. */
+  readonly fileRows: Span;
+  /** Of the file; empty for rows that do not come from one. */
   readonly rowGroupRows: readonly number[];
   /** What stands after FROM, with `file_row_number` as a column; undefined: single rows cannot be looked up. */
   readonly numberedFrom: string | undefined;
 }
 
-/** Shard, row group and row. */
+/**
+ * The row of the file, counted from 0, that is the given one of the rows.
+ * @param row counted from 0 among those that are taken
+ */
+export function fileRowOf(
+  connection: Pick<Connection, 'rows'>,
+  { fileRows, numberedFrom }: NamedRows,
+  row: number,
+): number {
+  if (numberedFrom === undefined) return fileRows.firstRow + row;
+  const [[number] = []] = connection.rows(
+    `SELECT shard.file_row_number FROM ${numberedFrom} WHERE ${between(fileRows)} LIMIT 1 OFFSET ${row}`,
+  );
+  return Number(number ?? fileRows.firstRow);
+}
+
+/** As a condition on numbered rows. */
+export function between({ firstRow, rowCount }: Span): string {
+  return `shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
+}
+
+/** Shard, row group and row of the file. */
 export function placeOfRow(rows: Pick<NamedRows, 'name' | 'rowGroupRows'>, row: number): ErrorPlace {
   return { shard: rows.name, ...rowGroupOf(rows.rowGroupRows, row), row };
 }
@@ -41,7 +64,7 @@ export function explainRowFailure(
   for (const source of sources) {
     if ('column' in source) continue;
     const search = new RowSearch(connection, source, rows.numberedFrom);
-    const found = search.find(rows);
+    const found = search.find(rows.fileRows);
     if (found === undefined) continue;
     return new TandemError(
       'BAD_ROW',
@@ -85,7 +108,7 @@ class RowSearch {
   #failureIn(firstRow: number, rowCount: number): string | undefined {
     // The hash keeps DuckDB from leaving the expression out.
     const sql = `SELECT max(hash(${sourceSql(this.#source)})) FROM ${this.#numberedFrom}
-      WHERE shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
+      WHERE ${between({ firstRow, rowCount })}`;
     try {
       this.#connection.rows(sql);
       return undefined;

@@ -212,7 +212,9 @@ function scoreBatch(request: Extract<BatchRequest, { kind: 'score' }>): void {
     firstRow: 0,
     rowCount: batch.numRows,
     name: `batch ${request.index}`,
+    fileRows: { firstRow: 0, rowCount: batch.numRows },
     rowGroupRows: [],
+    isSelection: false,
     sql: `SELECT ${plan.projection} FROM ${tableName}() AS shard`,
     numberedFrom: undefined,
   };

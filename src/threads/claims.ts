@@ -1,5 +1,5 @@
 /** What a prep thread works on, one after the other: whole shards as long as there are any, then spans of split ones. */
-import type { Span } from '../batch.ts';
+import type { TakenSpan } from '../batch.ts';
 import { control, type WorkerStart } from '../messages.ts';
 import type { PlannedShard } from '../plan.ts';
 import { RingFiller } from '../transfer/ring.ts';
@@ -10,7 +10,7 @@ export interface Claim {
   readonly shard: PlannedShard;
   readonly rows: LaneRows;
   /** Undefined: the thread writes the shard itself. */
-  readonly part: { readonly ring: RingFiller; readonly span: Span & { readonly index: number } } | undefined;
+  readonly part: { readonly ring: RingFiller; readonly span: TakenSpan & { readonly index: number } } | undefined;
 }
 
 export class Claims {

@@ -24,7 +24,8 @@ import {
   type WorkerMessage,
   type WorkerStart,
 } from '../messages.ts';
-import { cutSpans, scoreBytesPerRow } from '../planning/allocate.ts';
+import { scoreBytesPerRow } from '../planning/allocate.ts';
+import { cutSpans } from '../planning/spans.ts';
 import { modelKernelBytes, sharedBytes } from '../planning/kernel-bytes.ts';
 import type { BatchSizeDecision, DeviceReport, ReaderName, ScoreOptions } from '../options.ts';
 import type { RunPlan } from '../plan.ts';

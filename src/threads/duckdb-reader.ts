@@ -5,7 +5,7 @@ import type { KernelMemory } from '../engines/wasm.ts';
 import { requestsOf } from '../featurize/featurizer.ts';
 import type { ModelPlan } from '../plan.ts';
 import { shardError } from '../read/footers.ts';
-import { explainRowFailure } from '../read/row-failure.ts';
+import { explainRowFailure, fileRowOf } from '../read/row-failure.ts';
 import { openChunks } from '../read/shard-reader.ts';
 import { createVectorPlaces } from '../read/vector-places.ts';
 import type { LaneReader } from './slot-filler.ts';
@@ -25,5 +25,6 @@ export function duckDbReader(
       if (!(error instanceof DuckDbError)) return undefined;
       return explainRowFailure(connection, sources, rows, error) ?? shardError(error, rows.name);
     },
+    fileRow: (rows, row) => fileRowOf(connection, rows, row),
   };
 }

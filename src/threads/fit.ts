@@ -11,7 +11,7 @@ import { fitControl, type FitPart, type FitReply, type FitRequest, type FitStart
 import { sourceName } from '../contract/contract.ts';
 import type { FitUnit } from '../planning/fit-plan.ts';
 import { shardError } from '../read/footers.ts';
-import { explainRowFailure } from '../read/row-failure.ts';
+import { between, explainRowFailure } from '../read/row-failure.ts';
 import { openChunks } from '../read/shard-reader.ts';
 
 /** A task and what this thread has found out for it. */
@@ -115,10 +115,10 @@ class FitThread {
   }
 
   /** FROM and WHERE of a unit. */
-  #rowsOf({ shardIndex, firstRow, rowCount }: FitUnit): string {
-    const shard = this.#start.plan.shards[shardIndex]!;
-    if (rowCount === shard.rowCount) return `FROM ${shard.from} AS shard`;
-    return `FROM ${shard.numberedFrom} WHERE shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
+  #rowsOf(unit: FitUnit): string {
+    const shard = this.#start.plan.shards[unit.shardIndex]!;
+    if (unit.rowCount === shard.rowCount) return `FROM ${shard.from} AS shard`;
+    return `FROM ${shard.numberedFrom} WHERE ${between(unit.fileRows ?? unit)}`;
   }
 
   /** Names what `work` throws by its place. */
@@ -134,7 +134,7 @@ class FitThread {
       if (!(error instanceof DuckDbError)) throw error;
       const sources = works.map(({ task }) => this.#requestOf(task).feature.source);
       const { name, rowGroupRows, numberedFrom } = shard;
-      const rows = { firstRow: unit.firstRow, rowCount: unit.rowCount, name, rowGroupRows, numberedFrom };
+      const rows = { fileRows: unit.fileRows ?? unit, name, rowGroupRows, numberedFrom };
       throw explainRowFailure(this.#connection, sources, rows, error) ?? shardError(error, name);
     }
   }

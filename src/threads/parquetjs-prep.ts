@@ -32,6 +32,7 @@ function post(message: WorkerMessage): void {
 const reader: LaneReader = {
   open: (rows, requests) => openParquetJsChunks(openParquetJs(plan.shards[rows.shardIndex]!), requests),
   explain: (error, rows) => explainParquetJs(error, rows.name),
+  fileRow: (_rows, row) => row,
 };
 
 function scoreWhole(lane: Lane, writer: ParquetJsShardWriter, { shard, rows }: Claim): void {

@@ -1,13 +1,14 @@
 /** Entry of the planner's thread: opens the engines, reads footers, plans; holds the engines until the run is over. */
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { parentPort } from 'node:worker_threads';
+import type { Contract } from '../contract/contract.ts';
 import { loadContract, loadUnfitted } from '../contract/load.ts';
 import { loadDuckDb } from '../engines/duckdb/bindings.ts';
 import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
 import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
-import { asTandemError } from '../errors.ts';
+import { asTandemError, TandemError } from '../errors.ts';
 import { countedTextBytesMax } from '../limits.ts';
 import type {
   PlainScoreOptions,
@@ -17,7 +18,8 @@ import type {
   Survey,
   SurveyRequest,
 } from '../messages.ts';
-import type { InspectReport, ReaderName } from '../options.ts';
+import type { InspectReport } from '../inspect-report.ts';
+import type { InputOptions, ReaderName } from '../options.ts';
 import { buildPlan, memoryLimit, type Planned } from '../planning/build-plan.ts';
 import { chooseDevices } from '../planning/devices.ts';
 import { compareWithGolden } from '../planning/golden.ts';
@@ -25,15 +27,20 @@ import { buildInspection } from '../planning/inspection.ts';
 import {
   ParquetJsTables,
   checkParquetJsOptions,
-  refuseOtherFormats,
+  checkParquetJsRows,
   parquetJsNote,
   parquetJsWarning,
+  refuseOtherFormats,
 } from '../planning/parquetjs-tables.ts';
+import { describeSelection, isSelection, selectRows, type Selected } from '../planning/selection.ts';
 import type { Staging } from '../planning/staging.ts';
 import { DuckDbTables, type TableReader } from '../planning/tables.ts';
 import { findShards } from '../read/find-shards.ts';
 import { readFooters, type Footer } from '../read/footers.ts';
 import { readParquetJsFooters } from '../read/parquetjs/footers.ts';
+import { partitionColumns } from '../read/partitions.ts';
+import { nameColumns } from '../read/shard-columns.ts';
+import { takenRows } from '../relation.ts';
 import { formatOf } from '../shard-format.ts';
 import { knownShards } from '../write/manifests.ts';
 import { stagedFolder } from '../write/staged-files.ts';
@@ -76,41 +83,71 @@ function useSession(other: Pointer): void {
   session = other;
 }
 
-/** What is to be read, and how. */
-interface Asked extends Pick<PlainScoreOptions, 'shards' | 'memoryBytes' | 'threads'> {
-  readonly reader?: ReaderName | undefined;
+/** What a request says about its shards; without a model there is no contract that names columns and chooses rows. */
+interface AskedShards extends Omit<InputOptions, 'model'>, Pick<PlainScoreOptions, 'threads'> {
   readonly model: string | undefined;
+  readonly reader?: ReaderName | undefined;
+  readonly memoryBytes?: number | undefined;
   /** Undefined: nothing is written. */
   readonly output: string | undefined;
 }
 
+interface OpenShards {
+  readonly reader: TableReader;
+  /** With the rows that are taken; where files are being staged, their first rows, from which none are taken yet. */
+  readonly selected: Selected;
+  /** The same of other footers of these shards. */
+  select(footers: readonly Footer[]): Selected;
+  /** Whether not every row is taken. */
+  readonly isSelecting: boolean;
+}
+
 /** Shards with their footers, and what reads them: without DuckDB where parquetjs-lite does. */
-async function openShards(
-  asked: Asked,
-): Promise<{ readonly reader: TableReader; readonly footers: readonly Footer[] }> {
+async function openShards(asked: AskedShards): Promise<OpenShards> {
   const { shards, reader, memoryBytes, output } = asked;
   const files = await findShards(shards, output);
+  const { renames, where } = contractOf(asked.model) ?? {};
   if (reader === 'parquetjs') {
     post({ kind: 'warning', text: parquetJsWarning });
     refuseOtherFormats(files);
     const footers = readParquetJsFooters(files);
-    return { reader: new ParquetJsTables(footers), footers };
+    checkParquetJsRows(asked, { renames, where });
+    const select = (others: readonly Footer[]): Selected => ({ footers: others, selection: undefined });
+    return { reader: new ParquetJsTables(footers), selected: select(footers), select, isSelecting: false };
   }
   const open = connect(memoryBytes);
   const tables = new DuckDbTables(open);
-  if (files.every(({ name }) => formatOf(name) === 'parquet'))
-    return { reader: tables, footers: readFooters(open, files) };
+  // Of the files themselves, wherever they are staged.
+  const partitions = partitionColumns(files.map(({ path }) => path));
+  const name = (footers: readonly Footer[]): Footer[] => nameColumns(footers, renames, partitions);
+  const select = (footers: readonly Footer[]): Selected => selectRows(open, name(footers), asked, where);
+  const opened = { reader: tables, select, isSelecting: isSelection(asked) || where !== undefined };
+  if (files.every(({ name: file }) => formatOf(file) === 'parquet')) {
+    return { ...opened, selected: select(readFooters(open, files)) };
+  }
   // Not imported above: Parquet needs none of it.
   const { openStaging } = await import('../planning/open-staging.ts');
   staging = openStaging(open, files, asked);
   if (isStopped) staging.stop();
-  return { reader: tables, footers: await staging.look(output === undefined ? undefined : knownShards(output)) };
+  const heads = name(await staging.look(output === undefined ? undefined : knownShards(output)));
+  return { ...opened, selected: describeSelection(open, heads, asked, where) };
+}
+
+function contractOf(model: string | undefined): Contract | undefined {
+  return model === undefined ? undefined : loadUnfitted(model).contract;
+}
+
+/** The rows of golden.parquet that a run scored, after FROM. */
+function goldenRows(open: Connection, path: string, model: string): string {
+  const { renames, where } = loadContract(model).contract;
+  const [footer] = nameColumns(readFooters(open, [{ path, name: basename(path) }]), renames);
+  return takenRows(footer!, { where: where === undefined ? [] : [where], sample: undefined });
 }
 
 async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: string): Promise<Planned> {
   if (options.reader === 'parquetjs') checkParquetJsOptions(options);
   const output = resolve(options.output);
-  const { reader, footers } = await openShards({ ...options, output });
+  const opened = await openShards({ ...options, output });
   // `auto` with the slow reader is the CPU: see checkParquetJsOptions.
   const { device = 'cpu', ortDir } = options;
   const isSlow = options.reader === 'parquetjs';
@@ -118,9 +155,12 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
   const devices = await chooseDevices(isSlow ? 'cpu' : device, ortDir, process.env, options);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
   session = load(options.model);
-  const engines = { reader, session };
-  if (staging === undefined) return buildPlan(engines, footers, options, devices);
-  if (dryRun) return buildPlan(engines, await staging.counted(), options, devices);
+  const engines = { reader: opened.reader, session };
+  if (staging === undefined) return buildPlan(engines, opened.selected, options, devices);
+  if (dryRun) {
+    if (opened.isSelecting) throw onlyParquet('a plan of some of their rows');
+    return buildPlan(engines, opened.select(await staging.counted()), options, devices);
+  }
   // Whatever is wrong with columns, model or output is found out before files are read for hours.
   const quick = {
     ...options,
@@ -129,11 +169,14 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
     explain: false,
     useProfile: false,
   } as const;
-  const first = buildPlan(engines, footers, quick, devices);
+  const first = buildPlan(engines, opened.selected, quick, devices);
   if (first.restSession !== undefined) closeSession(first.restSession);
-  const done = new Set(first.plan.shards.filter((shard) => shard.done).map(({ name }) => name));
+  // Which rows are taken shows in the files alone, those that are done included.
+  const done = opened.isSelecting ? [] : first.plan.shards.filter((shard) => shard.done);
   const tell = (progress: StagingProgress): void => post({ kind: 'staging', progress });
-  return buildPlan(engines, await staging.stage(stagedIn ?? stagedFolder(output), done, tell), options, devices);
+  const folder = stagedIn ?? stagedFolder(output);
+  const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tell);
+  return buildPlan(engines, opened.select(footers), options, devices);
 }
 
 async function closeStaging(): Promise<void> {
@@ -141,21 +184,33 @@ async function closeStaging(): Promise<void> {
   staging = undefined;
 }
 
+/** For what would have to read files of other formats twice. */
+function onlyParquet(what: string): TandemError {
+  return new TandemError('USAGE', `Expected Parquet files for ${what}, got files of other formats.`, {
+    remedy: "Turn them into Parquet first, for example with DuckDB: COPY (FROM 'data.csv') TO 'data.parquet'.",
+  });
+}
+
 async function inspectShards({
   model,
   scorers,
+  selection,
   ...asked
 }: Extract<PlannerRequest, { kind: 'inspect' }>): Promise<InspectReport> {
-  const { reader, footers } = await openShards({ ...asked, model, output: undefined });
+  const opened = await openShards({ ...asked, ...selection, model, output: undefined });
+  if (staging !== undefined && opened.isSelecting) throw onlyParquet('a look at some of their rows');
   if (model !== undefined) session = load(model, true);
-  const engines = session === undefined ? undefined : { reader, session };
-  return buildInspection(engines, (await staging?.counted(countedTextBytesMax)) ?? footers, model, scorers);
+  const engines = session === undefined ? undefined : { reader: opened.reader, session };
+  const counted = await staging?.counted(countedTextBytesMax);
+  return buildInspection(engines, counted === undefined ? opened.selected : opened.select(counted), model, scorers);
 }
 
 async function surveyShards({ shards, modelPath, sample }: SurveyRequest): Promise<Survey> {
   const { survey, writeSample } = await import('../planning/survey.ts');
   const asked = { shards: shards ?? [], model: undefined, output: undefined };
-  const footers = shards === undefined ? [] : (await openShards(asked)).footers;
+  const opened = shards === undefined ? undefined : await openShards(asked);
+  const counted = await staging?.counted();
+  const footers = (counted === undefined ? opened?.selected : opened!.select(counted))?.footers ?? [];
   if (modelPath !== undefined) session = load(modelPath);
   if (connection !== undefined && sample !== undefined) writeSample(connection, footers, sample);
   return survey(connection, footers, session);
@@ -174,11 +229,20 @@ async function answer(request: PlannerRequest): Promise<void> {
       const report = await inspectShards(request).finally(closeStaging);
       return post({ kind: 'inspected', report });
     }
+    case 'compare': {
+      const { golden, scores, tolerance, model } = request;
+      const open = connect();
+      const comparison = compareWithGolden(open, golden, goldenRows(open, golden, model), scores, tolerance);
+      return post({ kind: 'compared', comparison });
+    }
     case 'planFit': {
-      const open = connect(request.memoryBytes);
-      const footers = readFooters(open, await findShards(request.shards));
+      const { reader, selected } = await openShards({ ...request, ...request.selection, output: undefined });
+      if (staging !== undefined) {
+        await closeStaging();
+        throw onlyParquet('fit');
+      }
       const { planFit } = await import('../planning/fit-plan.ts');
-      const plan = planFit(new DuckDbTables(open), footers, request.features);
+      const plan = planFit(reader, selected.footers, request.features);
       return post({ kind: 'fitPlanned', plan, database: database! });
     }
     case 'survey': {
@@ -188,11 +252,6 @@ async function answer(request: PlannerRequest): Promise<void> {
     case 'stop':
       isStopped = true;
       return staging?.stop();
-    case 'compare':
-      return post({
-        kind: 'compared',
-        comparison: compareWithGolden(connect(), request.golden, request.scores, request.tolerance),
-      });
     case 'close':
       if (session !== undefined) closeSession(session);
       closeEnvironment();

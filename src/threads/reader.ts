@@ -11,6 +11,11 @@ import {
   type ReaderTask,
 } from '../read/arrow/messages.ts';
 import { readShardBatches } from '../read/arrow/shard-batches.ts';
+import type { ShardFile } from '../read/find-shards.ts';
+import { readFooters, type Footer } from '../read/footers.ts';
+import { partitionColumns } from '../read/partitions.ts';
+import { nameColumns } from '../read/shard-columns.ts';
+import { isSelection, RowSelector } from '../planning/selection.ts';
 
 function main(port: MessagePort, task: ReaderTask): void {
   const post = (message: ReaderMessage, buffers: ArrayBuffer[] = []): void => port.postMessage(message, buffers);
@@ -29,8 +34,8 @@ function readAll(task: ReaderTask, post: (message: ReaderMessage, buffers?: Arra
   post({ kind: 'connected', connection: connection.pointer });
   try {
     let produced = 0;
-    for (const shard of task.shards) {
-      for (const part of readShardBatches(connection, shard, task.columns, task.batchRows)) {
+    for (const { shard, table, columns } of openTables(connection, task)) {
+      for (const part of readShardBatches(connection, shard, columns, task.batchRows, table)) {
         if (part.kind === 'shard') post(part);
         else {
           post(part, buffersOf(part.columns));
@@ -43,6 +48,31 @@ function readAll(task: ReaderTask, post: (message: ReaderMessage, buffers?: Arra
     lockConnection(task.control);
     connection.close();
     closeDatabase(database);
+  }
+}
+
+interface OpenTable {
+  readonly shard: ShardFile;
+  readonly columns: readonly string[] | undefined;
+  /** Undefined: every row, and the columns of the file. */
+  readonly table: Footer | undefined;
+}
+
+/** The shards of which rows are taken, one by one: counting starts when a shard is about to be read. */
+function* openTables(connection: Connection, { shards, columns, selection }: ReaderTask): Generator<OpenTable> {
+  const partitions = partitionColumns(shards.map(({ path }) => path));
+  const selector = isSelection(selection) ? new RowSelector(connection, selection, undefined) : undefined;
+  for (const [index, shard] of shards.entries()) {
+    const keys = partitions[index]!;
+    if (selector === undefined && (columns === undefined || keys.length === 0)) {
+      yield { shard, columns, table: undefined };
+      continue;
+    }
+    const [named] = nameColumns(readFooters(connection, [shard]), {}, [keys]);
+    const table = selector === undefined ? named : selector.take(named!);
+    if (table === undefined) continue;
+    const ofFile = table.columns.filter(({ isOfPath }) => isOfPath !== true).map(({ name }) => name);
+    yield { shard, columns: columns ?? ofFile, table };
   }
 }
 

@@ -2,21 +2,23 @@
  * One thread's way from a shard's rows to full slots: read, featurize, in row order. What fails is named by its place in
  * the shard.
  */
-import { readTensors, type Chunk, type ColumnRequest, type Span, type SpanAddress } from '../batch.ts';
+import { readTensors, type Chunk, type ColumnRequest, type SpanAddress, type TakenSpan } from '../batch.ts';
 import type { KernelMemory } from '../engines/wasm.ts';
-import { TandemError } from '../errors.ts';
+import { TandemError, type ErrorPlace } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer, requestsOf, type Featurizer } from '../featurize/featurizer.ts';
 import type { Timekeeper } from '../measure/time-sheet.ts';
 import { control } from '../messages.ts';
 import type { ModelPlan, PlannedShard, RunPlan } from '../plan.ts';
-import { numberedRows, readParquet } from '../read/footers.ts';
-import { placeOfRow, type NamedRows } from '../read/row-failure.ts';
+import { between, placeOfRow, type NamedRows } from '../read/row-failure.ts';
 import type { ChunkSource } from '../read/shard-reader.ts';
+import { takenRows } from '../relation.ts';
 import type { Slot } from '../score/scorer.ts';
 
-/** Rows to score: where SQL finds them, and how errors name them. */
+/** Rows to score, counted among those that are taken: where SQL finds them, and how errors name them. */
 export interface LaneRows extends SpanAddress, NamedRows {
+  /** Only some rows of the file are taken, so that the number of a row does not say where it lies. */
+  readonly isSelection: boolean;
   /** One result column for each request of the model's features. */
   readonly sql: string;
 }
@@ -26,6 +28,8 @@ export interface LaneReader {
   open(rows: LaneRows, requests: readonly ColumnRequest[]): ChunkSource;
   /** What a failure of the library means; undefined: it is none. */
   explain(error: unknown, rows: LaneRows): TandemError | undefined;
+  /** Where a row of a selection lies in its file; `row` counts from the first of these rows. */
+  fileRow(rows: LaneRows, row: number): number;
 }
 
 export class SlotFiller {
@@ -105,7 +109,7 @@ export class SlotFiller {
       const rows = this.#rows!;
       if (Atomics.load(this.#control, control.stop) !== 0) throw stopped(error);
       if (!(error instanceof TandemError)) throw this.#reader.explain(error, rows) ?? error;
-      throw error.at(error.code === 'BAD_MODEL' ? placeOfRow(rows, firstRow) : { shard: rows.name });
+      throw error.at(error.code === 'BAD_MODEL' ? this.#placeOf(firstRow) : { shard: rows.name });
     }
   }
 
@@ -142,7 +146,7 @@ export class SlotFiller {
       if (!(error instanceof BadRowError)) throw error;
       const row = this.#nextRow + filled + (error.rowInChunk - this.#chunkRow);
       throw new TandemError('BAD_ROW', error.message, {
-        place: { ...placeOfRow(this.#rows!, row), column: error.featureLabel },
+        place: { ...this.#placeOf(row), column: error.featureLabel },
         remedy: error.remedy,
         cause: error,
       });
@@ -158,6 +162,11 @@ export class SlotFiller {
   /** What the thread does now is about rows from there on. */
   #about(filled: number, rowCount: number): void {
     this.#sheet.about({ shardIndex: this.#rows!.shardIndex, firstRow: this.#nextRow + filled, rowCount });
+  }
+
+  #placeOf(row: number): ErrorPlace {
+    const rows = this.#rows!;
+    return placeOfRow(rows, rows.isSelection ? this.#reader.fileRow(rows, row - rows.firstRow) : row);
   }
 
   /** A stream that ends early without an error would lose rows. */
@@ -177,25 +186,26 @@ function stopped(cause?: unknown): TandemError {
   return new TandemError('STOPPED', 'The run was stopped.', { cause });
 }
 
-/** Rows of a planned shard; all of them when no span is given. */
-export function shardRows(
-  plan: RunPlan,
-  shard: PlannedShard,
-  span: Span = { firstRow: 0, rowCount: shard.rowCount },
-): LaneRows {
+/** Rows of a planned shard; all that are taken when no span is given. */
+export function shardRows(plan: RunPlan, shard: PlannedShard, span?: TakenSpan): LaneRows {
   const { projection } = plan.schemas[shard.schema]!;
-  const numberedFrom = numberedRows(shard.path);
-  const { firstRow, rowCount } = span;
+  const { rowGroupRows, takenBlocks } = shard;
+  const { firstRow, rowCount } = span ?? { firstRow: 0, rowCount: shard.rowCount };
+  const fileRowCount = rowGroupRows.reduce((sum, rows) => sum + rows, 0);
+  const fileRows = span?.fileRows ?? (span === undefined ? { firstRow: 0, rowCount: fileRowCount } : span);
+  const numberedFrom = `${takenRows(shard, plan.selection, true)} AS shard`;
   const sql =
-    rowCount === shard.rowCount
-      ? `SELECT ${projection} FROM ${readParquet(shard.path)} AS shard`
-      : `SELECT ${projection} FROM ${numberedFrom} WHERE shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
+    fileRows.rowCount === fileRowCount
+      ? `SELECT ${projection} FROM ${takenRows(shard, plan.selection)} AS shard`
+      : `SELECT ${projection} FROM ${numberedFrom} WHERE ${between(fileRows)}`;
   return {
     shardIndex: shard.index,
     firstRow,
     rowCount,
     name: shard.name,
-    rowGroupRows: shard.rowGroupRows,
+    fileRows,
+    rowGroupRows,
+    isSelection: takenBlocks !== undefined,
     sql,
     numberedFrom,
   };

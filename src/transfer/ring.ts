@@ -3,7 +3,7 @@
  * fill a row as soon as the row one capacity before it has been written, so the rows that the writer waits for always
  * have room, whichever thread makes them.
  */
-import { elementBytes, viewOf, type NumberArray, type Span, type TensorValues } from '../batch.ts';
+import { elementBytes, viewOf, type NumberArray, type TakenSpan, type TensorValues } from '../batch.ts';
 import { TandemError } from '../errors.ts';
 import { sleep } from '../engines/sleep.ts';
 import { control, type RingMemory } from '../messages.ts';
@@ -20,7 +20,7 @@ const wakeMs = 100;
 
 export function createRing(
   shardIndex: number,
-  cut: { readonly spans: readonly Span[]; readonly capacityRows: number },
+  cut: { readonly spans: readonly TakenSpan[]; readonly capacityRows: number },
   outputs: readonly OutputLayout[],
 ): RingMemory {
   const bytes = outputs.reduce((sum, output) => sum + stretchBytes(output, cut.capacityRows), 0);
@@ -62,7 +62,7 @@ export class RingFiller {
   }
 
   /** The next span that no thread has taken; undefined when all are. Spans are given out in row order. */
-  takeSpan(): (Span & { readonly index: number }) | undefined {
+  takeSpan(): (TakenSpan & { readonly index: number }) | undefined {
     const index = Atomics.add(this.#memory.state, nextSpan, 1);
     const span = this.#memory.spans[index];
     return span === undefined ? undefined : { ...span, index };

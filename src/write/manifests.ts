@@ -3,6 +3,7 @@ import { linkSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } f
 import { dirname, join } from 'node:path';
 import { TandemError } from '../errors.ts';
 import type { Precision } from '../options.ts';
+import type { SelectionOptions } from '../relation.ts';
 import { outputName } from '../shard-format.ts';
 import { listFiles, makeFolder, syncFile } from './files.ts';
 import type { WrittenFile } from './shard-files.ts';
@@ -20,6 +21,8 @@ export interface RunIdentity {
   readonly precision: Precision;
   /** As in `OutputFiles`: it decides which files there are. What is in them is the same however they are written. */
   readonly rowsPerFile?: number | undefined;
+  /** What the caller takes of the shards; undefined: every row that the contract takes. */
+  readonly selection?: SelectionOptions;
 }
 
 export interface ShardIdentity {

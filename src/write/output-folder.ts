@@ -132,6 +132,13 @@ function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifes
     differences.push(`other kept columns (${String(manifest.run.keep)})`);
   const { precision = 'float32' } = manifest.run;
   if (precision !== identity.precision) differences.push(`precision ${precision}`);
+  for (const name of ['where', 'limit', 'sample'] as const) {
+    const found = manifest.run.selection?.[name];
+    if (found !== identity.selection?.[name])
+      differences.push(
+        `${found === undefined ? 'no' : 'another'} --${name}${found === undefined ? '' : ` (${found})`}`,
+      );
+  }
   if (manifest.run.rowsPerFile !== identity.rowsPerFile)
     differences.push(`${manifest.run.rowsPerFile ?? 'any number of'} rows in each file`);
   if (differences.length === 0) return;

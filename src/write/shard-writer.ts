@@ -1,7 +1,7 @@
 /**
  * Writes one shard's output: kept columns straight from the shard, scores beside them. `POSITIONAL JOIN` keeps the order
  * with one thread and never brings a kept value into JavaScript; it would pad with NULL where the counts differ, so
- * both are compared with the footer before the file is published.
+ * both are compared with the plan before the file is published.
  */
 import { rmSync, statSync } from 'node:fs';
 import {
@@ -15,6 +15,7 @@ import {
 import { registerTableFunction, type TableRows } from '../engines/duckdb/table-function.ts';
 import { TandemError } from '../errors.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
+import { takenRows } from '../relation.ts';
 import { copySettings } from './output-files.ts';
 import type { RunIdentity } from './manifests.ts';
 import { publishShard } from './output-folder.ts';
@@ -87,7 +88,7 @@ export class ShardWriter {
     const from =
       keepProjection === ''
         ? `${this.#functionName}() AS scores`
-        : `read_parquet([${quotePath(shard.path)}], hive_partitioning=false) AS shard POSITIONAL JOIN ${this.#functionName}() AS scores`;
+        : `${takenRows(shard, this.#plan.selection)} AS shard POSITIONAL JOIN ${this.#functionName}() AS scores`;
     const columns = keepProjection === '' ? scores : `${keepProjection}, ${scores}`;
     return `COPY (SELECT ${columns} FROM ${from}) TO ${quoteText(temporary)} (${copySettings(this.#plan.files)})`;
   }
@@ -154,6 +155,7 @@ export function identityOf(plan: RunPlan): RunIdentity {
     contractSha256: plan.model.contractSha256,
     keep: plan.keepsAll ? 'all' : plan.keep,
     precision: plan.precision,
+    ...(plan.selection === undefined ? {} : { selection: plan.selection.given }),
     ...(plan.files.rowsPerFile === undefined ? {} : { rowsPerFile: plan.files.rowsPerFile }),
   };
 }

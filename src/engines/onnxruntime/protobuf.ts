@@ -9,6 +9,9 @@ export interface Message {
   readonly byteCount: number;
 }
 
+/** Of a number of 64 bits. */
+const varintBytesMax = 10;
+
 /** The wire type of a field: what comes after its number. */
 const wire = { varint: 0, bytes: 2, float32: 5 } as const;
 
@@ -27,6 +30,23 @@ export function joined(fields: readonly Message[]): Message {
 /** Negative numbers take ten bytes, as the format has it for int64. */
 export function integerField(number: number, value: number | bigint): Message {
   return part([...varint(tag(number, wire.varint)), ...varint(value)]);
+}
+
+/** A repeated field: one for each value, in one piece, since a forest has millions. */
+export function integerFields(number: number, values: readonly (number | bigint)[]): Message {
+  const start = varint(tag(number, wire.varint));
+  const bytes = new Uint8Array(values.length * (start.length + varintBytesMax));
+  let end = 0;
+  for (const value of values) {
+    bytes.set(start, end);
+    end += start.length;
+    // Places and flags, which most values are, need no big integers.
+    const isByte = value >= 0 && value < 0x80;
+    const encoded = isByte ? [Number(value)] : varint(value);
+    bytes.set(encoded, end);
+    end += encoded.length;
+  }
+  return { parts: [bytes.slice(0, end)], byteCount: end };
 }
 
 export function floatField(number: number, value: number): Message {

@@ -1,13 +1,15 @@
 /** What crosses between the caller's thread and the reader's. */
 import type { ErrorRecord } from '../../errors.ts';
 import type { ArrowField } from '../../engines/duckdb/arrow.ts';
+import type { SelectionOptions } from '../../relation.ts';
 import type { ShardFile } from '../find-shards.ts';
 import type { ColumnData } from './layout.ts';
 
 /** What the reader's thread starts with. */
 export interface ReaderTask {
   readonly shards: readonly ShardFile[];
-  /** Undefined: all. */
+  readonly selection: SelectionOptions;
+  /** Undefined: all of the files. */
   readonly columns: readonly string[] | undefined;
   readonly batchRows: number;
   /** See {@link control}; shared by both threads. */

@@ -12,7 +12,8 @@ import {
 import { holdsArrowLayout } from '../../engines/duckdb/types.ts';
 import type { Pointer } from '../../engines/native.ts';
 import type { ShardFile } from '../find-shards.ts';
-import { describe } from '../footers.ts';
+import { parquetFile } from '../../relation.ts';
+import type { SourceTable } from '../footers.ts';
 import { ColumnBuilder } from './column-builder.ts';
 import type { ColumnData } from './layout.ts';
 import type { ShardBatch, ShardStart } from './messages.ts';
@@ -20,6 +21,8 @@ import type { ShardBatch, ShardStart } from './messages.ts';
 /**
  * First the columns' types, then batches of exactly `batchRows` rows, the shard's last one shorter. A shard without
  * rows gives nothing.
+ * @param columns undefined: all of them
+ * @param table its rows that are taken; undefined: all, with the columns of the file
  * @throws BAD_SHARD, BAD_COLUMN, MEMORY, each with the shard
  */
 export function* readShardBatches(
@@ -27,12 +30,12 @@ export function* readShardBatches(
   shard: ShardFile,
   columns: readonly string[] | undefined,
   batchRows: number,
+  table: Pick<SourceTable, 'from' | 'rowCount'> | undefined,
 ): Generator<ShardStart | ShardBatch, void, void> {
-  const source = `read_parquet(${quotePath(shard.path)}, hive_partitioning=false)`;
+  const source = `${table?.from ?? parquetFile(shard.path)} AS shard`;
   const projection = columns?.map(quoteIdentifier).join(', ') ?? '*';
   try {
-    const [count] = connection.rows(`SELECT num_rows FROM parquet_file_metadata(${quotePath(shard.path)})`);
-    const rowCount = Number(count![0]);
+    const rowCount = table?.rowCount ?? countRows(connection, shard);
     const stream = connection.stream(`SELECT ${projection} FROM ${source}`);
     let assembly: BatchAssembly | undefined;
     try {
@@ -47,6 +50,11 @@ export function* readShardBatches(
   }
 }
 
+function countRows(connection: Connection, { path }: ShardFile): number {
+  const [count] = connection.rows(`SELECT num_rows FROM parquet_file_metadata(${quotePath(path)})`);
+  return Number(count![0]);
+}
+
 /** DuckDB names the column too, in words about its own binder; undefined: the error is about something else. */
 function missingColumn(
   connection: Connection,
@@ -56,7 +64,7 @@ function missingColumn(
   shard: ShardFile,
 ): TandemError | undefined {
   if (columns === undefined || !(cause instanceof DuckDbError) || !cause.message.startsWith('Binder Error')) return;
-  const names = describe(connection, '*', source).map(({ name }) => name);
+  const names = connection.rows(`SELECT column_name FROM (DESCRIBE FROM ${source})`).map(([name]) => String(name));
   const lowered = new Set(names.map((name) => name.toLowerCase()));
   const column = columns.find((name) => !lowered.has(name.toLowerCase()));
   if (column === undefined) return undefined;

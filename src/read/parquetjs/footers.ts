@@ -1,7 +1,8 @@
 /** Footers through parquetjs-lite, in the same shape as the native reader's. */
 import { readParquetFile, type ParquetFile } from '../../engines/parquetjs/file.ts';
 import type { ShardFile } from '../find-shards.ts';
-import { checkMagic, readParquet, type ColumnSize, type Footer } from '../footers.ts';
+import { parquetFile } from '../../relation.ts';
+import { checkMagic, type ColumnSize, type Footer } from '../footers.ts';
 import { explainParquetJs } from './refusals.ts';
 
 /** Reads every footer once. @throws BAD_SHARD naming the first file that is none of ours */
@@ -24,7 +25,7 @@ export function openParquetJs(shard: ShardFile): ParquetFile {
 function footerOf(file: ParquetFile): Omit<Footer, 'name' | 'bytes' | 'modifiedMs'> {
   return {
     path: file.path,
-    from: readParquet(file.path),
+    from: parquetFile(file.path),
     rowCount: file.rowCount,
     columns: file.columns.map(({ name, type }) => ({ name, type })),
     rowGroupRows: file.rowGroups.map((group) => group.rowCount),

@@ -1,0 +1,199 @@
+/**
+ * What the columns of Spark's DataFrame are made of, as plain data: a stage takes columns and gives columns, and in the end
+ * those that the predictor reads become features of the contract and nodes of the model.
+ */
+import type { Source } from '../../contract/contract.ts';
+import type { FeatureFile, StepFile } from '../../contract/schema.ts';
+import { quoteIdentifier } from '../../engines/duckdb/database.ts';
+import { TandemError } from '../../errors.ts';
+import type { SavedStage } from './saved.ts';
+
+/** `where`, of every column: conditions, in SQL, under which Spark keeps a row. */
+interface Filtered {
+  readonly where: readonly string[];
+}
+
+export interface NumberColumn extends Filtered {
+  readonly kind: 'number';
+  readonly source: Source;
+  /** DuckDB's name of the value's type; undefined: not known. */
+  readonly type: string | undefined;
+  /** What a null becomes; undefined: it stays one. */
+  readonly missing: number | undefined;
+  /** The number is how many of these are <= the value; undefined: it is the value. */
+  readonly boundaries: readonly number[] | undefined;
+  /** Neither null nor NaN, whatever the shard holds. */
+  readonly isComplete: boolean;
+}
+
+/** Place of a text among labels; any other is an error or has the place after the last. */
+export interface IndexColumn extends Filtered {
+  readonly kind: 'index';
+  readonly column: string;
+  readonly labels: readonly string[];
+  readonly unknown: 'own' | 'error';
+}
+
+export interface VectorColumn extends Filtered {
+  readonly kind: 'vector';
+  readonly slots: readonly Slot[];
+  /** SQL of what makes the whole vector null where it is null. */
+  readonly nullable: readonly string[];
+}
+
+/** A column that the predictor makes: an output of the model. */
+export interface OutputColumn extends Filtered {
+  readonly kind: 'output';
+}
+
+export type Column = NumberColumn | IndexColumn | VectorColumn | OutputColumn;
+
+/** One value of a vector: value `at` of a piece, scaled. */
+export interface Slot {
+  readonly piece: Piece;
+  readonly at: number;
+  readonly scalings: readonly Scaling[];
+}
+
+export type Piece =
+  | NumberColumn
+  | IndexColumn
+  | { readonly kind: 'feature'; readonly feature: FeatureFile; readonly width: number }
+  | { readonly kind: 'normalized'; readonly vector: VectorColumn; readonly p: number; readonly width: number };
+
+/** (x - subtract) * multiply + add, in float64 and in this order, as Spark computes it. */
+export interface Scaling {
+  readonly subtract: number;
+  readonly multiply: number;
+  readonly add: number;
+  /** The same as a step of the contract, but for the last bit; undefined: there is none. */
+  readonly step: StepFile | undefined;
+}
+
+/** The columns that stages have made so far; any other is one of the shard. */
+export class Frame {
+  /** Sentences for whoever asked for the model. */
+  readonly notes: string[] = [];
+  /** Columns in which Spark stops at NaN. */
+  readonly nanColumns = new Set<string>();
+  readonly #columns = new Map<string, Column>();
+  readonly #types: ReadonlyMap<string, string>;
+
+  /** @param types of columns of the shards, as DuckDB names them, where they are known */
+  constructor(types: ReadonlyMap<string, string> = new Map()) {
+    this.#types = types;
+  }
+
+  set(name: string, column: Column): void {
+    this.#columns.set(name, column);
+  }
+
+  has(name: string): boolean {
+    return this.#columns.has(name);
+  }
+
+  /** A column as VectorAssembler takes it. @throws TandemError BAD_MODEL */
+  column(name: string, stage: SavedStage): NumberColumn | IndexColumn | VectorColumn {
+    const column = this.#columns.get(name) ?? shardNumber(name, this.#types.get(name));
+    if (column.kind === 'output') throw wrongInput(stage, name, 'a column of features', 'a prediction');
+    return column;
+  }
+
+  /** @throws TandemError BAD_MODEL */
+  number(name: string, stage: SavedStage): NumberColumn {
+    const column = this.column(name, stage);
+    if (column.kind !== 'number') throw wrongInput(stage, name, 'a number of the shard', words[column.kind]);
+    return column;
+  }
+
+  /** @param size values that the stage has learned of. @throws TandemError BAD_MODEL */
+  vector(name: string, size: number | undefined, stage: SavedStage): VectorColumn {
+    const known = this.#columns.has(name) || size === undefined ? this.column(name, stage) : shardVector(name, size);
+    if (known.kind !== 'vector') throw wrongInput(stage, name, 'a vector', words[known.kind]);
+    const found = known.slots.length;
+    if (size !== undefined && found !== size) throw wrongInput(stage, name, `${size} values`, `${found}`);
+    return known;
+  }
+}
+
+const words = { number: 'a number', index: 'an index of labels', vector: 'a vector' } as const;
+
+function wrongInput({ uid }: SavedStage, name: string, expected: string, got: string): TandemError {
+  return new TandemError('BAD_MODEL', `Expected ${name}, an input of stage ${uid}, to be ${expected}, got ${got}.`, {
+    remedy:
+      'Tandem takes vectors of the shard where a scaler, a model or VectorSizeHint says their size, and numbers and ' +
+      'texts elsewhere. Fit the pipeline in that form, or score what it gives for the rows.',
+  });
+}
+
+function shardNumber(name: string, type: string | undefined): NumberColumn {
+  return {
+    kind: 'number',
+    source: { column: name },
+    type,
+    missing: undefined,
+    boundaries: undefined,
+    isComplete: false,
+    where: [],
+  };
+}
+
+function shardVector(name: string, size: number): VectorColumn {
+  const piece: Piece = { kind: 'feature', feature: { column: name, list: size }, width: size };
+  return { kind: 'vector', slots: slotsOf(piece), nullable: [quoteIdentifier(name)], where: [] };
+}
+
+export function widthOf(piece: Piece): number {
+  return 'width' in piece ? piece.width : 1;
+}
+
+/** All values of a piece. */
+export function slotsOf(piece: Piece): Slot[] {
+  return Array.from({ length: widthOf(piece) }, (_, at) => ({ piece, at, scalings: [] }));
+}
+
+/** Whether a value can be NaN, as far as its type is known. */
+export function mayBeNan({ type, isComplete }: NumberColumn): boolean {
+  return !isComplete && !isWhole(type);
+}
+
+export function isWhole(type: string | undefined): boolean {
+  return type !== undefined && /^U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?$/.test(type);
+}
+
+/** A text that is no label. */
+export function unlisted(labels: readonly string[]): string {
+  let text = '(null)';
+  while (labels.includes(text)) text = `(${text})`;
+  return text;
+}
+
+/** Spark's own number, whatever its digits. */
+export function sqlNumber(value: number): string {
+  return Number.isSafeInteger(value) ? `${value}` : `'${value}'::DOUBLE`;
+}
+
+/** The value before it is counted into buckets, in SQL. */
+export function valueSql({ source, missing }: NumberColumn): string {
+  const sql = 'sql' in source ? source.sql : quoteIdentifier(source.column);
+  return missing === undefined ? sql : `coalesce(${sql}, ${sqlNumber(missing)})`;
+}
+
+/** The number, in SQL. */
+export function numberSql(number: NumberColumn): string {
+  if (number.boundaries === undefined) return valueSql(number);
+  const cases = number.isComplete ? [] : [...nullStays(number), `WHEN isnan(${valueSql(number)}) THEN 'NaN'::DOUBLE`];
+  return bucketSql(number, cases, number.boundaries);
+}
+
+/** A case in which a null stays one. */
+export function nullStays(number: NumberColumn): string[] {
+  return [`WHEN ${valueSql(number)} IS NULL THEN NULL`];
+}
+
+/** How many boundaries are <= the value, but in the cases before. */
+export function bucketSql(number: NumberColumn, cases: readonly string[], boundaries: readonly number[]): string {
+  const value = valueSql(number);
+  const buckets = boundaries.map((boundary, bucket) => `WHEN ${value} < ${sqlNumber(boundary)} THEN ${bucket}`);
+  return ['CASE', ...cases, ...buckets, `ELSE ${boundaries.length} END`].join(' ');
+}
