@@ -13,7 +13,7 @@ export const errorCodes = {
   BAD_MODEL: { exitCode: 65, means: 'the model does not load, or does not fit the contract' },
   BAD_CONTRACT: { exitCode: 65, means: 'tandem.json is wrong, or names what does not exist' },
   BAD_OUTPUT: { exitCode: 65, means: 'the output folder holds something else' },
-  GOLDEN_DIFFERS: { exitCode: 65, means: 'scores of golden.parquet are not what they should be' },
+  GOLDEN_DIFFERS: { exitCode: 65, means: 'scores are not those of golden.parquet, or of --against' },
   MEMORY: {
     exitCode: 65,
     means: 'a row group, a slot or a batch does not fit into the memory of the machine or of the GPU',

@@ -125,6 +125,16 @@ export const smallJobRows = 30_000_000;
 export const raceMsSmall = 5;
 /** A kernel that has lost gets another race of so long: V8 compiles its code well while it runs (measured on two busy cores: within 0.1 s). */
 export const raceMsLost = 50;
+/** First rows that a model is tried and timed on before anything is chosen: one query gives them, and its cost is not in their number. */
+export const estimateRows = 256;
+/** Runs of them of which the shortest counts, as many as fit into the time: two at least. */
+export const estimateRuns = 16;
+export const estimateMs = 5;
+/** What choosing takes a process that has just started: sample, kernel, comparison, race (measured, time on a core: 50 ms, and 186 for trees of 0.13 MB). */
+export const choiceMs = 50;
+export const choiceMsTrees = 70;
+/** It grows with the trees that are read and compiled. */
+export const choiceMsPerMegabyteOfTrees = 500;
 /** Nodes of a graph without trees that is looked at for kernels: exporters write a linear model with a dozen. */
 export const kernelNodesMax = 64;
 /** A weight of more bytes is not read while planning: no kernel's is nearly as large, tables of embeddings are. */
@@ -285,3 +295,14 @@ export const fitUnitRows = 1_048_576;
 export const fitCountBytesMax = 128 * 2 ** 20;
 /** Values that are collected and sorted where a quantile lies among no more of them: as much memory as half of their counts. */
 export const fitCollectedMax = 2_048;
+
+/** Rows over which `check --against` finds exact quantiles, and sorts to see whether rows are in another order: 8 bytes each. */
+export const knownExactRowsMax = 10_000_000;
+/** Rows of the sample in which it looks for scores of the same order with other values. */
+export const knownSampleRows = 100_000;
+/** Fewer rows look like any pattern. */
+export const knownPatternRowsMin = 3;
+/** Rows that `check --row` reads around its row: kernels take four or more, and a run's form of them shows in a few. */
+export const rowWayRows = 64;
+/** Worst rows of a column, and pairs of labels, that it shows. */
+export const knownShown = 10;

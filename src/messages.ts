@@ -1,4 +1,5 @@
 /** What crosses a thread: plain data and addresses, never rows. */
+import type { MessagePort } from 'node:worker_threads';
 import type { NumberArray, TakenSpan } from './batch.ts';
 import type { Pointer } from './engines/native.ts';
 import type { ModelDescription } from './engines/onnxruntime/session.ts';
@@ -25,6 +26,8 @@ import type { Feature } from './contract/contract.ts';
 import type { FitQuestion } from './fit/feature-fit.ts';
 import type { DigitCounts } from './fit/digits.ts';
 import type { FitPlan } from './planning/fit-plan.ts';
+import type { KnownComparison, KnownRequest } from './check/report.ts';
+import type { RowReport, RowRequest, RowWay } from './check/row-report.ts';
 import type { KernelModel } from './score/kernels/kernel.ts';
 
 /** What is compared; where it was scored, the caller knows. */
@@ -35,6 +38,8 @@ export interface PlainScoreOptions extends Omit<
   ScoreOptions,
   'signal' | 'onProgress' | 'onWarning' | 'onSelection' | 'onScorer' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
 > {
+  /** Others will be scored than those of the shards, which stand for them. */
+  readonly rowsFollow?: boolean;
   /** What the model would get is written, and no model runs; undefined: scores are. */
   readonly features?: FeatureFiles;
 }
@@ -104,6 +109,13 @@ export type PlannerRequest =
       /** Whose contract chose the rows. */
       readonly model: string;
     }
+  /** It has nothing else to do until the run is over: its `WorkerMessage`s come through the port. */
+  | { readonly kind: 'prepare'; readonly start: WorkerStart; readonly port: MessagePort }
+  /** Scores against what somebody else knows of the same rows. */
+  | { readonly kind: 'compareKnown'; readonly request: KnownRequest }
+  | { readonly kind: 'followRow'; readonly request: RowRequest }
+  /** Of the first row of an output file. */
+  | { readonly kind: 'readScores'; readonly path: string }
   /** All other threads are gone: disconnect, close, end. */
   | { readonly kind: 'close'; readonly connections: readonly Pointer[] };
 
@@ -114,6 +126,9 @@ export type PlannerReply =
   | { readonly kind: 'surveyed'; readonly survey: Survey }
   | { readonly kind: 'fitPlanned'; readonly plan: FitPlan; readonly database: Pointer }
   | { readonly kind: 'compared'; readonly comparison: GoldenComparison }
+  | { readonly kind: 'knownCompared'; readonly comparison: KnownComparison }
+  | { readonly kind: 'rowFollowed'; readonly way: RowWay }
+  | { readonly kind: 'scoresRead'; readonly scores: RowReport['scores'] }
   | { readonly kind: 'warning'; readonly text: string }
   | { readonly kind: 'staging'; readonly progress: StagingProgress }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }

@@ -64,6 +64,8 @@ async function carryOut(options: ScoreOptions, features?: FeatureFiles): Promise
   if (features?.format !== 'arrow') startThreadsAhead(options);
   let plan: RunPlan | undefined;
   let crew: Crew | undefined;
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= planner.close(crew?.connections ?? []));
   const summary = (of: RunPlan): ScoreResult => summarize(of, crew, begun, warnings);
   let record: RunRecord;
   try {
@@ -80,10 +82,12 @@ async function carryOut(options: ScoreOptions, features?: FeatureFiles): Promise
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
       const { keepsEvents } = recorder;
       const hears = withoutStaged(planned.plan, recorder.hears);
-      crew = new Crew(plan, planned.engines, { reader: options.reader, hears, startMs, keepsEvents });
+      crew = new Crew(plan, planned.engines, { reader: options.reader, planner, hears, startMs, keepsEvents });
       const soFar = (): RunRecord => recorder.record('done', summary(planned.plan));
       await work(plan, crew, recorder, options, soFar).finally(() => rememberFindings(plan!.profiles, crew!.findings));
     }
+    // While the record is made.
+    void close();
     record = recorder.record('done', summary(plan));
     finishOutput(plan.output, crew === undefined ? undefined : withoutTimeline(record));
   } catch (error) {
@@ -91,7 +95,7 @@ async function carryOut(options: ScoreOptions, features?: FeatureFiles): Promise
     throw error;
   } finally {
     endIdleWorkers();
-    await planner.close(crew?.connections ?? []);
+    await close();
     await recorder.close();
   }
   try {
@@ -108,9 +112,9 @@ interface Begun {
   readonly usage: NodeJS.CpuUsage;
 }
 
-/** Threads get ready while the planner plans. One whose rows a GPU scores has minutes of work before it. */
+/** Threads get ready while the planner plans, which becomes one of them. One whose rows a GPU scores has minutes of work before it. */
 function startThreadsAhead({ device = 'cpu', reader = 'duckdb', threads = coreBound().value }: ScoreOptions): void {
-  if (device === 'cpu' && reader === 'duckdb') startWorkersAhead('./prep.js', Math.min(threads, threadsAheadMax));
+  if (device === 'cpu' && reader === 'duckdb') startWorkersAhead('./prep.js', Math.min(threads - 1, threadsAheadMax));
 }
 
 /** What a whole shard was read from is removed, where it had to be made. */

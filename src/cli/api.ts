@@ -2,6 +2,8 @@
 import type { DoctorOptions } from '../doctor/doctor.ts';
 import type { DoctorReport } from '../doctor/report.ts';
 import type { FeaturizeOptions } from '../feature-options.ts';
+import type { RowOptions, RowReport } from '../check/row-report.ts';
+import type { AgainstOptions, KnownReport } from '../check/report.ts';
 import type { InitOptions, InitReport } from '../init/init.ts';
 import type { FitOptions, FitReport } from '../fit/report.ts';
 import type {
@@ -33,6 +35,8 @@ export interface Api {
     readonly onWarning?: (text: string) => void;
   }): Promise<InspectReport>;
   check(options: { readonly model: string } & RunOptions): Promise<CheckReport>;
+  explainRow(options: RowOptions): Promise<RowReport>;
+  checkAgainst(options: AgainstOptions): Promise<KnownReport>;
   fit(options: FitOptions): Promise<FitReport>;
   tune(options: TuneOptions): Promise<TuneReport>;
   profile(options: ProfileOptions): Promise<ProfileReport>;

@@ -1,6 +1,7 @@
 /** `tandem check`: golden.parquet through the whole path. */
 import { formatError, TandemError } from '../errors.ts';
 import type { CheckReport } from '../options.ts';
+import { againstFlags, checkUnused, runAgainst, runRow } from './check-against.ts';
 import {
   allowCpuNodesFlag,
   batchSizeFlag,
@@ -22,7 +23,13 @@ import { counted } from './format.ts';
 import { watchSignals } from './signals.ts';
 
 export const checkFlags: readonly Flag[] = [
-  { name: 'model', value: 'folder', required: 'always', describe: 'Model folder with a golden.parquet' },
+  {
+    name: 'model',
+    value: 'folder',
+    required: 'always',
+    describe: 'Model folder, with a golden.parquet unless --against is given',
+  },
+  ...againstFlags,
   deviceFlag,
   precisionFlag,
   ortDirFlag,
@@ -38,7 +45,10 @@ export const checkFlags: readonly Flag[] = [
 export const checkCommand: Command = {
   spec: {
     name: 'check',
-    describe: "Scores the model folder's golden.parquet and compares the scores with those that it holds.",
+    describe:
+      "Compares scores with those that the model folder's golden.parquet holds, or somebody else's of any shards.",
+    positional: 'shards',
+    positionalOptional: true,
     flags: checkFlags,
     examples: [
       ['tandem check --model models/flights', 'Rows, largest difference, worst rows'],
@@ -49,9 +59,22 @@ export const checkCommand: Command = {
         'Whether rounded products are good enough',
       ],
       ['tandem check --model models/flights --json', 'The same for a script'],
+      [
+        "tandem check 'data/*.parquet' --model m --against notebook.parquet --key id",
+        "Why they are not the notebook's scores, wherever its rows lie",
+      ],
+      [
+        "tandem check 'data/*.parquet' --model m --against spark-scores --map p=probability[1]",
+        'The same rows in the same order; other names',
+      ],
+      ["tandem check 'data/*.parquet' --model m --row part-3.parquet:17", 'What one row becomes, step by step'],
     ],
   },
   async run(given, io, loadApi) {
+    const row = given.text('row');
+    if (row !== undefined) return runRow(given, row, io, loadApi);
+    if (given.texts('against').length > 0) return runAgainst(given, io, loadApi);
+    checkUnused(given);
     const options = { model: given.text('model') ?? '', ...runOptions(given) };
     const say = (line: string) => void io.stderr.write(`${line}\n`);
     const watch = watchSignals(io, say);

@@ -29,7 +29,9 @@ export function renderInit(report: InitReport, shards: readonly string[]): strin
 
 /** Rows are worth a look only where some are beyond the tolerance. */
 function checkWords(check: CheckReport): string {
-  return renderCheck(check.passed ? { ...check, columns: check.columns.map((each) => ({ ...each, worst: [] })) } : check);
+  return renderCheck(
+    check.passed ? { ...check, columns: check.columns.map((each) => ({ ...each, worst: [] })) } : check,
+  );
 }
 
 function headline({ folder, files, dryRun }: InitReport): string {

@@ -125,7 +125,7 @@ function describeModel(
 ): { readonly resolved: ResolvedModel; readonly described: ModelPlan } {
   if (features === undefined) {
     const resolved = resolveModel(engines, model, footers);
-    return { resolved, described: planModel(engines, footers, resolved) };
+    return { resolved, described: planModel(engines, resolved) };
   }
   const resolved = resolveFeatures(engines, model, footers);
   return { resolved, described: planFeatures(resolved) };

@@ -101,7 +101,7 @@ function compareColumn(
 }
 
 /** |score - golden| as DOUBLE; lists: the largest of their values'; texts: 0 or infinity. NaN equals NaN, NULL equals NULL. */
-function differenceSql(type: string): string {
+export function differenceSql(type: string): string {
   if (isNumberList(type)) {
     return `CASE WHEN len(golden) IS DISTINCT FROM len(score) THEN 'infinity'::DOUBLE
                  ELSE coalesce(list_max(list_transform(${pairsSql}, lambda pair: ${scalarSql('pair[1]', 'pair[2]')})), 0) END`;
@@ -111,7 +111,7 @@ function differenceSql(type: string): string {
 }
 
 /** Whether a row does not pass: an infinite difference never does, however large |golden| is. */
-function beyondSql(type: string, tolerance: number): string {
+export function beyondSql(type: string, tolerance: number): string {
   const beyond = (golden: string, score: string): string => {
     const difference = scalarSql(golden, score);
     return `(isinf(${difference}) OR ${difference} > ${tolerance} * greatest(1, abs(coalesce(${golden}, 0))))`;

@@ -19,6 +19,7 @@ import type {
   Survey,
   SurveyRequest,
 } from '../messages.ts';
+import type { KnownComparison, KnownRequest } from '../check/report.ts';
 import type { InspectReport } from '../inspect-report.ts';
 import type { InputOptions, ReaderName } from '../options.ts';
 import { buildPlan, memoryLimit, type Planned } from '../planning/build-plan.ts';
@@ -42,12 +43,13 @@ import { readParquetJsFooters } from '../read/parquetjs/footers.ts';
 import { partitionColumns } from '../read/partitions.ts';
 import { nameColumns } from '../read/shard-columns.ts';
 import { takenRows } from '../relation.ts';
-import { formatOf } from '../shard-format.ts';
+import { formatOf, outputName } from '../shard-format.ts';
 import { knownShards } from '../write/manifests.ts';
 import { stagedFolder } from '../write/staged-files.ts';
 import { identityOf } from '../write/shard-writer.ts';
 import { prepareOutput } from '../write/output-folder.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
+import { prepare } from './prep-work.ts';
 import { isAhead } from './start-worker.ts';
 
 let database: Pointer | undefined;
@@ -223,6 +225,17 @@ async function surveyShards({ shards, modelPath, sample }: SurveyRequest): Promi
   return survey(connection, footers, session);
 }
 
+async function compareWithKnown(request: KnownRequest): Promise<KnownComparison> {
+  const { compareKnown } = await import('../check/known.ts');
+  const { shards, model, selection } = request;
+  const isSelecting = isSelection(selection) || contractOf(model)?.where !== undefined;
+  if (!isSelecting) return compareKnown(connect(), request);
+  // Scores lie as the taken rows do, and rows have the numbers of their file.
+  const opened = await openShards({ ...selection, shards, model, output: undefined }).finally(closeStaging);
+  const footers = new Map(opened.selected.footers.map((footer) => [outputName(footer.name), footer]));
+  return compareKnown(connection!, request, (shard, row) => opened.reader.fileRow(footers.get(shard)!, row));
+}
+
 async function answer(request: PlannerRequest): Promise<void> {
   switch (request.kind) {
     case 'plan': {
@@ -259,6 +272,19 @@ async function answer(request: PlannerRequest): Promise<void> {
     case 'stop':
       isStopped = true;
       return staging?.stop();
+    case 'prepare':
+      return prepare(request.start, (message) => request.port.postMessage(message));
+    case 'compareKnown':
+      return post({ kind: 'knownCompared', comparison: await compareWithKnown(request.request) });
+    case 'followRow': {
+      const { followRow } = await import('../check/row-way.ts');
+      session = load(request.request.model);
+      return post({ kind: 'rowFollowed', way: await followRow(connect(), session, request.request) });
+    }
+    case 'readScores': {
+      const { readScores } = await import('../check/find-row.ts');
+      return post({ kind: 'scoresRead', scores: readScores(connect(), request.path) });
+    }
     case 'close':
       if (session !== undefined) closeSession(session);
       closeEnvironment();

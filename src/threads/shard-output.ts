@@ -1,7 +1,7 @@
-/** What a prep thread writes whole shards with. */
+/** What a prep thread writes whole shards with: a seam, since Parquet and Arrow have nothing else in common. */
 import type { Connection } from '../engines/duckdb/database.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
-import { ShardWriter, type NextScores } from '../write/shard-writer.ts';
+import type { NextScores } from '../write/shard-writer.ts';
 
 export interface ShardOutput {
   /** Writes, checks and publishes the output of a shard; gives its bytes. @throws what `next` throws; BAD_SHARD, TRANSIENT, BAD_OUTPUT */
@@ -9,15 +9,9 @@ export interface ShardOutput {
   close(): void;
 }
 
-type OpenShardOutput = (connection: Connection, plan: RunPlan, attempt: string, threadName: string) => ShardOutput;
-
-let open: OpenShardOutput = (...from) => new ShardWriter(...from);
-
-/** For the whole thread, by its entry, in place of Parquet. */
-export function useShardOutput(other: OpenShardOutput): void {
-  open = other;
-}
-
-export function openShardOutput(...from: Parameters<OpenShardOutput>): ShardOutput {
-  return open(...from);
-}
+export type OpenShardOutput = (
+  connection: Connection,
+  plan: RunPlan,
+  attempt: string,
+  threadName: string,
+) => ShardOutput;

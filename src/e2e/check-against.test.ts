@@ -1,0 +1,71 @@
+/** `check --against`: known scores of shards, through the whole path and by the command line. */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { checkAgainst } from '../check/against.ts';
+import { renderKnown } from '../cli/render-known.ts';
+import { identityModel } from '../testing/models.ts';
+import { writeShard } from '../testing/shards.ts';
+import { copyContract, countShard } from './counting.ts';
+import { assertFailure, caught, Workplace } from './workplace.ts';
+
+function makePlace(t: TestContext): Workplace {
+  const place = new Workplace(t);
+  place.writeModel(identityModel('float32'), copyContract);
+  place.shard('a/part-0.parquet', countShard(3000), { rowGroupRows: 2048 });
+  place.shard('a/part-1.parquet', `SELECT x + 3000 AS x FROM (${countShard(2000)})`);
+  return place;
+}
+
+test('known scores of several shards, by key and by position', async (t) => {
+  const place = makePlace(t);
+  const known = join(place.folder, 'known.parquet');
+  const sql = 'SELECT x::DOUBLE AS x, CASE WHEN x = 3017 THEN 9 ELSE x END::DOUBLE AS notebook';
+  writeShard(known, `${sql} FROM (${countShard(5000)}) ORDER BY x DESC`);
+  const left = readdirSync(tmpdir()).filter((name) => name.startsWith('tandem-check-')).length;
+  const options = { model: place.model, shards: place.data, against: known, map: { y: 'notebook' }, threads: 2 };
+  const byKey = await checkAgainst({ ...options, key: ['x'] });
+  assert.deepEqual(byKey.rows, { shards: 5000, known: 5000, both: 5000, onlyShards: 0, onlyKnown: 0 });
+  assert.deepEqual([byKey.passed, byKey.device, byKey.columns.length], [false, 'cpu', 1]);
+  const [y] = byKey.columns;
+  assert.deepEqual(
+    [y!.rowsBeyond, y!.worst],
+    [1, [{ shard: 'a/part-1.parquet', row: 17, key: '3017.0', known: '9.0', score: '3017.0', difference: 3008 }]],
+  );
+  assert.match(renderKnown(byKey), /^FAILED: 5,000 rows by x.*\n.*\n +y +notebook +3010 +0 +0 +1\n/);
+  assert.match(renderKnown(byKey), /part-1\.parquet:17 +3017\.0 +9\.0 +3017\.0 +3010/);
+  const byPosition = await checkAgainst(options);
+  assert.ok(byPosition.columns[0]!.rowsBeyond > 4000);
+  writeShard(known, `${sql} FROM (${countShard(5000)})`);
+  const sorted = await checkAgainst({ ...options, tolerance: 1000 });
+  assert.deepEqual([sorted.passed, sorted.tolerance, sorted.columns[0]!.worst[0]!.row], [true, 1000, 17]);
+  assert.equal(readdirSync(tmpdir()).filter((name) => name.startsWith('tandem-check-')).length, left);
+});
+
+test('rows that are left out, and the numbers of those that are not', async (t) => {
+  const place = makePlace(t);
+  place.writeContract({ ...copyContract, where: 'x % 3 <> 0' });
+  const known = join(place.folder, 'known.parquet');
+  writeShard(known, `SELECT x, CASE WHEN x = 3017 THEN 9 ELSE x END::DOUBLE AS y FROM (${countShard(5000)})`);
+  const asked = { model: place.model, shards: place.data, against: known, key: ['x'] };
+  const report = await checkAgainst({ ...asked, limit: 2500 });
+  assert.deepEqual(report.rows, { shards: 2500, known: 5000, both: 2500, onlyShards: 0, onlyKnown: 2500 });
+  assert.deepEqual(
+    report.columns[0]!.worst.map(({ shard, row, key }) => [shard, row, key]),
+    [['a/part-1.parquet', 17, '3017.0']],
+  );
+});
+
+test('what is wrong with the known scores is said before anything is scored', async (t) => {
+  const place = makePlace(t);
+  const none = checkAgainst({ model: place.model, shards: place.data, against: join(place.folder, 'none.parquet') });
+  assertFailure(await caught(none), { code: 'NO_SHARDS', place: {}, message: /none\.parquet/ });
+  const noKey = checkAgainst({ model: place.model, shards: place.data, against: place.data, key: ['id'], threads: 1 });
+  assertFailure(await caught(noKey), {
+    code: 'BAD_COLUMN',
+    place: { shard: 'a/part-0.parquet', column: 'id' },
+    message: /kept column id/,
+  });
+});
