@@ -209,15 +209,17 @@ test('the README lists every error code with its exit code, and no other', () =>
   );
 });
 
-test('paths that the README links to exist', () => {
-  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+test('paths that the README and the manual link to exist', () => {
   const present = new Set([...readdirSync(root), ...['src', 'bench', 'models'].flatMap(pathsUnder)]);
-  const linked = [...readme.matchAll(/\]\(((?!https?:|#)[^)]+)\)/g)].map(([, path]) => path!.replace(/\/$/, ''));
-  assert.deepEqual(
-    linked.map((path) => path.replace(/#.*$/, '')).filter((path) => !present.has(path)),
-    [],
+  const pages = ['README.md', 'bench/README.md', ...pathsUnder('src').filter((path) => path.endsWith('.md'))];
+  const dangling = pages.flatMap((page) =>
+    [...readFileSync(join(root, page), 'utf8').matchAll(/\]\(((?!https?:|#)[^)]+)\)/g)]
+      .map(([, link]) => normalize(join(dirname(page), link!.replace(/#.*$/, ''))).replace(/\/$/, ''))
+      .filter((path) => !present.has(path))
+      .map((path) => `${page}: ${path}`),
   );
-  assert.equal(relative(root, join(root, 'README.md')), 'README.md');
+  assert.deepEqual(dangling, []);
+  assert.ok(pages.length > 3);
 });
 
 /** One flag as a row of the README's tables. */
@@ -250,8 +252,8 @@ test('the page of flags lists those of each command, and no other', () => {
   assert.deepEqual(rows, flags.map(flagRow));
 });
 
-test('the README lists the metrics with their units, and no other', () => {
-  const rows = readFileSync(join(root, 'README.md'), 'utf8')
+test('the manual lists the metrics with their units, and no other', () => {
+  const rows = readFileSync(join(root, 'src/manual/ledger.md'), 'utf8')
     .split('\n')
     .filter((line) => line.startsWith('| `tandem_'));
   const declared = metrics.map(({ name, kind, unit, labels, help }) => {
