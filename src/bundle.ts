@@ -35,6 +35,7 @@ const groups: readonly { readonly splitting: boolean; readonly entries: readonly
     splitting: false,
     entries: [
       'threads/prep',
+      'threads/arrow-prep',
       'threads/parquetjs-prep',
       'threads/writer',
       'threads/stager',

@@ -23,6 +23,7 @@ export type {
   TuneProgress,
   TuneReport,
 } from './options.ts';
+export type { FeaturizeOptions } from './feature-options.ts';
 export type { InspectedColumn, InspectReport } from './inspect-report.ts';
 export type { Compression, OutputOptions } from './output-options.ts';
 export type {
@@ -45,7 +46,7 @@ export { readRecords } from './report/read-record.ts';
 export { renderReport } from './report/report.ts';
 export type { PlannedSelection, RunPlan } from './plan.ts';
 export type { SelectionOptions } from './relation.ts';
-export { planScore, score } from './pipeline.ts';
+export { featurize, planFeaturize, planScore, score } from './pipeline.ts';
 export { init, type InitOptions, type InitReport, type InitSource } from './init/init.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';
 export { checkAgainst } from './check/against.ts';

@@ -4,6 +4,12 @@
 export const batchRowsMax = 8_192;
 /** Sizes that the sweep at the start of a run tries: batchRowsMax and the powers of two below it. */
 export const batchSizeCandidates = 6;
+/** Rows that a thread featurizes at once where no model runs: one vector of the writer's. Fewer where they are wide. */
+export const featureBatchRows = 2_048;
+/** Bytes of features in one record batch of an Arrow file: a writer holds two of them. */
+export const arrowBatchBytesMax = 16 * 2 ** 20;
+/** Files that features are spread over at most: five digits number them. */
+export const outputShardsMax = 99_999;
 /** A slot of wide rows holds fewer of them. */
 export const slotBytesMax = 64 * 2 ** 20;
 
@@ -119,6 +125,16 @@ export const smallJobRows = 30_000_000;
 export const raceMsSmall = 5;
 /** A kernel that has lost gets another race of so long: V8 compiles its code well while it runs (measured on two busy cores: within 0.1 s). */
 export const raceMsLost = 50;
+/** First rows that a model is tried and timed on before anything is chosen: one query gives them, and its cost is not in their number. */
+export const estimateRows = 256;
+/** Runs of them of which the shortest counts, as many as fit into the time: two at least. */
+export const estimateRuns = 16;
+export const estimateMs = 5;
+/** What choosing takes a process that has just started: sample, kernel, comparison, race (measured, time on a core: 50 ms, and 186 for trees of 0.13 MB). */
+export const choiceMs = 50;
+export const choiceMsTrees = 70;
+/** It grows with the trees that are read and compiled. */
+export const choiceMsPerMegabyteOfTrees = 500;
 /** Nodes of a graph without trees that is looked at for kernels: exporters write a linear model with a dozen. */
 export const kernelNodesMax = 64;
 /** A weight of more bytes is not read while planning: no kernel's is nearly as large, tables of embeddings are. */

@@ -1,4 +1,5 @@
 /** What crosses a thread: plain data and addresses, never rows. */
+import type { MessagePort } from 'node:worker_threads';
 import type { NumberArray, TakenSpan } from './batch.ts';
 import type { Pointer } from './engines/native.ts';
 import type { ModelDescription } from './engines/onnxruntime/session.ts';
@@ -14,6 +15,7 @@ import type {
   ReaderName,
   ScoreOptions,
 } from './options.ts';
+import type { FeatureFiles } from './output-options.ts';
 import type { InspectReport } from './inspect-report.ts';
 import type { DeviceSheetMemory } from './measure/device-sheet.ts';
 import type { ProfiledMessage } from './measure/thread-profiler.ts';
@@ -32,16 +34,21 @@ import type { KernelModel } from './score/kernels/kernel.ts';
 export type GoldenComparison = Omit<CheckReport, 'device' | 'precision'>;
 
 /** Options without the functions that cannot cross a thread. */
-export type PlainScoreOptions = Omit<
+export interface PlainScoreOptions extends Omit<
   ScoreOptions,
   'signal' | 'onProgress' | 'onWarning' | 'onSelection' | 'onScorer' | 'onDecision' | 'onRecord' | 'onRun' | 'metrics'
->;
+> {
+  /** Others will be scored than those of the shards, which stand for them. */
+  readonly rowsFollow?: boolean;
+  /** What the model would get is written, and no model runs; undefined: scores are. */
+  readonly features?: FeatureFiles;
+}
 
 /** Engines that the planner opened: addresses that are good in every thread of the process. */
 export interface Engines {
   /** 0n where parquetjs-lite reads. */
   readonly database: Pointer;
-  /** Of what ONNX Runtime has to score, or would have to if no kernel did. */
+  /** Of what ONNX Runtime has to score, or would have to if no kernel did; 0n where features are written and there is no model. */
   readonly session: Pointer;
   /** The model, or its part, as a kernel of ours scores it; undefined: ONNX Runtime does. */
   readonly kernel: KernelModel | undefined;
@@ -102,6 +109,8 @@ export type PlannerRequest =
       /** Whose contract chose the rows. */
       readonly model: string;
     }
+  /** It has nothing else to do until the run is over: its `WorkerMessage`s come through the port. */
+  | { readonly kind: 'prepare'; readonly start: WorkerStart; readonly port: MessagePort }
   /** Scores against what somebody else knows of the same rows. */
   | { readonly kind: 'compareKnown'; readonly request: KnownRequest }
   | { readonly kind: 'followRow'; readonly request: RowRequest }

@@ -23,15 +23,18 @@ export interface InputOptions extends SelectionOptions {
 /** Bytes, or a share (0 to 1) of each card's memory. */
 export type GpuMemory = { readonly bytes: number } | { readonly share: number };
 
-/** What scores a model that a kernel of ours knows: whatever is faster and agrees with ONNX Runtime, or ONNX Runtime. */
-export type KernelChoice = 'auto' | 'onnxruntime';
+/**
+ * What scores a model that a kernel of ours knows: whatever is through sooner and agrees with ONNX Runtime, the kernel
+ * wherever it agrees (then it is the same on every run), or ONNX Runtime.
+ */
+export type KernelChoice = 'auto' | 'kernel' | 'onnxruntime';
 
 /** Of what is scored on the CPU: models, and the trees of models whose rest GPUs score. */
 export interface KernelOptions {
   /** All kernels: boosted trees, linear models. Default: auto. */
   readonly kernels?: KernelChoice;
   /** That of boosted trees alone. Default: auto. */
-  readonly trees?: KernelChoice;
+  readonly trees?: Exclude<KernelChoice, 'kernel'>;
 }
 
 export interface RunOptions extends KernelOptions {

@@ -27,3 +27,11 @@ export interface OutputFiles {
   /** Row groups of each such file. */
   readonly rowGroupsPerFile: number | undefined;
 }
+
+/** Files of features in place of scores. */
+export interface FeatureFiles {
+  /** So many files of equally many rows, in the order of the shards; undefined: one file for each shard. */
+  readonly shards?: number;
+  /** Arrow: IPC files, which are read by mapping them into memory. */
+  readonly format: 'parquet' | 'arrow';
+}

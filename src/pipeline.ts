@@ -7,8 +7,10 @@ import { Recorder } from './measure/recorder.ts';
 import { announceRun } from './measure/run-profile.ts';
 import { progressIntervalMs, threadsAheadMax } from './limits.ts';
 import { asTandemError, TandemError } from './errors.ts';
+import { featureFiles, type FeaturizeOptions } from './feature-options.ts';
 import type { PlainScoreOptions } from './messages.ts';
 import type { Progress, ScoreOptions, ScoreResult } from './options.ts';
+import type { FeatureFiles } from './output-options.ts';
 import type { RunPlan } from './plan.ts';
 import { rememberFindings } from './planning/profile.ts';
 import type { Ledger, RunRecord } from './run-record.ts';
@@ -22,7 +24,32 @@ import { cleanOutput, finishOutput, forgetInFlight, writeReport } from './write/
  * Scores shards into a folder. Running it again finishes what is missing and redoes nothing.
  * @throws TandemError, see `errorCodes`; what is whole by then stays
  */
-export async function score(options: ScoreOptions): Promise<ScoreResult> {
+export function score(options: ScoreOptions): Promise<ScoreResult> {
+  return carryOut(options);
+}
+
+/**
+ * Writes what the model would get: each input that columns feed as a column, bit for bit what `score` gives the model
+ * (float16 as FLOAT, which holds it exactly). Running it again finishes what is missing.
+ * @throws TandemError, see `errorCodes`; what is whole by then stays
+ */
+export async function featurize(options: FeaturizeOptions): Promise<ScoreResult> {
+  const { scoring, features } = featureRun(options);
+  return carryOut(scoring, features);
+}
+
+/** The plan of features that are not written. */
+export async function planFeaturize(options: FeaturizeOptions): Promise<RunPlan> {
+  const { scoring, features } = featureRun(options);
+  return makePlan(scoring, features);
+}
+
+/** A run whose threads pass on what they would have scored. */
+function featureRun(options: FeaturizeOptions): { readonly scoring: ScoreOptions; readonly features: FeatureFiles } {
+  return { scoring: { ...options, useProfile: false }, features: featureFiles(options) };
+}
+
+async function carryOut(options: ScoreOptions, features?: FeatureFiles): Promise<ScoreResult> {
   const begun = { atMs: threadsNowMs(), usage: process.cpuUsage() };
   const { atMs: startMs } = begun;
   const warnings: string[] = [];
@@ -34,14 +61,19 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
   const planner = new PlannerClient(options.signal, warn, ({ secondsElapsed, ...reading }) =>
     options.onProgress?.({ ...planning, phase: 'reading', secondsElapsed, reading }),
   );
-  startThreadsAhead(options);
+  if (features?.format !== 'arrow') startThreadsAhead(options);
   let plan: RunPlan | undefined;
   let crew: Crew | undefined;
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => (closing ??= planner.close(crew?.connections ?? []));
   const summary = (of: RunPlan): ScoreResult => summarize(of, crew, begun, warnings);
   let record: RunRecord;
   try {
     options.onProgress?.(planning);
-    const planned = await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: false }, 'planned');
+    const planned = await planner.ask(
+      { kind: 'plan', options: plainOptions(options, features), dryRun: false },
+      'planned',
+    );
     plan = planned.plan;
     plan.warnings.forEach(warn);
     if (plan.selection !== undefined) options.onSelection?.(plan.selection, rowsTaken(plan));
@@ -50,10 +82,12 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     if (plan.rowsTotal > 0 || plan.shards.some((shard) => !shard.done)) {
       const { keepsEvents } = recorder;
       const hears = withoutStaged(planned.plan, recorder.hears);
-      crew = new Crew(plan, planned.engines, { reader: options.reader, hears, startMs, keepsEvents });
+      crew = new Crew(plan, planned.engines, { reader: options.reader, planner, hears, startMs, keepsEvents });
       const soFar = (): RunRecord => recorder.record('done', summary(planned.plan));
       await work(plan, crew, recorder, options, soFar).finally(() => rememberFindings(plan!.profiles, crew!.findings));
     }
+    // While the record is made.
+    void close();
     record = recorder.record('done', summary(plan));
     finishOutput(plan.output, crew === undefined ? undefined : withoutTimeline(record));
   } catch (error) {
@@ -61,7 +95,7 @@ export async function score(options: ScoreOptions): Promise<ScoreResult> {
     throw error;
   } finally {
     endIdleWorkers();
-    await planner.close(crew?.connections ?? []);
+    await close();
     await recorder.close();
   }
   try {
@@ -78,9 +112,9 @@ interface Begun {
   readonly usage: NodeJS.CpuUsage;
 }
 
-/** Threads get ready while the planner plans. One whose rows a GPU scores has minutes of work before it. */
+/** Threads get ready while the planner plans, which becomes one of them. One whose rows a GPU scores has minutes of work before it. */
 function startThreadsAhead({ device = 'cpu', reader = 'duckdb', threads = coreBound().value }: ScoreOptions): void {
-  if (device === 'cpu' && reader === 'duckdb') startWorkersAhead('./prep.js', Math.min(threads, threadsAheadMax));
+  if (device === 'cpu' && reader === 'duckdb') startWorkersAhead('./prep.js', Math.min(threads - 1, threadsAheadMax));
 }
 
 /** What a whole shard was read from is removed, where it had to be made. */
@@ -121,10 +155,15 @@ function rowsTaken({ shards }: RunPlan): number {
 }
 
 /** The plan of a run that is not carried out. */
-export async function planScore(options: ScoreOptions): Promise<RunPlan> {
+export function planScore(options: ScoreOptions): Promise<RunPlan> {
+  return makePlan(options);
+}
+
+async function makePlan(options: ScoreOptions, features?: FeatureFiles): Promise<RunPlan> {
   const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
   try {
-    return (await planner.ask({ kind: 'plan', options: plainOptions(options), dryRun: true }, 'planned')).plan;
+    return (await planner.ask({ kind: 'plan', options: plainOptions(options, features), dryRun: true }, 'planned'))
+      .plan;
   } finally {
     await planner.close([]);
   }
@@ -220,7 +259,7 @@ function summarize(plan: RunPlan, crew: Crew | undefined, begun: Begun, warnings
 }
 
 /** Options without what cannot cross a thread. */
-function plainOptions(options: ScoreOptions): PlainScoreOptions {
+function plainOptions(options: ScoreOptions, features: FeatureFiles | undefined): PlainScoreOptions {
   const {
     signal: _signal,
     onProgress: _onProgress,
@@ -233,7 +272,7 @@ function plainOptions(options: ScoreOptions): PlainScoreOptions {
     metrics: _metrics,
     ...plain
   } = options;
-  return plain;
+  return features === undefined ? plain : { ...plain, features };
 }
 
 /** A fault in the account of time is no reason to fail a run whose shards are whole. */

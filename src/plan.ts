@@ -2,9 +2,9 @@
 import type { TensorLayout } from './batch.ts';
 import type { Cut } from './engines/onnxruntime/cut-model.ts';
 import type { Precision } from './options.ts';
-import type { OutputFiles } from './output-options.ts';
+import type { FeatureFiles, OutputFiles } from './output-options.ts';
 import type { ProfileKey, UsedProfile } from './planning/profile.ts';
-import type { Relation, Selection, SelectionOptions } from './relation.ts';
+import type { Relation, RelationPart, Selection, SelectionOptions } from './relation.ts';
 import type { Agreement } from './score/kernels/agreement.ts';
 import type { KernelModel } from './score/kernels/kernel.ts';
 
@@ -31,6 +31,23 @@ export interface PlannedShard extends Relation {
   readonly mode: 'whole' | 'split';
   /** An earlier run finished it. */
   readonly done: boolean;
+  /** What it is gathered from, in row order; path and schema are those of the first. Undefined: it is a file by itself. */
+  readonly parts?: readonly PlannedPart[];
+}
+
+/** Consecutive rows of one file. */
+export interface PlannedPart extends RelationPart {
+  readonly bytes: number;
+  readonly modifiedMs: number;
+  readonly rowGroupRows: readonly number[];
+  /** As in {@link PlannedShard}; then the number of a row does not say where it lies. */
+  readonly takenBlocks?: readonly number[] | undefined;
+  readonly schema: number;
+}
+
+export interface PlannedFeatures extends FeatureFiles {
+  /** Of names, sizes, times and rows of the files that output shards are gathered from. */
+  readonly inputsSha256?: string;
 }
 
 /** Which rows of which shards a run takes, and of how many. */
@@ -74,6 +91,8 @@ export interface OutputLayout {
   readonly width: number;
   /** The model declares another shape than it gives, so ONNX Runtime refuses memory for it: allocated by it, then copied. */
   readonly copied?: true;
+  /** It is this input, in the same memory, and no model runs: what `featurize` writes. */
+  readonly input?: number;
 }
 
 export interface ConstantInput {
@@ -109,7 +128,7 @@ export interface ModelRest {
 
 /** What runs the model, and why. */
 export interface ChosenScorer {
-  readonly kind: 'onnxruntime' | KernelModel['kind'];
+  readonly kind: 'onnxruntime' | 'features' | KernelModel['kind'];
   /** One line: `linear: 32 columns to 1 target, 16 rows at once, 3.4 times ONNX Runtime`, `ONNX Runtime: Conv has no kernel`. */
   readonly words: string;
   /** Of rates on one thread, over the same rows; undefined: not measured. */
@@ -208,6 +227,8 @@ export interface RunPlan extends DevicePlan {
   readonly keepBytes: number;
   readonly featureBytes: number;
   readonly output: string;
+  /** Undefined: scores are written. */
+  readonly features?: PlannedFeatures;
   readonly files: OutputFiles;
   readonly threads: number;
   /** What set the number of threads, in words. */

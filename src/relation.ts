@@ -3,6 +3,7 @@
  * that are taken. Made here alone, so that the side that reads and the side that writes see the same rows.
  */
 import { createHash } from 'node:crypto';
+import type { Span } from './batch.ts';
 import { quoteIdentifier, quotePath } from './engines/duckdb/database.ts';
 import { takenBlockRows } from './limits.ts';
 
@@ -54,6 +55,16 @@ export interface Selection {
   readonly sample: number | undefined;
 }
 
+/** Consecutive rows of a shard, counted among those that are taken. */
+export interface RelationPart extends Relation, Span {
+  /** All that are taken. */
+  readonly isWhole: boolean;
+  /** Rows of the file that they lie among. */
+  readonly fileRows: Span;
+  /** Taken rows among these that come before; undefined: none does and none comes after. */
+  readonly skippedRows: number | undefined;
+}
+
 /** What of a footer crosses to the threads. */
 export function relationOf({ path, name, renames = [], partitions = [], endRow }: Relation): Relation {
   return {
@@ -90,6 +101,19 @@ export function takenRows(relation: Relation, selection: Selection | undefined, 
   if (endRow !== undefined) conditions.push(`shard.file_row_number < ${endRow}`);
   const table = shardTable(relation, numbered || needsNumbers);
   return conditions.length === 0 ? table : `(FROM ${table} AS shard WHERE ${conditions.join(' AND ')})`;
+}
+
+/** The rows of a part, in file order. */
+export function partRows(part: RelationPart, selection: Selection | undefined): string {
+  if (part.isWhole) return takenRows(part, selection);
+  const { fileRows, skippedRows, rowCount } = part;
+  const stretch = skippedRows === undefined ? '' : ` LIMIT ${rowCount} OFFSET ${skippedRows}`;
+  return `(FROM ${takenRows(part, selection, true)} AS shard WHERE ${between(fileRows)}${stretch})`;
+}
+
+/** As a condition on numbered rows. */
+export function between({ firstRow, rowCount }: Span): string {
+  return `shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
 }
 
 /**

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { checkFlags } from './cli/check.ts';
 import { doctorFlags } from './cli/doctor.ts';
+import { featurizeFlags } from './cli/featurize.ts';
 import { fitFlags } from './cli/fit.ts';
 import type { Flag } from './cli/flags.ts';
 import { initFlags } from './cli/init.ts';
@@ -240,6 +241,7 @@ test('the page of flags lists those of each command, and no other', () => {
     ...inspectFlags,
     ...checkFlags,
     ...fitFlags,
+    ...featurizeFlags,
     ...tuneFlags,
     ...profileFlags,
     ...reportFlags,

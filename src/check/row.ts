@@ -31,7 +31,7 @@ export async function explainRow(options: RowOptions): Promise<RowReport> {
     const { scores } = await reader
       .ask({ kind: 'readScores', path: join(output, 'row.parquet') }, 'scoresRead')
       .finally(() => reader.close([]));
-    const known =
+    const compared =
       against === undefined
         ? undefined
         : await checkAgainst({
@@ -41,6 +41,13 @@ export async function explainRow(options: RowOptions): Promise<RowReport> {
             ...(map === undefined ? {} : { map }),
             ...(tolerance === undefined ? {} : { tolerance }),
           });
+    // The copy of the row was scored; it is the shard's row that is meant.
+    const place = { shard: way.shard, row: way.row };
+    const columns = compared?.columns.map((column) => ({
+      ...column,
+      worst: column.worst.map((worst) => ({ ...worst, ...place })),
+    }));
+    const known = compared === undefined ? undefined : { ...compared, columns: columns! };
     return { ...way, device, scorer, scores, known };
   } finally {
     rmSync(scratch, { recursive: true, force: true });

@@ -1,6 +1,7 @@
 /** The functions of the public API that the commands call; a seam, so that tests need no shards. */
 import type { DoctorOptions } from '../doctor/doctor.ts';
 import type { DoctorReport } from '../doctor/report.ts';
+import type { FeaturizeOptions } from '../feature-options.ts';
 import type { RowOptions, RowReport } from '../check/row-report.ts';
 import type { AgainstOptions, KnownReport } from '../check/report.ts';
 import type { InitOptions, InitReport } from '../init/init.ts';
@@ -24,6 +25,8 @@ import type { SetupCudaOptions, SetupReport } from '../setup/setup-cuda.ts';
 export interface Api {
   score(options: ScoreOptions): Promise<ScoreResult>;
   planScore(options: ScoreOptions): Promise<RunPlan>;
+  featurize(options: FeaturizeOptions): Promise<ScoreResult>;
+  planFeaturize(options: FeaturizeOptions): Promise<RunPlan>;
   init(options: InitOptions): Promise<InitReport>;
   inspect(options: {
     readonly shards: string | readonly string[];

@@ -152,7 +152,7 @@ function rowError({ shard, row, features, differences, known }: RowReport): Tand
       remedy: 'Please report it with the contract and the row.',
     });
   }
-  return known === undefined || known.passed ? undefined : knownDiffers(known);
+  return known === undefined || known.passed ? undefined : knownDiffers(known, true);
 }
 
 export async function runAgainst(given: Arguments, io: Io, loadApi: LoadApi): Promise<number> {
@@ -173,18 +173,23 @@ export async function runAgainst(given: Arguments, io: Io, loadApi: LoadApi): Pr
   }
 }
 
-function knownDiffers({ columns, rows, tolerance }: KnownReport): TandemError {
+function knownDiffers({ columns, rows, tolerance }: KnownReport, isOneRow = false): TandemError {
   if (rows.both === 0) {
     return new TandemError('GOLDEN_DIFFERS', 'Expected rows that both sides have, got none.', {
       remedy: 'Compare the values of --key on both sides: other rows, another unit, or spaces in texts.',
     });
   }
+  const worst = columns.flatMap((column) => column.worst)[0];
+  const remedy =
+    worst === undefined || isOneRow
+      ? 'Compare the steps with what the notebook does to these columns.'
+      : `Follow one of the worst rows: --row '${worst.shard}:${worst.row}'.`;
   const differing = columns.filter(({ rowsBeyond }) => rowsBeyond > 0);
   const names = differing.map(({ name }) => name).join(', ');
   const beyond = counted(Math.max(...differing.map(({ rowsBeyond }) => rowsBeyond)), 'row');
   return new TandemError(
     'GOLDEN_DIFFERS',
     `Expected scores of ${names} to be within ${tolerance} of the known ones, got ${beyond} off.`,
-    { remedy: 'Read what the worst rows have in common; what all rows show is said below the table.' },
+    { remedy },
   );
 }

@@ -77,6 +77,7 @@ test('flags become options, and the report a page', async () => {
   assert.deepEqual(map, { p: 'probability[1]', label: 'a=b' });
   assert.equal(exitCode, 65);
   assert.match(stderr, /^GOLDEN_DIFFERS: Expected scores of p, label to be within 0\.00001 .* got 880 rows off\./);
+  assert.match(stderr, /do: +Follow one of the worst rows: --row 'a\.parquet:17'\./);
   assert.equal(
     stdout,
     [

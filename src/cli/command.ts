@@ -72,19 +72,18 @@ export const allowCpuNodesFlag: Flag = {
   describe:
     'Score on a GPU although the model has nodes that only the CPU can run: each copies the batch there and back',
 };
-const kernelChoices = ['auto', 'onnxruntime'];
 export const kernelsFlag: Flag = {
   name: 'kernels',
   value: 'name',
-  choices: kernelChoices,
+  choices: ['auto', 'kernel', 'onnxruntime'],
   describe:
-    'What scores boosted trees and linear models on the CPU: a kernel of Tandem where it is faster and agrees, or ONNX Runtime',
+    'What scores boosted trees and linear models on the CPU: a kernel of Tandem where it agrees (kernel) and is through sooner (auto), or ONNX Runtime',
   otherwise: 'auto',
 };
 export const treesFlag: Flag = {
   name: 'trees',
   value: 'name',
-  choices: kernelChoices,
+  choices: ['auto', 'onnxruntime'],
   describe: 'The same for boosted trees alone',
   otherwise: 'auto',
 };
@@ -111,7 +110,7 @@ type CommonOptions = Pick<
 /** The flags `kernels` and `trees`. */
 export function kernelOptions(given: Arguments): KernelOptions {
   const kernels = given.text('kernels') as KernelChoice | undefined;
-  const trees = given.text('trees') as KernelChoice | undefined;
+  const trees = given.text('trees') as KernelOptions['trees'];
   return { ...(kernels === undefined ? {} : { kernels }), ...(trees === undefined ? {} : { trees }) };
 }
 

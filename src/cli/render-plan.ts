@@ -176,7 +176,8 @@ function runLines(plan: RunPlan): string {
 }
 
 /** `zstd 9, row groups of 122,880 rows, files of at most 1,000,000 rows` */
-function outputWords({ files }: RunPlan): string {
+function outputWords({ files, features }: RunPlan): string {
+  if (features?.format === 'arrow') return `Arrow, record batches of at most ${counted(files.rowGroupRows, 'row')}`;
   const { compression, compressionLevel, rowGroupRows, rowsPerFile } = files;
   return [
     compressionLevel === undefined ? compression : `${compression} ${compressionLevel}`,

@@ -1,8 +1,23 @@
-/** What `tandem score` says at the end. Pure. */
+/** What `tandem score` and `tandem featurize` say at the end. Pure. */
 import type { DeviceReport, Progress, ScoreResult } from '../options.ts';
 import { counted, formatBytes, formatCount, formatRate, formatSeconds, printable } from './format.ts';
 
 export function renderScore(result: ScoreResult): string {
+  return [...doneLines(result, 'scored'), ...readLines(result.output)].join('\n');
+}
+
+/** What `tandem featurize` says at the end. @param format undefined: Parquet */
+export function renderFeaturize(result: ScoreResult, format?: 'parquet' | 'arrow'): string {
+  const { output } = result;
+  const arrow = `read it: pyarrow.dataset.dataset(${JSON.stringify(output)}, format="ipc")`;
+  return [...doneLines(result, 'featurized'), ...(format === 'arrow' ? [arrow] : readLines(output))].join('\n');
+}
+
+function readLines(output: string): string[] {
+  return [`read it: ${readCommand(output)}`, `     or: pandas.read_parquet(${JSON.stringify(output)})`];
+}
+
+function doneLines(result: ScoreResult, done: 'scored' | 'featurized'): string[] {
   const {
     rowsIn,
     rowsOut,
@@ -21,7 +36,7 @@ export function renderScore(result: ScoreResult): string {
   if (shards === 0 && shardsSkipped > 0) lines.push(`nothing to do: ${counted(shardsSkipped, 'shard')} whole already`);
   else {
     lines.push(
-      `scored ${counted(rowsIn, 'row')} of ${counted(shards, 'shard')} in ` +
+      `${done} ${counted(rowsIn, 'row')} of ${counted(shards, 'shard')} in ` +
         `${formatSeconds(wallSeconds)}: ${formatRate(rowsPerSecond)}`,
     );
     if (shardsSkipped > 0) lines.push(`  ${counted(shardsSkipped, 'more shard')} whole already`);
@@ -30,15 +45,11 @@ export function renderScore(result: ScoreResult): string {
     const products = precision === 'float32' ? '' : `, ${precision}`;
     lines.push(`  ${batch}${counted(threads, 'thread')}, ${device}${products}`, ...result.devices.map(renderDevice));
     // Of a model without a kernel there is nothing to know.
-    if (!scorer.startsWith('ONNX Runtime')) lines.push(`  ${printable(scorer)}`);
+    if (done === 'scored' && !scorer.startsWith('ONNX Runtime')) lines.push(`  ${printable(scorer)}`);
   }
   if (result.ledger !== undefined) lines.push(`  ${result.ledger.verdict.sentence}`);
-  lines.push(
-    `result: ${output}${result.outputBytes === 0 ? '' : ` (${formatBytes(result.outputBytes)})`}`,
-    `read it: ${readCommand(output)}`,
-    `     or: pandas.read_parquet(${JSON.stringify(output)})`,
-  );
-  return lines.join('\n');
+  lines.push(`result: ${output}${result.outputBytes === 0 ? '' : ` (${formatBytes(result.outputBytes)})`}`);
+  return lines;
 }
 
 function renderDevice({ name, label, rowCount, batchCount, memoryPeakBytes, memoryBudgetBytes }: DeviceReport): string {

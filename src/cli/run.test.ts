@@ -319,7 +319,7 @@ test('wrong usage is found before anything is loaded, and names the nearest righ
     ['score a --model m --output o --batch-size 1.5', /got `1\.5`/],
     ['score a --model m --output o --batch-size 1e3', /got `1e3`/],
     ['score a --model m --output o --memory 2', /Expected --memory to be a size/],
-    ['score a --model m --output o --kernels fast', /auto or onnxruntime, got `fast`\.\n(?!.*Did you mean)/s],
+    ['score a --model m --output o --kernels fast', /auto, kernel or onnxruntime, got `fast`\.\n(?!.*Did you mean)/s],
     ['score a --model m --output o --trees', /Expected --trees to be auto or onnxruntime, got none\./],
     ['score a --model m --output o --compression lzo', /to be snappy, zstd, gzip or none, got `lzo`/],
     ['score a --model m --output o --progress lively', /got `lively`\.\n.*Did you mean `live`\?/],

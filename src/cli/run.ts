@@ -5,6 +5,7 @@ import type { LoadApi } from './api.ts';
 import { checkCommand } from './check.ts';
 import type { Command } from './command.ts';
 import { doctorCommand } from './doctor.ts';
+import { featurizeCommand } from './featurize.ts';
 import { fitCommand } from './fit.ts';
 import { checkRequired, unknownCommand } from './flags.ts';
 import { initCommand } from './init.ts';
@@ -23,6 +24,7 @@ export const commands: readonly Command[] = [
   inspectCommand,
   checkCommand,
   fitCommand,
+  featurizeCommand,
   tuneCommand,
   profileCommand,
   reportCommand,

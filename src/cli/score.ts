@@ -36,6 +36,14 @@ import { checkSideFile } from '../write/side-file.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
 
+export const progressFlag: Flag = {
+  name: 'progress',
+  value: 'kind',
+  choices: progressModes,
+  describe: 'How progress is shown on standard error',
+  otherwise: 'auto, which is live on a terminal and plain elsewhere',
+};
+
 export const scoreFlags: readonly Flag[] = [
   {
     name: 'model',
@@ -71,13 +79,7 @@ export const scoreFlags: readonly Flag[] = [
   memoryFlag,
   ...outputFlags,
   readerFlag,
-  {
-    name: 'progress',
-    value: 'kind',
-    choices: progressModes,
-    describe: 'How progress is shown on standard error',
-    otherwise: 'auto, which is live on a terminal and plain elsewhere',
-  },
+  progressFlag,
   {
     name: 'report',
     value: 'file',

@@ -40,12 +40,13 @@ const defaultModelName = 'model.onnx';
 
 /**
  * @param modelPath a model folder (tandem.json or else model.onnx alone), or a model file, which is then taken alone.
+ * @param needsModel false: tandem.json alone will do
  * @throws TandemError USAGE (no path), BAD_MODEL (nothing at the path, or no model file), BAD_CONTRACT (tandem.json is wrong)
  */
-export function loadContract(modelPath: string): LoadedContract {
+export function loadContract(modelPath: string, needsModel = true): LoadedContract {
   const { found, text, path } = findContract(modelPath);
   const contract = path === undefined ? emptyContract(found) : parseContract(text, path);
-  expectModel(contract, modelPath);
+  if (needsModel || path === undefined) expectModel(contract, modelPath);
   return { contract, hasFile: path !== undefined, text };
 }
 

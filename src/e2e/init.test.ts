@@ -93,6 +93,15 @@ test('nulls are counted, and a run without an answer stops at the first one', as
   assert.equal(error.code, 'BAD_ROW');
 });
 
+test('shards of other formats do, too', async (context) => {
+  const place = new Workplace(context);
+  mkdirSync(place.data, { recursive: true });
+  writeFileSync(join(place.data, 'a.csv'), 'id,a,b\n1,2.5,4\n2,3.5,5\n');
+  place.writeModel(networkModel(linearNetwork([1, 2], 0)));
+  const { inputs, problems } = await init(initOptions(place));
+  assert.deepEqual([inputs[0]!.sure, ...inputs[0]!.features, ...problems], ['guess', 'a', 'b']);
+});
+
 test('a copy of the model brings its weights and its names along; a dry run writes nothing', async (context) => {
   const place = new Workplace(context);
   place.shard('a.parquet', 'SELECT range AS id, range::DOUBLE AS b, range * 2.0 AS a FROM range(10)');

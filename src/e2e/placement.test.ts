@@ -80,7 +80,7 @@ test('a kernel that does not agree', async (t) => {
   const outputs = { y: { column: 's', select: 1 } };
   const place = stackPlace(t, logistic(), [3000], { outputs, kernels: { tolerance: 0 } });
   useGpus(gpu);
-  const onCpu = await planScore(place.options({ device: 'auto' }));
+  const onCpu = await planScore(place.options({ device: 'auto', kernels: 'kernel' }));
   assert.deepEqual([onCpu.device, onCpu.scorer.words], ['cpu', 'ONNX Runtime: the trees kernel gives other scores']);
   const said = /ONNX Runtime scores: the trees kernel would give y\[/;
   assert.equal(onCpu.warnings.filter((text) => said.test(text)).length, 1);

@@ -1,6 +1,7 @@
 /** Columns that shards have under other names, in another order or type, and those that their paths give. */
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from '../inspect.ts';
 import { planScore } from '../pipeline.ts';
@@ -159,4 +160,41 @@ test('readShards takes rows and gives keys of paths', async (t) => {
   const sampled = await read({ columns: ['id'], sample: 0.5 });
   assert.ok(sampled.length > 0 && sampled.length < 9);
   assert.deepEqual(await read({ columns: ['id'], sample: 0.5 }), sampled);
+});
+
+test('rows and columns of CSV files: keys of paths, renames, conditions, limits, and going on', async (t) => {
+  const here = new Workplace(t);
+  here.writeModel(identityModel('float32'), {
+    inputs: { x: [{ sql: 'v + 1000 * day' }] },
+    renames: { was: 'v' },
+    where: 'v % 2 = 0',
+    keep: ['id'],
+  });
+  for (const day of [1, 2, 3]) {
+    const path = join(here.data, `day=${day}/part.csv`);
+    mkdirSync(dirname(path), { recursive: true });
+    const rows = Array.from({ length: 3000 }, (_, row) => `${row},${row + day}`);
+    writeFileSync(path, ['id,was', ...rows].join('\n'));
+  }
+  const selection = { shards: join(here.data, '**/*.csv'), where: 'day > 1', limit: 2_000 };
+  const first = await here.score(selection);
+  assert.deepEqual([first.shards, first.rowsOut], [2, 2_000]);
+  const even = Array.from({ length: 1_500 }, (_, row) => 2 * row);
+  assert.deepEqual(
+    columnOf(here.rows('day=2/part.parquet'), 'y'),
+    even.map((row) => row + 2 + 2000),
+  );
+  assert.deepEqual(
+    columnOf(here.rows('day=3/part.parquet'), 'id').map(Number),
+    even.slice(0, 500).map((row) => row + 1),
+  );
+  rmSync(join(here.output, 'day=3/part.parquet'));
+  const again = await here.score(selection);
+  assert.deepEqual([again.shards, again.shardsSkipped, again.rowsOut], [1, 1, 500]);
+  assert.deepEqual(
+    listFiles(here.output).filter((path) => path.startsWith('_staged')),
+    [],
+  );
+  const other = { code: 'BAD_OUTPUT', place: {}, message: /another --limit \(2000\)/ } as const;
+  await here.refuses(other, { ...selection, limit: 1 });
 });

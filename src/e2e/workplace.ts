@@ -18,8 +18,11 @@ export class Workplace {
   readonly data: string;
   readonly model: string;
   readonly output: string;
+  readonly #common: Partial<ScoreOptions>;
 
-  constructor(test: { after(remove: () => void): void }) {
+  /** @param common options of all its runs */
+  constructor(test: { after(remove: () => void): void }, common: Partial<ScoreOptions> = {}) {
+    this.#common = common;
     this.folder = tempDir(test);
     this.data = join(this.folder, 'data');
     this.model = join(this.folder, 'model');
@@ -46,7 +49,7 @@ export class Workplace {
   }
 
   options(changes: Partial<ScoreOptions> = {}): ScoreOptions {
-    return { shards: this.data, model: this.model, output: this.output, threads: 1, ...changes };
+    return { shards: this.data, model: this.model, output: this.output, threads: 1, ...this.#common, ...changes };
   }
 
   /** A run that must succeed; what it leaves is checked. */

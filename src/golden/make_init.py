@@ -17,11 +17,11 @@ import numpy
 import pandas
 import xgboost
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 ROOT = Path(__file__).parent
 NUMBERS = ['age', 'income', 'visits']
@@ -61,6 +61,9 @@ def sklearn_models(frame, late):
     words = numpy.where(late, 'yes', 'no')
     model = lightgbm.LGBMClassifier(n_estimators=6, num_leaves=6, verbose=-1, n_jobs=1)
     yield 'sklearn-lightgbm', Pipeline([('columns', encoder), ('model', model)]).fit(frame.drop(columns='userId'), words)
+    ordinal = OrdinalEncoder(handle_unknown='use_encoded_value', unknown_value=-1, encoded_missing_value=-1)
+    encoder = ColumnTransformer([('texts', ordinal, TEXTS), ('numbers', 'passthrough', NUMBERS)])
+    yield 'sklearn-ordinal', make_pipeline(encoder, HistGradientBoostingClassifier(max_iter=6, max_leaf_nodes=6)).fit(frame, late)
     yield 'sklearn-forest', RandomForestClassifier(6, max_depth=4, random_state=0).fit(frame[NUMBERS].fillna(0), late)
 
 

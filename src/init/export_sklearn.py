@@ -116,10 +116,21 @@ class Walk:
         elif all(float(value).is_integer() for value in present):
             column.kind = 'integer'
         column.categories = categories
-        if len(present) < len(categories) and column.kind == 'text':
-            # A null that has a category of its own: by a text, since ONNX has no null.
-            column.fill = next(text for text in ['', '<null>', '<null>\x00'] if text not in present)
+        if len(present) == len(categories) or column.kind != 'text':
+            return
+        # A null that has a category of its own: by a text, since ONNX has no null.
+        column.fill = next(text for text in ['', '<null>', '<null>\x00'] if text not in present)
+        if not hasattr(encoder, 'encoded_missing_value'):
             encoder.categories_[index] = numpy.array([column.fill if is_missing(value) else value for value in categories], dtype=object)
+            return
+        # An OrdinalEncoder gives it no position but a number, which the converter does not know; it knows that of the unknown.
+        null, unknown = encoder.encoded_missing_value, encoder.unknown_value
+        if encoder.handle_unknown != 'use_encoded_value' or not (null == unknown or (is_missing(null) and is_missing(unknown))):
+            raise Refused(
+                f'an OrdinalEncoder makes {null} of a null and {unknown} of what it does not know; skl2onnx has only one number for both',
+                'Put a SimpleImputer with a fill_value in front of it, or give both the same number.',
+            )
+        encoder.categories_[index] = numpy.array(present, dtype=object)
 
 
 class SklearnFile(Exported):
@@ -207,7 +218,8 @@ class SklearnFile(Exported):
 
     def scores(self, frame):
         """By the names that skl2onnx gives the outputs."""
-        frame = frame.reindex(columns=self.names)
+        # As notebooks have numbers; some models take those that they were trained with only.
+        frame = frame.reindex(columns=self.names).astype({name: numpy.float64 for name in frame if frame[name].dtype == numpy.float32})
         values = frame if self.known else frame.to_numpy()
         if hasattr(self.model, 'classes_') and hasattr(self.model, 'predict'):
             scores = {'label': self.model.predict(values)}

@@ -10,6 +10,8 @@ import pandas
 from export import Refused
 
 OPSET = 15
+# Without it the exporters make up another one each time, and an output folder takes that for another model.
+GRAPH = 'model'
 
 
 class Exported:
@@ -178,7 +180,7 @@ class LightGbmFile(Exported):
         from onnxmltools.convert.common.data_types import FloatTensorType
 
         types = [('x', FloatTensorType([None, len(self.names)]))]
-        model = convert_lightgbm(patched_model(self.booster), initial_types=types, target_opset=OPSET, zipmap=False)
+        model = convert_lightgbm(patched_model(self.booster), initial_types=types, target_opset=OPSET, zipmap=False, name=GRAPH)
         return named(declare_width(model, 'probabilities', self.classes), self.names)
 
     def scores(self, frame):
@@ -329,9 +331,10 @@ class XgboostFile(Exported):
         from onnxmltools import convert_xgboost
         from onnxmltools.convert.common.data_types import FloatTensorType
 
+        types = [('x', FloatTensorType([None, self.width]))]
         fitted = copy.deepcopy(self.fitted)
         unname(fitted)
-        model = convert_xgboost(fitted, initial_types=[('x', FloatTensorType([None, self.width]))], target_opset=OPSET)
+        model = convert_xgboost(fitted, initial_types=types, target_opset=OPSET, name=GRAPH)
         if self.is_classifier:
             declare_width(model, 'probabilities', len(fitted.classes_))
         return named(model, self.names) if self.names else model

@@ -188,9 +188,18 @@ async function initFromLibrary(options: InitOptions, kind: LibraryKind, work: st
   const checked = isComplete
     ? await check({ model: folder, threads: 1, ...(signal === undefined ? {} : { signal }) })
     : undefined;
-  const more = [`exported by ${facts.library}`, ...facts.notes, ...notes];
+  const more = [
+    `exported by ${facts.library}`,
+    ...facts.notes,
+    ...notes,
+    ...(checked?.passed === false ? [farOff] : []),
+  ];
   return { ...reportOf(options, folder, draft, { text, files, problems }), notes: more, check: checked, steps };
 }
+
+const farOff =
+  'the check failed: a few rows may hold a DOUBLE that lies on the other side of a threshold once it is float32, as the ' +
+  'tensor is; otherwise it is a fault of the exporter, and the model must not be used';
 
 /** Without Spark and without shards; with shards their types make the contract plainer, and `inspect` looks at it. */
 async function initFromSpark(options: InitOptions, work: string): Promise<InitReport> {

@@ -105,9 +105,13 @@ export async function runExport(python: Python, folder: string, args: readonly s
   const last = lines.at(-1) ?? '';
   if (exitCode === refusedCode && last.startsWith('{')) {
     const { refused, remedy } = JSON.parse(last) as { refused: string; remedy: string };
-    throw new TandemError('BAD_MODEL', `Expected ${args[2]} to be a model that can be converted, got: ${refused}.`, {
-      remedy,
-    });
+    throw new TandemError(
+      'BAD_MODEL',
+      `Expected ${args[2]} to be a model that can be converted, got: ${refused.replace(/\.+$/, '')}.`,
+      {
+        remedy,
+      },
+    );
   }
   throw new TandemError('BAD_MODEL', `Expected ${args[2]} to be converted, got: ${last}`, {
     remedy: `To see all: ${quoted(pythonOf(folder))} ${[exportScript, ...args].map(quoted).join(' ')}`,

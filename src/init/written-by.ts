@@ -18,13 +18,15 @@ const triedVersions = { 'scikit-learn': '1.9.1', xgboost: '3.2.0', lightgbm: '4.
 const converters = ['onnx==1.19.1', 'skl2onnx==1.20.0', 'onnxmltools==1.16.0'];
 /** What reads and writes rows: whatever fits the rest. */
 const tables = ['pandas', 'pyarrow', 'packaging'];
+/** The last ones that were built for NumPy 1, as old libraries are. */
+const oldTables = ['numpy<2', 'pandas<3', 'pyarrow<19', 'packaging'];
 
 /** @throws BAD_MODEL for a file that is not there, or not of the kind */
 export function packagesFor(kind: LibraryKind, path: string): NeededPackages {
   const bytes = readModel(path);
   const text = bytes.toString('latin1');
   if (kind === 'lightgbm') return withLibraries(lightGbm(text, path), []);
-  if (kind === 'xgboost') return withLibraries(...xgboost(text));
+  if (kind === 'xgboost') return xgboost(text);
   return sklearn(text);
 }
 
@@ -36,12 +38,11 @@ function lightGbm(text: string, path: string): string[] {
 }
 
 /** XGBoost writes its version as [major, minor, patch] into JSON; UBJSON has it in another form. */
-function xgboost(text: string): [string[], string[]] {
+function xgboost(text: string): NeededPackages {
   const version = /"version"\s*:\s*\[(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\]/.exec(text)?.slice(1).join('.');
-  return [
-    [`xgboost==${version ?? triedVersions.xgboost}`, ...(olderThan(version, [2, 1]) ? ['numpy<2'] : [])],
-    version === undefined ? [`the file does not say which XGBoost wrote it: ${triedVersions.xgboost} reads it`] : [],
-  ];
+  const note = `the file does not say which XGBoost wrote it: ${triedVersions.xgboost} reads it`;
+  const libraries = [`xgboost==${version ?? triedVersions.xgboost}`];
+  return withLibraries(libraries, version === undefined ? [note] : [], olderThan(version, [2, 1]));
 }
 
 /** Strings in a pickle: a length in one byte, or in four, then UTF-8 (opcodes SHORT_BINUNICODE and BINUNICODE). */
@@ -55,20 +56,19 @@ function sklearn(text: string): NeededPackages {
     notes.push(`the file does not say which scikit-learn wrote it: ${triedVersions['scikit-learn']} is tried`);
   }
   const libraries = [`scikit-learn==${version ?? triedVersions['scikit-learn']}`];
-  // NumPy 2 came after 1.4.1, whose wheels were built for NumPy 1.
-  if (olderThan(version, [1, 4, 2])) libraries.push('numpy<2');
   for (const name of ['lightgbm', 'xgboost'] as const) {
     if (!text.includes(`${name}.sklearn`)) continue;
     libraries.push(`${name}==${triedVersions[name]}`);
     notes.push(`the file holds a model of ${name}: ${triedVersions[name]} is tried`);
   }
-  return withLibraries(libraries, notes);
+  // Wheels up to 1.4.1 were built for NumPy 1.
+  return withLibraries(libraries, notes, olderThan(version, [1, 4, 2]));
 }
 
-function withLibraries(libraries: readonly string[], notes: readonly string[]): NeededPackages {
+function withLibraries(libraries: readonly string[], notes: readonly string[], isOld = false): NeededPackages {
   // XGBoost and LightGBM have their classifiers only where scikit-learn is.
   const own = libraries.some((each) => each.startsWith('scikit-learn')) ? [] : ['scikit-learn'];
-  return { requirements: [...libraries, ...own, ...converters, ...tables], notes };
+  return { requirements: [...libraries, ...own, ...converters, ...(isOld ? oldTables : tables)], notes };
 }
 
 function olderThan(version: string | undefined, than: readonly number[]): boolean {

@@ -14,7 +14,7 @@ import {
   type TracedActivity,
 } from './activities.ts';
 import { threadsNowMs } from './clock.ts';
-import { ThreadUsageReader, type ThreadUsage } from './thread-usage.ts';
+import { ThreadUsageReader, type ThreadBytes, type ThreadUsage } from './thread-usage.ts';
 
 /** Float64 of a sheet: where it stands, what it counted, then milliseconds by activity. */
 const at = { begunMs: 0, sinceMs: 1, activity: 2, rows: 3, shapes: 4, fetched: 5, fromStorage: 6, tells: 7, parts: 8 };
@@ -106,6 +106,7 @@ export class TimeSheet {
   #knownMs = 0;
   /** Of activities in which the thread may have slept, since it last looked. */
   readonly #unsettledMs = { decode: 0, write: 0 };
+  readonly #bytesBefore: ThreadBytes | undefined;
   #bytesMs = 0;
   #rows: SpanAddress = noRows;
   /** Events that wait until it is known how much of them was sleep; each is written into an object of an earlier one. */
@@ -116,6 +117,8 @@ export class TimeSheet {
     this.#values = values;
     this.#events = events === undefined ? undefined : new EventWriter(events);
     this.#usage = ThreadUsageReader.open();
+    // A thread may have done something else before.
+    this.#bytesBefore = this.#usage?.bytes();
     values[at.tells] = this.#usage === undefined ? 0 : 1;
     this.enter('handOver');
   }
@@ -206,8 +209,8 @@ export class TimeSheet {
   #countBytes(): void {
     this.#bytesMs = threadsNowMs();
     const bytes = this.#usage?.bytes();
-    this.#values[at.fetched] = bytes?.fetched ?? 0;
-    this.#values[at.fromStorage] = bytes?.fromStorage ?? 0;
+    this.#values[at.fetched] = (bytes?.fetched ?? 0) - (this.#bytesBefore?.fetched ?? 0);
+    this.#values[at.fromStorage] = (bytes?.fromStorage ?? 0) - (this.#bytesBefore?.fromStorage ?? 0);
   }
 
   #add(activity: Activity, milliseconds: number): void {

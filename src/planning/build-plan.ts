@@ -2,13 +2,22 @@
 import { resolve } from 'node:path';
 import { readTensors } from '../batch.ts';
 import type { Pointer } from '../engines/native.ts';
-import { memoryShare, processBytesBase } from '../limits.ts';
+import { featureBatchRows, memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { ModelPlan, OutputLayout, PlannedSchema, PlannedSelection, PlannedShard, RunPlan } from '../plan.ts';
+import type {
+  ModelPlan,
+  OutputLayout,
+  PlannedFeatures,
+  PlannedSchema,
+  PlannedSelection,
+  PlannedShard,
+  RunPlan,
+} from '../plan.ts';
 import { columnBytes, rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { relationOf } from '../relation.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
+import { slotBytes } from '../score/scorer.ts';
 import { planOutputFiles, writtenBytesBeyond } from '../write/output-files.ts';
 import type { RunIdentity } from '../write/manifests.ts';
 import { inspectOutput, lastBatchWarnings } from '../write/output-folder.ts';
@@ -16,13 +25,16 @@ import {
   allocateRun,
   scoreBytesPerRow,
   planSlots,
+  slotRowsFor,
   type PlannedScoring,
   type ShardSize,
   type ThreadSlots,
 } from './allocate.ts';
 import { deviceMemory, planDevices, type ChosenDevices } from './devices.ts';
 import { explainInputs } from './explanation.ts';
-import { planModel, resolveModel, type PlanningEngines } from './model.ts';
+import { placeFeatures, planFeatures, resolveFeatures } from './features.ts';
+import { gatherShards, planFeatureFiles, planParts, type OutputShard } from './gather.ts';
+import { planModel, resolveModel, type PlanningEngines, type ResolvedModel } from './model.ts';
 import { outputRowBytes } from './output-row.ts';
 import { placeScoring } from './placement.ts';
 import { usedColumns, type SchemaPlanner } from './schemas.ts';
@@ -41,34 +53,29 @@ export interface Planned {
 /** @throws every error that can be known before a row is scored */
 export function buildPlan(
   engines: PlanningEngines,
-  { footers, selection }: Selected,
+  { footers: found, selection }: Selected,
   options: PlainScoreOptions,
   asked?: ChosenDevices,
 ): Planned {
   const files = planOutputFiles(options);
-  const resolved = resolveModel(engines, options.model, footers);
-  const { contract, requests, schemas } = resolved;
-  const keep = options.keep === 'all' ? undefined : (options.keep ?? contract.keep);
-  const described = planModel(engines, footers, resolved);
-  const planned = schemas.plan(requests, keep, namesOf(described.columns));
+  const footers = gatherShards(found, options.features);
+  const { resolved, described } = describeModel(engines, found, options);
+  const { requests, schemas } = resolved;
+  const keep = keptNames(options, resolved);
+  const features = planFeatureFiles(options.features, found, keep);
+  const planned = schemas.plan(requests, keep, namesOf(described.columns), features && 'feature');
   const output = resolve(options.output);
-  const whole = inspectOutput(
-    output,
-    identityOf(described, keep, selection, options),
-    footers,
-    options.overwrite ?? false,
-  );
+  const identity = identityOf(described, keep, selection, { ...options, features });
+  const whole = inspectOutput(output, identity, footers, options.overwrite ?? false);
   const used = new Set([...usedColumns(requests, footers[0]!.columns), ...selectedColumns(selection, footers[0]!)]);
   const reads = keep === undefined ? 'all' : new Set([...used, ...keep]);
-  const shardSizes = footers.map((footer): ShardSize => ({
-    ...footer,
-    rowGroupBytesMax: rowGroupBytesMax(footer, reads),
-    splittable: options.reader !== 'parquetjs' && isSplittable(footer, described.outputs),
-  }));
+  const shardSizes = footers.map((footer) => sizeOf(footer, reads, described, options));
   const pending = footers.filter((footer) => !whole.has(footer.name));
-  const choice = placeScoring(engines, pending, resolved, described, options, asked);
+  const choice = features
+    ? placeFeatures(described)
+    : placeScoring(engines, pending, resolved, described, options, asked);
   const { chosen, model, kernel, scorer } = choice;
-  const givenBatchSize = model.fixedBatchRows ?? options.batchSize;
+  const givenBatchSize = features ? featureRows(model) : (model.fixedBatchRows ?? options.batchSize);
   const { profiles, settings, warnings } = recallProfiles(options, model, chosen?.found ?? [], scorer.kind);
   const batchSize = givenBatchSize ?? settings.batchSize;
   const devices = chosen === undefined ? [] : planDevices(chosen, model, batchSize, options.gpuMemory, profiles.used);
@@ -93,13 +100,14 @@ export function buildPlan(
     ...plannedKeep(keep, footers[0]!, pending),
     featureBytes: sum(pending.map((footer) => columnBytes(footer, used))),
     output,
+    ...(features === undefined ? {} : { features }),
     files,
     threads: allocation.threads,
     threadsBound: allocation.threadsBound,
     batchSize,
     slotRows: allocation.slot.rows,
     slotsPerThread: allocation.slot.count,
-    memory: planMemory(allocation, selection, pending, model, devices),
+    memory: planMemory(allocation, selection, pending, model, devices, keep),
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
     ...(options.explain === true
@@ -110,12 +118,47 @@ export function buildPlan(
   return { plan, kernel, restSession: choice.restSession };
 }
 
+function describeModel(
+  engines: PlanningEngines,
+  footers: readonly Footer[],
+  { model, features }: PlainScoreOptions,
+): { readonly resolved: ResolvedModel; readonly described: ModelPlan } {
+  if (features === undefined) {
+    const resolved = resolveModel(engines, model, footers);
+    return { resolved, described: planModel(engines, resolved) };
+  }
+  const resolved = resolveFeatures(engines, model, footers);
+  return { resolved, described: planFeatures(resolved) };
+}
+
+function sizeOf(
+  footer: OutputShard,
+  reads: ReadonlySet<string> | 'all',
+  { outputs }: ModelPlan,
+  { reader, features }: PlainScoreOptions,
+): ShardSize {
+  // Only DuckDB's writer is fed by several threads.
+  const splittable = reader !== 'parquetjs' && features?.format !== 'arrow' && isSplittable(footer, outputs);
+  return { ...footer, rowGroupBytesMax: rowGroupBytesMax(footer, reads), splittable };
+}
+
+function featureRows(model: ModelPlan): number {
+  return Math.min(featureBatchRows, slotRowsFor(slotBytes(model, 64) / 64, undefined));
+}
+
+/** Undefined: all columns. Beside features, which are many, only those that somebody has asked for. */
+function keptNames({ keep, features }: PlainScoreOptions, { contract }: ResolvedModel): readonly string[] | undefined {
+  if (keep === 'all') return undefined;
+  return keep ?? contract.keep ?? (features === undefined ? undefined : []);
+}
+
 function identityOf(
   { sha256, contractSha256 }: ModelPlan,
   keep: readonly string[] | undefined,
   selection: PlannedSelection | undefined,
-  { precision = 'float32', rowsPerFile }: PlainScoreOptions,
+  asked: Pick<PlainScoreOptions, 'precision' | 'rowsPerFile'> & { readonly features: PlannedFeatures | undefined },
 ): RunIdentity {
+  const { precision = 'float32', rowsPerFile, features } = asked;
   return {
     modelSha256: sha256,
     contractSha256,
@@ -123,6 +166,7 @@ function identityOf(
     precision,
     ...(selection === undefined ? {} : { selection: selection.given }),
     ...(rowsPerFile === undefined ? {} : { rowsPerFile }),
+    ...(features === undefined ? {} : { features }),
   };
 }
 
@@ -156,11 +200,22 @@ function selectionMemory(
 function planMemory(
   { memory, threads }: Allocation,
   selection: PlannedSelection | undefined,
-  pending: readonly Footer[],
+  pending: readonly OutputShard[],
   model: ModelPlan,
   devices: RunPlan['devices'],
+  keep: readonly string[] | undefined,
 ): RunPlan['memory'] {
-  return [...memory, ...selectionMemory(selection, pending, threads, model), ...deviceMemory(devices, model)];
+  const held =
+    pending[0]?.parts === undefined
+      ? selectionMemory(selection, pending, threads, model)
+      : gatheredMemory(pending[0], keep, threads);
+  return [...memory, ...held, ...deviceMemory(devices, model)];
+}
+
+/** What a writer holds of a gathered shard, see `ShardWriter`: no file has more rows than the first. */
+function gatheredMemory(shard: OutputShard, keep: readonly string[] | undefined, threads: number): RunPlan['memory'] {
+  const bytesEach = Math.ceil(shard.rowCount * outputRowBytes(shard, keep, { outputs: [] }));
+  return bytesEach === 0 ? [] : [{ what: 'kept columns of a file', where: 'host', count: threads, bytesEach }];
 }
 
 function plannedKeep(
@@ -177,7 +232,7 @@ function plannedKeep(
 }
 
 function planShards(
-  footers: readonly Footer[],
+  footers: readonly OutputShard[],
   sizes: readonly ShardSize[],
   schemas: SchemaPlanner,
   split: ReadonlySet<number>,
@@ -196,6 +251,7 @@ function planShards(
     schema: schemas.indexOf(footer),
     mode: split.has(index) ? 'split' : 'whole',
     done: whole.has(footer.name),
+    ...planParts(footer, schemas),
   }));
 }
 
@@ -203,8 +259,9 @@ function planShards(
  * `file_row_number` addresses spans; a column of that name would hide it. Strings do not fit into a ring of fixed rows,
  * whose counters hold 31 bits.
  */
-function isSplittable(footer: Footer, outputs: readonly OutputLayout[]): boolean {
+function isSplittable(footer: OutputShard, outputs: readonly OutputLayout[]): boolean {
   return (
+    footer.parts === undefined &&
     footer.rowCount < 2 ** 31 &&
     !footer.columns.some((column) => column.name.toLowerCase() === 'file_row_number') &&
     !outputs.some((output) => output.elementType === 'string')

@@ -81,6 +81,7 @@ function fitModel(engines: PlanningEngines, selected: Selected, modelPath: strin
       model: modelPath,
       output: resolve('tandem-inspect-no-such-folder'),
       useProfile: false,
+      rowsFollow: true,
       ...scorers,
     });
     if (restSession !== undefined) closeSession(restSession);

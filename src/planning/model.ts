@@ -1,10 +1,10 @@
 /** Fits a model folder to a table: input tensors, output columns, and the SQL between table and tensors. */
-import type { ColumnRequest } from '../batch.ts';
+import type { ColumnRequest, TensorValues } from '../batch.ts';
 import type { Contract } from '../contract/contract.ts';
 import { contractHash } from '../contract/hash.ts';
-import { contractFromModel, loadContract } from '../contract/load.ts';
+import { contractFromModel, loadContract, type LoadedContract } from '../contract/load.ts';
 import type { Pointer } from '../engines/native.ts';
-import { createRunOptions, releaseRunOptions } from '../engines/onnxruntime/run.ts';
+import { createRunOptions, releaseRunOptions, type BoundTensor } from '../engines/onnxruntime/run.ts';
 import { describeSession, type ModelDescription } from '../engines/onnxruntime/session.ts';
 import { TandemError } from '../errors.ts';
 import { requestsOf } from '../featurize/featurizer.ts';
@@ -13,13 +13,14 @@ import type { SourceTable } from '../read/footers.ts';
 import { layOutColumns, layOutInputs, usedOutputs, type InputLayouts } from '../score/layout.ts';
 import { constantTensor, declaredOutputs, probeOutputs } from '../score/scorer.ts';
 import { identifyModel } from './model-identity.ts';
-import { featurizeFirstRows } from './sample.ts';
+import { readFirstRows, type FirstRows } from './sample.ts';
 import { SchemaPlanner } from './schemas.ts';
 import type { TableReader } from './tables.ts';
 
 /** What the planner's thread holds open. */
 export interface PlanningEngines {
   readonly reader: TableReader;
+  /** 0n: as in `Engines`. */
   readonly session: Pointer;
 }
 
@@ -30,6 +31,8 @@ export interface ResolvedModel {
   readonly layouts: InputLayouts;
   readonly requests: readonly ColumnRequest[];
   readonly schemas: SchemaPlanner;
+  /** Of the first table that has any, at least as many as the model's shapes are tried on; read when asked for first. @throws BAD_ROW, BAD_SHARD */
+  readonly firstRows: () => FirstRows | undefined;
 }
 
 /** Fits contract, model and the first shard's columns together. @throws BAD_CONTRACT, BAD_MODEL, BAD_COLUMN */
@@ -38,17 +41,34 @@ export function resolveModel(
   modelPath: string,
   tables: readonly SourceTable[],
 ): ResolvedModel {
-  const description = describeSession(engines.session);
-  const loaded = loadContract(modelPath);
+  return fitContract(engines.reader, loadContract(modelPath), tables, () => describeSession(engines.session));
+}
+
+/** The same for a contract that is loaded. @param describe what the contract is to feed */
+export function fitContract(
+  reader: TableReader,
+  loaded: LoadedContract,
+  tables: readonly SourceTable[],
+  describe: (schemas: SchemaPlanner) => ModelDescription,
+): ResolvedModel {
+  const schemas = new SchemaPlanner(reader, tables);
+  const description = describe(schemas);
   const contract = loaded.hasFile ? loaded.contract : contractWithoutFile(loaded.contract.modelPath, description);
-  const schemas = new SchemaPlanner(engines.reader, tables);
   let layouts: InputLayouts;
   try {
     layouts = layOutInputs(contract, description, (feature) => schemas.shapeOf(feature.source));
   } catch (error) {
     throw loaded.hasFile ? error : explainWithoutFile(error, description);
   }
-  return { contract, description, layouts, schemas, requests: layouts.inputs.flatMap(requestsOf) };
+  const resolved = { contract, description, layouts, schemas, requests: layouts.inputs.flatMap(requestsOf) };
+  const table = tables.find((candidate) => candidate.rowCount > 0);
+  let read: FirstRows | undefined;
+  const firstRows = (): FirstRows | undefined => {
+    if (table !== undefined)
+      read ??= readFirstRows(reader, table, resolved, resolved.layouts.fixedBatchRows ?? probeRows);
+    return read;
+  };
+  return { ...resolved, firstRows };
 }
 
 /** What goes wrong where nobody said what feeds the inputs. */
@@ -76,13 +96,9 @@ function contractWithoutFile(modelPath: string, description: ModelDescription): 
 }
 
 /** The model's part of a plan. @throws BAD_CONTRACT, BAD_MODEL, BAD_ROW */
-export function planModel(
-  engines: PlanningEngines,
-  tables: readonly SourceTable[],
-  resolved: ResolvedModel,
-): ModelPlan {
+export function planModel(engines: PlanningEngines, resolved: ResolvedModel): ModelPlan {
   const { contract, layouts } = resolved;
-  const outputs = findOutputs(engines, tables, resolved);
+  const outputs = findOutputs(engines, resolved);
   return {
     ...identifyModel(contract.modelPath),
     contractSha256: contractHash(contract),
@@ -96,28 +112,34 @@ export function planModel(
 const probeRows = 3;
 
 /** Shapes of the used outputs, from the first rows of the first shard that has any. */
-function findOutputs(
-  engines: PlanningEngines,
-  tables: readonly SourceTable[],
-  resolved: ResolvedModel,
-): OutputLayout[] {
+function findOutputs(engines: PlanningEngines, resolved: ResolvedModel): OutputLayout[] {
   const used = usedOutputs(resolved.contract, resolved.description);
-  const table = tables.find((candidate) => candidate.rowCount > 0);
-  if (table === undefined) return declaredOutputs(used);
+  const firstRows = resolved.firstRows();
+  if (firstRows === undefined) return declaredOutputs(used);
   const rows = resolved.layouts.fixedBatchRows ?? probeRows;
-  const tensors = resolved.layouts.inputs;
-  const values = featurizeFirstRows(engines.reader, table, resolved, rows);
-  const inputs = tensors.map((tensor, index) => ({
-    name: tensor.name,
-    elementType: tensor.elementType,
-    shape: [rows, ...tensor.rowShape],
-    values: values[index]!,
-  }));
-  const constants = resolved.layouts.constants.map((constant) => constantTensor(constant, rows));
   const runOptions = createRunOptions();
   try {
-    return probeOutputs(engines.session, runOptions, [...inputs, ...constants], used, rows);
+    return probeOutputs(engines.session, runOptions, boundTensors(resolved, firstRows, rows), used, rows);
   } finally {
     releaseRunOptions(runOptions);
   }
+}
+
+/** What the model is run on: the first `rowCount` of the rows, and the constants for as many. */
+export function boundTensors(
+  { layouts }: Pick<ResolvedModel, 'layouts'>,
+  { values }: FirstRows,
+  rowCount: number,
+): BoundTensor[] {
+  const inputs = layouts.inputs.map(({ name, elementType, rowShape, width }, index) => ({
+    name,
+    elementType,
+    shape: [rowCount, ...rowShape],
+    values: firstValues(values[index]!, rowCount * width),
+  }));
+  return [...inputs, ...layouts.constants.map((constant) => constantTensor(constant, rowCount))];
+}
+
+function firstValues(values: TensorValues, count: number): TensorValues {
+  return Array.isArray(values) ? values.slice(0, count) : values.subarray(0, count);
 }

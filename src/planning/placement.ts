@@ -3,7 +3,7 @@ import type { AssignedNode } from '../engines/onnxruntime/assignment.ts';
 import { closeSession } from '../engines/onnxruntime/session.ts';
 import { cutGraph } from '../engines/onnxruntime/cut-model.ts';
 import { readModelGraph, type ModelGraph } from '../engines/onnxruntime/model-graph.ts';
-import type { DeviceOptions, KernelOptions } from '../options.ts';
+import type { DeviceOptions } from '../options.ts';
 import type { ModelPlan } from '../plan.ts';
 import type { TensorLayout } from '../batch.ts';
 import type { SourceTable } from '../read/footers.ts';
@@ -20,11 +20,12 @@ import {
   findKernels,
   noRowRead,
   openTrial,
+  type ChoiceOptions,
   type ScorerChoice,
 } from './scorer.ts';
 import type { KernelPlan } from './trial.ts';
 
-export interface PlacementOptions extends Pick<DeviceOptions, 'allowCpuNodes' | 'gpuMemory'>, KernelOptions {
+export interface PlacementOptions extends Pick<DeviceOptions, 'allowCpuNodes' | 'gpuMemory'>, ChoiceOptions {
   readonly batchSize?: number | undefined;
 }
 

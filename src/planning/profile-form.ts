@@ -14,7 +14,7 @@ const profileForm = z.strictObject({
     driverVersion: z.string().optional(),
     onnxRuntimeVersion: z.string(),
     precision: z.enum(['float32', 'tf32']),
-    scorer: z.enum(['onnxruntime', 'linear', 'trees']),
+    scorer: z.enum(['onnxruntime', 'features', 'linear', 'trees']),
   }),
   batchSize: rows,
   rowsPerSecond: rate,

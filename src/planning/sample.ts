@@ -2,6 +2,7 @@
 import { elementBytes, viewOf, type Chunk, type TensorLayout, type TensorValues } from '../batch.ts';
 import type { ElementType } from '../contract/contract.ts';
 import { TandemError } from '../errors.ts';
+import { estimateRows, slotBytesMax } from '../limits.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer } from '../featurize/featurizer.ts';
 import { columnBytes, type SourceTable } from '../read/footers.ts';
@@ -13,11 +14,43 @@ import { usedColumns } from './schemas.ts';
 import { planStretches, type SampledShard, type Stretch } from './stretches.ts';
 import type { TableReader } from './tables.ts';
 
-/** Input tensors of a shard's first rows, the last of them repeated where there are fewer. @throws BAD_ROW, BAD_SHARD */
-export function featurizeFirstRows(
+/** Input tensors of a table's first rows, in the plan's order. */
+export interface FirstRows {
+  readonly rowCount: number;
+  readonly values: readonly TensorValues[];
+}
+
+/**
+ * At least `rowsMin` rows, the last of them repeated where there are fewer; some more where they can be used, to time the
+ * model on: one query gives both.
+ * @throws BAD_ROW, BAD_SHARD for the first `rowsMin`
+ */
+export function readFirstRows(
   reader: TableReader,
   table: SourceTable,
-  resolved: ResolvedModel,
+  resolved: Pick<ResolvedModel, 'layouts' | 'requests' | 'schemas'>,
+  rowsMin: number,
+): FirstRows {
+  const rowBytes = resolved.layouts.inputs.reduce(
+    (sum, { width, elementType }) => sum + width * elementBytes[elementType],
+    0,
+  );
+  const wanted = Math.min(estimateRows, table.rowCount, Math.floor(slotBytesMax / Math.max(1, rowBytes)));
+  if (wanted > rowsMin) {
+    try {
+      return { rowCount: wanted, values: featurizeFirstRows(reader, table, resolved, wanted) };
+    } catch (error) {
+      if (!(error instanceof TandemError)) throw error;
+      // One of the others: the run will say what is wrong with it.
+    }
+  }
+  return { rowCount: rowsMin, values: featurizeFirstRows(reader, table, resolved, rowsMin) };
+}
+
+function featurizeFirstRows(
+  reader: TableReader,
+  table: SourceTable,
+  resolved: Pick<ResolvedModel, 'layouts' | 'requests' | 'schemas'>,
   rowCount: number,
 ): TensorValues[] {
   const tensors = resolved.layouts.inputs;
@@ -29,7 +62,9 @@ export function featurizeFirstRows(
       const chunk = source.next();
       if (chunk === undefined)
         throw new TandemError('BAD_SHARD', 'Expected rows, got none.', { place: { shard: table.name } });
-      for (let row = 0; row < rowCount; row++) fill(tensors, chunk, Math.min(row, chunk.rowCount - 1), 1, values, row);
+      const here = Math.min(rowCount, chunk.rowCount);
+      fill(tensors, chunk, 0, here, values, 0);
+      for (let row = here; row < rowCount; row++) fill(tensors, chunk, here - 1, 1, values, row);
     } finally {
       source.close();
     }

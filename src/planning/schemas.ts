@@ -53,6 +53,7 @@ export class SchemaPlanner {
     requests: readonly ColumnRequest[],
     keep: readonly string[] | undefined,
     scoreNames: readonly string[],
+    what: 'score' | 'feature' = 'score',
   ): PlannedSchema[] {
     return [...this.#first.values()].map((table) => {
       const kept = keep === undefined ? allColumns(table) : keptColumns(table, keep);
@@ -60,10 +61,13 @@ export class SchemaPlanner {
       if (clash !== undefined) {
         throw new TandemError(
           'BAD_CONTRACT',
-          `Expected score columns to have names of their own, got ${clash}, which is a kept column too.`,
+          `Expected ${what} columns to have names of their own, got ${clash}, which is a kept column too.`,
           {
             place: { shard: table.name, column: clash },
-            remedy: `Name the score column otherwise in tandem.json ("outputs": { ...: { "column": "score" } }), or leave ${clash} out with --keep.`,
+            remedy:
+              what === 'feature'
+                ? `Each input becomes a column of its name: leave ${clash} out with --keep.`
+                : `Name the score column otherwise in tandem.json ("outputs": { ...: { "column": "score" } }), or leave ${clash} out with --keep.`,
           },
         );
       }

@@ -1,6 +1,7 @@
 /**
  * Chooses what scores where the threads score in place: ONNX Runtime, or a kernel of ours where one knows the model,
- * agrees with ONNX Runtime on rows of the shards, and is faster on them.
+ * agrees with ONNX Runtime on rows of the shards, and is faster on them. Where ONNX Runtime would be through with all rows
+ * before the choice is made, it is not made.
  */
 import type { Pointer } from '../engines/native.ts';
 import { OnnxRuntimeError } from '../engines/onnxruntime/bindings.ts';
@@ -19,6 +20,7 @@ import {
   slotBytesMax,
   smallJobRows,
 } from '../limits.ts';
+import { coreBound } from '../machine.ts';
 import type { KernelOptions } from '../options.ts';
 import type { ChosenScorer, ModelPlan } from '../plan.ts';
 import type { SourceTable } from '../read/footers.ts';
@@ -30,6 +32,7 @@ import { readTreeParts, splitModel, type TreeParts } from '../score/kernels/tree
 import { slotBytes } from '../score/scorer.ts';
 import { isEnsemble } from '../score/trees/read-ensemble.ts';
 import { slotRowsFor } from './allocate.ts';
+import { secondsPerRow, secondsToChoose } from './estimate.ts';
 import type { PlanningEngines, ResolvedModel } from './model.ts';
 import { readSample } from './sample.ts';
 import { Trial, type KernelPlan } from './trial.ts';
@@ -46,6 +49,13 @@ export interface ScorerChoice {
   readonly warnings: readonly string[];
 }
 
+export interface ChoiceOptions extends KernelOptions {
+  /** Default: the cores that this process may use. */
+  readonly threads?: number;
+  /** Others will be scored than those of the tables: the choice is worth whatever it takes. */
+  readonly rowsFollow?: boolean;
+}
+
 /**
  * @param tables those whose rows are to be scored
  * @param now seconds, from a monotonic clock
@@ -55,20 +65,31 @@ export function chooseScorer(
   tables: readonly SourceTable[],
   resolved: ResolvedModel,
   model: ModelPlan,
-  options: KernelOptions,
+  options: ChoiceOptions,
   now: () => number = () => performance.now() / 1000,
 ): ScorerChoice {
   if (!tables.some(({ rowCount }) => rowCount > 0))
     return byOnnxRuntime(model, tables.length === 0 ? 'all shards are scored already' : 'there are no rows');
-  const isSmall = tables.reduce((rowCount, each) => rowCount + each.rowCount, 0) < smallJobRows;
-  const ours = findKernels(model, options, isSmall ? 1 : Infinity);
+  const graph = readCandidate(model, options);
+  if (typeof graph === 'string') return byOnnxRuntime(model, graph);
+  const rowCount = tables.reduce((sum, each) => sum + each.rowCount, 0);
+  const isAsked = options.kernels === 'kernel';
+  if (!isAsked && options.rowsFollow !== true) {
+    const { threads = coreBound().value } = options;
+    const seconds = (rowCount * (secondsPerRow(engines, resolved, model, now) ?? Infinity)) / threads;
+    if (seconds <= secondsToChoose(model.bytes, graph.nodes.some(isEnsemble)))
+      return byOnnxRuntime(model, 'so few rows are scored sooner than a kernel is chosen');
+  }
+  const isSmall = rowCount < smallJobRows;
+  const ours = findKernels(model, options, isSmall || isAsked ? 1 : Infinity, graph);
   if (typeof ours === 'string') return byOnnxRuntime(model, ours);
   let choice: ScorerChoice | undefined;
   try {
     const trial = openTrial(engines, tables, resolved, model, ours);
     if (trial === undefined) return byOnnxRuntime(model, noRowRead);
     const { tolerance } = resolved.contract.kernels;
-    choice = tryKernels(model, ours, trial, tolerance, isSmall, now);
+    const shortMs = isAsked ? undefined : isSmall ? raceMsSmall : raceMs;
+    choice = tryKernels(model, ours, trial, tolerance, shortMs, now);
     choice = { ...choice, warnings: [...toleranceWarnings(tolerance), ...choice.warnings] };
     return choice;
   } finally {
@@ -104,12 +125,13 @@ export function openTrial(
   return sample.rowCount === 0 ? undefined : new Trial(model, ours, sample, engines.session);
 }
 
+/** @param shortMs of the race; undefined: a kernel that agrees is taken without one */
 function tryKernels(
   model: ModelPlan,
   ours: KernelPlan,
   trial: Trial,
   tolerance: number,
-  isSmall: boolean,
+  shortMs: number | undefined,
   now: () => number,
 ): ScorerChoice {
   try {
@@ -119,8 +141,9 @@ function tryKernels(
     const [first] = kernels;
     const agreement = trial.compare(first!);
     if (agreement.differenceMax > tolerance) return disagreeing(model, first!, agreement, tolerance);
+    if (shortMs === undefined) return byKernel(ours, first!, 'as asked for', { agreement });
     trial.prepareRace();
-    const turns = [(isSmall ? raceMsSmall : raceMs) / 1000, raceMsLost / 1000] as const;
+    const turns = [shortMs / 1000, raceMsLost / 1000] as const;
     const [theirs = 0, ...seconds] = raceTwice(trial.contenders, turns, now);
     const best = seconds.indexOf(Math.min(...seconds));
     const kernel = kernels[best]!;
@@ -132,8 +155,8 @@ function tryKernels(
   }
 }
 
-/** How kernels that know the model, or its trees, would score it, or in words why there are none. */
-export function findKernels(model: ModelPlan, options: KernelOptions, formsMax: number): KernelPlan | string {
+/** The model's graph, or in words why no kernel can score any of it: what is known before weights are read. */
+function readCandidate(model: ModelPlan, options: KernelOptions): Graph | string {
   if (options.kernels === 'onnxruntime') return 'as asked for';
   const whole = readModelGraph(model.path);
   const hasTrees = whole.nodes.some(isEnsemble);
@@ -143,6 +166,18 @@ export function findKernels(model: ModelPlan, options: KernelOptions, formsMax: 
   const nodeCount = whole.nodes.length;
   if (!hasTrees && constant !== undefined) return `input ${constant.name} is a constant`;
   if (!hasTrees && nodeCount > kernelNodesMax) return `it has ${nodeCount} nodes, and kernels know small graphs`;
+  return whole;
+}
+
+/** How kernels that know the model, or its trees, would score it, or in words why there are none. */
+export function findKernels(
+  model: ModelPlan,
+  options: KernelOptions,
+  formsMax: number,
+  whole = readCandidate(model, options),
+): KernelPlan | string {
+  if (typeof whole === 'string') return whole;
+  const [constant] = model.constants;
   const { inputs, outputs } = model;
   const graph = withoutFed(readWeightedGraph(model.path, kernelWeightBytesMax), [...inputs, ...model.constants]);
   const found =
@@ -155,7 +190,7 @@ export function findKernels(model: ModelPlan, options: KernelOptions, formsMax: 
     const planned = { ...model, inputs: columns, fixedBatchRows: undefined };
     return { ...found, model: planned, restSession: undefined };
   }
-  if (!hasTrees) return found;
+  if (!whole.nodes.some(isEnsemble)) return found;
   const parts = readTreeParts(whole, graph, inputs, outputs, formsMax);
   return typeof parts === 'string' ? parts : openRest(model, whole, parts);
 }
@@ -215,14 +250,20 @@ function fasterOf(
   ratio: number,
 ): ScorerChoice {
   const tried = { agreement, timesOnnxRuntime: ratio };
-  const { restSession } = ours;
-  const words = `${kernelWords(kernel)}${restSession === undefined ? '' : '; the rest by ONNX Runtime'}`;
-  if (!(ratio > 1)) return byOnnxRuntime(model, `${ratioWords(1 / ratio)} the kernel (${words})`, tried);
+  if (ratio > 1) return byKernel(ours, kernel, `${ratioWords(ratio)} ONNX Runtime`, tried);
+  return byOnnxRuntime(model, `${ratioWords(1 / ratio)} the kernel (${wordsOf(ours, kernel)})`, tried);
+}
+
+function byKernel(ours: KernelPlan, kernel: KernelModel, reason: string, tried: Partial<ChosenScorer>): ScorerChoice {
   return {
     model: { ...ours.model, kernel: kernelSizes(kernel) },
     kernel,
-    restSession,
-    scorer: { kind: kernel.kind, words: `${words}, ${ratioWords(ratio)} ONNX Runtime`, ...tried },
+    restSession: ours.restSession,
+    scorer: { kind: kernel.kind, words: `${wordsOf(ours, kernel)}, ${reason}`, ...tried },
     warnings: [],
   };
+}
+
+function wordsOf({ restSession }: KernelPlan, kernel: KernelModel): string {
+  return `${kernelWords(kernel)}${restSession === undefined ? '' : '; the rest by ONNX Runtime'}`;
 }

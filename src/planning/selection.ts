@@ -227,13 +227,13 @@ function taking(
 }
 
 /** Rows that are taken are told apart by their number, which a column of that name would hide. @throws BAD_COLUMN */
-function refuseNumberColumn({ name, columns }: Footer): void {
+export function refuseNumberColumn({ name, columns }: Footer): void {
   const column = columns.find((each) => each.name.toLowerCase() === 'file_row_number')?.name;
   if (column === undefined) return;
   const message = `Expected no column ${column} in a shard of which some rows are taken, got one.`;
   throw new TandemError('BAD_COLUMN', message, {
     place: { shard: name, column },
-    remedy: 'Write the shard without it, or score every row.',
+    remedy: 'Write the shard without it, or take whole shards.',
   });
 }
 

@@ -19,9 +19,8 @@ export function survey(
   };
 }
 
-/** Nulls of each column, where all footers count them. */
+/** Nulls of each column, where all footers count them; files of other formats have none. */
 function countNulls(connection: Connection, footers: readonly Footer[]): Map<string, number> {
-  // What is no Parquet says nothing of its nulls.
   if (footers.some(({ sourcePath }) => sourcePath !== undefined)) return new Map();
   const list = `[${footers.map(({ path }) => quotePath(path)).join(', ')}]`;
   const rows = connection.rows(

@@ -5,7 +5,8 @@ import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
 import { bug, TandemError } from '../errors.ts';
 import { describe, selectColumns, shardError, type SourceTable } from '../read/footers.ts';
 import { createEnum, projectColumn, sourceSql, type ColumnType } from '../read/projection.ts';
-import { between, explainRowFailure, fileRowOf, type NamedRows } from '../read/row-failure.ts';
+import { explainRowFailure, fileRowOf, type NamedRows } from '../read/row-failure.ts';
+import { between } from '../relation.ts';
 import { openChunks, type ChunkSource } from '../read/shard-reader.ts';
 import type { VectorPlace } from '../read/vector-places.ts';
 

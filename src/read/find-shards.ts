@@ -1,7 +1,6 @@
 /** Which files a pattern means. */
 import { stat } from 'node:fs/promises';
 import { dirname, relative, resolve, sep } from 'node:path';
-import { glob, isDynamicPattern } from 'tinyglobby';
 import { TandemError } from '../errors.ts';
 import { formatOf } from '../shard-format.ts';
 
@@ -53,7 +52,10 @@ async function findOne(pattern: string): Promise<Found> {
 }
 
 async function globIn(folder: string, rest: string): Promise<string[]> {
-  const matches = rest === '' ? [] : await glob(rest, { cwd: folder, expandDirectories: false });
+  if (rest === '') return [];
+  // Files that are named as they are need no library.
+  const { glob } = await import('tinyglobby');
+  const matches = await glob(rest, { cwd: folder, expandDirectories: false });
   return matches.filter((match) => !match.split('/').some(isHidden)).map((match) => resolve(folder, match));
 }
 
@@ -63,6 +65,7 @@ function isOtherFormat(path: string): boolean {
 
 /** The folder that a glob starts in, and the rest; a folder whose name has glob characters counts if it exists. */
 async function fixedPart(pattern: string): Promise<{ folder: string; rest: string }> {
+  const { isDynamicPattern } = await import('tinyglobby');
   const segments = pattern.split('/');
   let folder = pattern.startsWith('/') ? '/' : resolve('.');
   let next = 0;

@@ -3,6 +3,7 @@ import type { Span } from '../batch.ts';
 import { sourceName, type Source } from '../contract/contract.ts';
 import { DuckDbError, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError, type ErrorPlace } from '../errors.ts';
+import { between } from '../relation.ts';
 import { sourceSql } from './projection.ts';
 
 /** Rows of one shard, as errors name them. */
@@ -30,11 +31,6 @@ export function fileRowOf(
     `SELECT shard.file_row_number FROM ${numberedFrom} WHERE ${between(fileRows)} LIMIT 1 OFFSET ${row}`,
   );
   return Number(number ?? fileRows.firstRow);
-}
-
-/** As a condition on numbered rows. */
-export function between({ firstRow, rowCount }: Span): string {
-  return `shard.file_row_number BETWEEN ${firstRow} AND ${firstRow + rowCount - 1}`;
 }
 
 /** Shard, row group and row of the file. */

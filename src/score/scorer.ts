@@ -19,7 +19,8 @@ const alignment = 64;
 
 /** Bytes of a slot. */
 export function slotBytes(model: Pick<ModelPlan, 'inputs' | 'outputs'>, rowCount: number): number {
-  return [...model.inputs, ...model.outputs].reduce((sum, tensor) => sum + tensorBytes(tensor, rowCount), 0);
+  const outputs = model.outputs.filter(({ input }) => input === undefined);
+  return [...model.inputs, ...outputs].reduce((sum, tensor) => sum + tensorBytes(tensor, rowCount), 0);
 }
 
 function tensorBytes(tensor: TensorLayout | OutputLayout, rowCount: number): number {
@@ -40,7 +41,9 @@ export function layOutSlot(
     at += tensorBytes(tensor, rowCount);
     return values;
   };
-  return { rowCount, inputs: model.inputs.map(place), outputs: model.outputs.map(place) };
+  const inputs = model.inputs.map(place);
+  const outputs = model.outputs.map((output) => (output.input === undefined ? place(output) : inputs[output.input]!));
+  return { rowCount, inputs, outputs };
 }
 
 /** Bindings that are kept: the candidates of the sweep and a few tails. The oldest makes room. */

@@ -95,9 +95,9 @@ function openAndPlan(batch: RecordBatch): BatchPlan {
   const source = { name: 'the first batch', from, rowCount: batch.numRows, columns: describe(connection, '*', from) };
   const engines = { reader: new DuckDbTables(connection), session };
   const resolved = resolveModel(engines, start.model, [source]);
-  const described = planModel(engines, [source], resolved);
+  const described = planModel(engines, resolved);
   requireOwnNames(batch, described);
-  const options = { ...start.deviceOptions, ...start.kernelOptions, batchSize: start.batchSize };
+  const options = { ...start.deviceOptions, ...start.kernelOptions, batchSize: start.batchSize, rowsFollow: true };
   const placed = placeScoring(engines, [source], resolved, described, options, asked);
   const { model, kernel, restSession, warnings, chosen = asked } = placed;
   if (restSession !== undefined) {

@@ -3,12 +3,14 @@ import type { TakenSpan } from '../batch.ts';
 import { control, type WorkerStart } from '../messages.ts';
 import type { PlannedShard } from '../plan.ts';
 import { RingFiller } from '../transfer/ring.ts';
-import { shardRows, type LaneRows } from './slot-filler.ts';
+import { rowsInOrder, shardRows, type LaneRows } from './slot-filler.ts';
 
 /** Rows that this thread alone scores. */
 export interface Claim {
   readonly shard: PlannedShard;
   readonly rows: LaneRows;
+  /** Of other files, that follow in the same output. */
+  readonly more: readonly LaneRows[];
   /** Undefined: the thread writes the shard itself. */
   readonly part: { readonly ring: RingFiller; readonly span: TakenSpan & { readonly index: number } } | undefined;
 }
@@ -49,11 +51,14 @@ export class Claims {
   #claim(): Claim | undefined {
     const { plan, control: flags } = this.#start;
     const shard = this.#whole[Atomics.add(flags, control.nextWhole, 1)];
-    if (shard !== undefined) return { shard, rows: shardRows(plan, shard), part: undefined };
+    if (shard !== undefined) {
+      const [rows, ...more] = rowsInOrder(plan, shard);
+      return { shard, rows, more, part: undefined };
+    }
     for (; this.#ring < this.#rings.length; this.#ring++) {
       const { shard, ring } = this.#rings[this.#ring]!;
       const span = ring.takeSpan();
-      if (span !== undefined) return { shard, rows: shardRows(plan, shard, span), part: { ring, span } };
+      if (span !== undefined) return { shard, rows: shardRows(plan, shard, span), more: [], part: { ring, span } };
     }
     return undefined;
   }

@@ -1,5 +1,6 @@
 /** The main thread's side of prep threads and writer: starts them, hears from them, stops them. It never waits for one. */
 import { randomBytes } from 'node:crypto';
+import type { EventEmitter } from 'node:events';
 import { interrupt } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
 import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
@@ -33,6 +34,7 @@ import { createRing } from '../transfer/ring.ts';
 import { createSlotQueues, slotsInHands } from '../transfer/slot-queue.ts';
 import { CrewProfiling } from './crew-profiling.ts';
 import { writeModelTables } from './in-place-scorer.ts';
+import type { PlannerClient } from './planner-client.ts';
 import { startWorker } from './start-worker.ts';
 
 /** What the crew has done so far. */
@@ -46,6 +48,8 @@ export interface Tally {
 
 export interface CrewOptions {
   readonly reader?: ReaderName | undefined;
+  /** Whose thread becomes the first prep thread where threads score in place through DuckDB. Default: it gets one of its own. */
+  readonly planner?: Pick<PlannerClient, 'lend'>;
   readonly hears?: CrewListener;
   /** Of the run, on the clock of all threads. Default: now. */
   readonly startMs?: number;
@@ -90,7 +94,7 @@ export class Crew {
   #failure: TandemError | undefined;
 
   constructor(plan: RunPlan, engines: Engines, options: CrewOptions = {}) {
-    const { reader = 'duckdb', hears = {}, startMs = threadsNowMs(), keepsEvents = false } = options;
+    const { reader = 'duckdb', planner, hears = {}, startMs = threadsNowMs(), keepsEvents = false } = options;
     this.#plan = plan;
     this.#startMs = startMs;
     const rings = createRings(plan);
@@ -123,7 +127,7 @@ export class Crew {
       attempt: this.attempt,
     });
     plan.devices.forEach(({ name }, deviceIndex) => {
-      this.#start(name, './gpu.js', {
+      const work: DeviceStart = {
         deviceIndex,
         plan,
         control: this.#control,
@@ -131,12 +135,20 @@ export class Crew {
         queues: queues!,
         sheets: this.sheets,
         figures: this.#figures[deviceIndex]!,
-      });
+      };
+      this.#start(name, startWorker('./gpu.js', work));
     });
-    for (let thread = 0; thread < plan.threads; thread++)
-      this.#start(`prep ${thread}`, prepEntries[reader], start(thread));
-    if (this.sheets.writer !== undefined)
-      this.#start('writer', './writer.js', { ...start(0), timeSheet: this.sheets.writer, firstSlot: 0 });
+    const entry = plan.features?.format === 'arrow' ? './arrow-prep.js' : prepEntries[reader];
+    const lender = entry === prepEntries.duckdb && plan.devices.length === 0 ? planner : undefined;
+    for (let thread = 0; thread < plan.threads; thread++) {
+      const work = start(thread);
+      const lent = thread === 0 ? lender?.lend(work) : undefined;
+      this.#start(`prep ${thread}`, lent ?? startWorker(entry, work), lent !== undefined);
+    }
+    if (this.sheets.writer !== undefined) {
+      const work = { ...start(0), timeSheet: this.sheets.writer, firstSlot: 0 };
+      this.#start('writer', startWorker('./writer.js', work));
+    }
   }
 
   get tally(): Tally {
@@ -195,8 +207,7 @@ export class Crew {
     return parts.reduce((sum, { compute, search, newShapes }) => sum + compute + search + newShapes, 0) / 1000;
   }
 
-  #start(thread: string, entry: string, workerData: WorkerStart | DeviceStart): void {
-    const worker = startWorker(entry, workerData);
+  #start(thread: string, worker: EventEmitter, isLent = false): void {
     this.profiling.join(thread);
     let told = false;
     this.#ended.push(
@@ -209,8 +220,8 @@ export class Crew {
           if (message.kind === 'failed' || message.kind === 'finished') told = true;
           if (message.kind === 'profiled') this.profiling.hear(thread, message);
           else this.#hear(message);
-          // It has given back all it held, and nobody has to wait until V8 has taken down its heap.
-          if (message.kind === 'finished') end();
+          // It has given back all it held, and nobody has to wait until V8 has taken down its heap. A lent one does not exit.
+          if (message.kind === 'finished' || (told && isLent)) end();
         });
         worker.on('error', (error) => this.stop(asTandemError(error)));
         worker.on('exit', (exitCode) => {

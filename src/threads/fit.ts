@@ -11,7 +11,8 @@ import { fitControl, type FitPart, type FitReply, type FitRequest, type FitStart
 import { sourceName } from '../contract/contract.ts';
 import type { FitUnit } from '../planning/fit-plan.ts';
 import { shardError } from '../read/footers.ts';
-import { between, explainRowFailure } from '../read/row-failure.ts';
+import { explainRowFailure } from '../read/row-failure.ts';
+import { between } from '../relation.ts';
 import { openChunks } from '../read/shard-reader.ts';
 
 /** A task and what this thread has found out for it. */

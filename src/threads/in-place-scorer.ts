@@ -29,6 +29,9 @@ export interface ScorerPlace {
   readonly threadIndex: number;
 }
 
+/** The inputs are the outputs. */
+const nothingToRun: InPlaceScorer = { score: () => {}, close: () => {} };
+
 export function openInPlaceScorer(
   model: ModelPlan,
   { session, kernel }: Engines,
@@ -36,6 +39,7 @@ export function openInPlaceScorer(
   slot: Slot,
   place: ScorerPlace,
 ): InPlaceScorer {
+  if (model.outputs.every(({ input }) => input !== undefined)) return nothingToRun;
   if (kernel === undefined) return new SlotScorer(model, session, runOptions, slot);
   const scratch = scratchOf(model, place);
   if (model.rest === undefined) return new KernelScorer(kernel, scratch, place.start, slot);

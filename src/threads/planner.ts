@@ -1,4 +1,5 @@
 /** Entry of the planner's thread: opens the engines, reads footers, plans; holds the engines until the run is over. */
+import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import type { Contract } from '../contract/contract.ts';
@@ -48,6 +49,7 @@ import { stagedFolder } from '../write/staged-files.ts';
 import { identityOf } from '../write/shard-writer.ts';
 import { prepareOutput } from '../write/output-folder.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
+import { prepare } from './prep-work.ts';
 import { isAhead } from './start-worker.ts';
 
 let database: Pointer | undefined;
@@ -76,6 +78,11 @@ function load(modelPath: string, takesUnfitted = false): Pointer {
   } catch (error) {
     throw explainLoadFailure(error, contract.modelPath);
   }
+}
+
+/** Features are what the model declares, where there is one. @throws BAD_MODEL, BAD_CONTRACT */
+function loadIfThere(modelPath: string): Pointer | undefined {
+  return existsSync(loadContract(modelPath, false).contract.modelPath) ? load(modelPath) : undefined;
 }
 
 /** In place of the one that was open. */
@@ -155,9 +162,10 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
   if (isSlow && device === 'auto') post({ kind: 'warning', text: parquetJsNote });
   const devices = await chooseDevices(isSlow ? 'cpu' : device, ortDir, process.env, options);
   useOnnxRuntimeAt(devices.onnxRuntimePath);
-  session = load(options.model);
-  const engines = { reader: opened.reader, session };
+  session = options.features === undefined ? load(options.model) : loadIfThere(options.model);
+  const engines = { reader: opened.reader, session: session ?? 0n };
   if (staging === undefined) return buildPlan(engines, opened.selected, options, devices);
+  if (options.features?.shards !== undefined) throw onlyParquet('output in files of equally many rows');
   if (dryRun) {
     if (opened.isSelecting) throw onlyParquet('a plan of some of their rows');
     return buildPlan(engines, opened.select(await staging.counted()), options, devices);
@@ -235,7 +243,7 @@ async function answer(request: PlannerRequest): Promise<void> {
       const { plan, kernel, restSession } = await planRun(options, dryRun, stagedIn).finally(closeStaging);
       if (restSession !== undefined) useSession(restSession);
       if (!request.dryRun) prepareOutput(plan, identityOf(plan), request.options.overwrite ?? false);
-      return post({ kind: 'planned', plan, engines: { database: database ?? 0n, session: session!, kernel } });
+      return post({ kind: 'planned', plan, engines: { database: database ?? 0n, session: session ?? 0n, kernel } });
     }
     case 'inspect': {
       const report = await inspectShards(request).finally(closeStaging);
@@ -264,6 +272,8 @@ async function answer(request: PlannerRequest): Promise<void> {
     case 'stop':
       isStopped = true;
       return staging?.stop();
+    case 'prepare':
+      return prepare(request.start, (message) => request.port.postMessage(message));
     case 'compareKnown':
       return post({ kind: 'knownCompared', comparison: await compareWithKnown(request.request) });
     case 'followRow': {

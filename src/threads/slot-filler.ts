@@ -4,21 +4,23 @@
  */
 import { readTensors, type Chunk, type ColumnRequest, type SpanAddress, type TakenSpan } from '../batch.ts';
 import type { KernelMemory } from '../engines/wasm.ts';
-import { TandemError, type ErrorPlace } from '../errors.ts';
+import { bug, TandemError, type ErrorPlace } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer, requestsOf, type Featurizer } from '../featurize/featurizer.ts';
 import type { Timekeeper } from '../measure/time-sheet.ts';
 import { control } from '../messages.ts';
-import type { ModelPlan, PlannedShard, RunPlan } from '../plan.ts';
-import { between, placeOfRow, type NamedRows } from '../read/row-failure.ts';
+import type { ModelPlan, PlannedPart, PlannedShard, RunPlan } from '../plan.ts';
+import { placeOfRow, type NamedRows } from '../read/row-failure.ts';
 import type { ChunkSource } from '../read/shard-reader.ts';
-import { takenRows } from '../relation.ts';
+import { between, partRows, takenRows } from '../relation.ts';
 import type { Slot } from '../score/scorer.ts';
 
 /** Rows to score, counted among those that are taken: where SQL finds them, and how errors name them. */
 export interface LaneRows extends SpanAddress, NamedRows {
   /** Only some rows of the file are taken, so that the number of a row does not say where it lies. */
   readonly isSelection: boolean;
+  /** Taken rows among `fileRows` that come before the first of these; undefined: none. */
+  readonly skippedRows?: number | undefined;
   /** One result column for each request of the model's features. */
   readonly sql: string;
 }
@@ -166,7 +168,8 @@ export class SlotFiller {
 
   #placeOf(row: number): ErrorPlace {
     const rows = this.#rows!;
-    return placeOfRow(rows, rows.isSelection ? this.#reader.fileRow(rows, row - rows.firstRow) : row);
+    const position = row - rows.firstRow + (rows.skippedRows ?? 0);
+    return placeOfRow(rows, rows.isSelection ? this.#reader.fileRow(rows, position) : row);
   }
 
   /** A stream that ends early without an error would lose rows. */
@@ -208,5 +211,29 @@ export function shardRows(plan: RunPlan, shard: PlannedShard, span?: TakenSpan):
     isSelection: takenBlocks !== undefined,
     sql,
     numberedFrom,
+  };
+}
+
+/** Rows of a planned shard in the order in which one thread reads them: each from one file. */
+export function rowsInOrder(plan: RunPlan, shard: PlannedShard): readonly [LaneRows, ...LaneRows[]] {
+  if (shard.parts === undefined) return [shardRows(plan, shard)];
+  const [first, ...more] = shard.parts.map((part) => rowsOfPart(plan, shard, part));
+  if (first === undefined) throw bug(`Nothing is gathered into ${shard.name}`);
+  return [first, ...more];
+}
+
+function rowsOfPart(plan: RunPlan, { index }: PlannedShard, part: PlannedPart): LaneRows {
+  const { name, firstRow, rowCount, fileRows, skippedRows, rowGroupRows, takenBlocks, schema } = part;
+  return {
+    shardIndex: index,
+    firstRow,
+    rowCount,
+    name,
+    fileRows,
+    rowGroupRows,
+    isSelection: takenBlocks !== undefined,
+    skippedRows,
+    sql: `SELECT ${plan.schemas[schema]!.projection} FROM ${partRows(part, plan.selection)} AS shard`,
+    numberedFrom: `${takenRows(part, plan.selection, true)} AS shard`,
   };
 }

@@ -65,11 +65,11 @@ export async function runTrial(options: Omit<PlainScoreOptions, 'output'>, limit
   let crew: Crew | undefined;
   try {
     const { stagedIn } = limits;
-    const given = { ...options, output, useProfile: false };
+    const given = { ...options, output, useProfile: false, rowsFollow: true };
     const request = { kind: 'plan', options: given, dryRun: false, stagedIn } as const;
     const { plan, engines } = await planner.ask(request, 'planned');
     const startMs = performance.now();
-    crew = new Crew(plan, engines, { hears: { onWarning: limits.onWarning } });
+    crew = new Crew(plan, engines, { planner, hears: { onWarning: limits.onWarning } });
     const { moments, wholeSample } = await watch(crew, limits);
     const endMs = performance.now();
     const { rows, seconds, modelSeconds } = steadyPart(moments, startMs, endMs);

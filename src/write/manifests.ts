@@ -3,6 +3,7 @@ import { linkSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } f
 import { dirname, join } from 'node:path';
 import { TandemError } from '../errors.ts';
 import type { Precision } from '../options.ts';
+import type { PlannedFeatures } from '../plan.ts';
 import type { SelectionOptions } from '../relation.ts';
 import { outputName } from '../shard-format.ts';
 import { listFiles, makeFolder, syncFile } from './files.ts';
@@ -23,6 +24,8 @@ export interface RunIdentity {
   readonly rowsPerFile?: number | undefined;
   /** What the caller takes of the shards; undefined: every row that the contract takes. */
   readonly selection?: SelectionOptions;
+  /** Undefined: scores. */
+  readonly features?: PlannedFeatures;
 }
 
 export interface ShardIdentity {

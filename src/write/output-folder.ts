@@ -85,7 +85,7 @@ function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): voi
     ours.add(manifestName(manifest.shard.name));
   }
   // A shard's output that was renamed to its place when the process died, just before its manifest. The plan names it.
-  const isUnfinished = isOutputOf(plannedShards(folder));
+  const isUnfinished = isPlannedOutput(folder);
   const foreign = listFiles(folder).filter(
     (path) =>
       ![profileFilePattern, earlierReportPattern].some((pattern) => pattern.test(path)) &&
@@ -107,10 +107,24 @@ function refuseForeignFiles(folder: string, manifests: readonly Manifest[]): voi
 
 /** Shards of the run that last wrote into the folder. @throws BAD_OUTPUT for a plan that is not ours, or a newer one */
 export function plannedShards(folder: string): readonly string[] {
+  return readPlan(folder)?.shards ?? [];
+}
+
+/** Whether a file is of the output of that run. */
+function isPlannedOutput(folder: string): (path: string) => boolean {
+  const plan = readPlan(folder);
+  return isOutputOf(plan?.shards ?? [], plan?.run?.features?.format);
+}
+
+interface WrittenPlan {
+  readonly version: number;
+  readonly run?: Pick<RunIdentity, 'features'>;
+  readonly shards: readonly string[];
+}
+
+function readPlan(folder: string): WrittenPlan | undefined {
   const path = join(folder, planName);
-  if (!existsSync(path)) return [];
-  return readOwnFile<{ readonly version: number; readonly shards: readonly string[] }>(path, 'the plan of a run')
-    .shards;
+  return existsSync(path) ? readOwnFile<WrittenPlan>(path, 'the plan of a run') : undefined;
 }
 
 /** What an earlier run was scoring when it died without a word: the model may have taken the process down. */
@@ -126,7 +140,11 @@ export function lastBatchWarnings(folder: string): string[] {
 
 function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifest): void {
   const differences: string[] = [];
-  if (manifest.run.modelSha256 !== identity.modelSha256) differences.push('another model');
+  const found = productWords(manifest.run);
+  const isSameProduct = found === productWords(identity);
+  if (!isSameProduct) differences.push(found);
+  else if (manifest.run.modelSha256 !== identity.modelSha256) differences.push('another model');
+  else if (manifest.run.features?.inputsSha256 !== identity.features?.inputsSha256) differences.push('other shards');
   if (manifest.run.contractSha256 !== identity.contractSha256) differences.push('another contract (tandem.json)');
   if (JSON.stringify(manifest.run.keep) !== JSON.stringify(identity.keep))
     differences.push(`other kept columns (${String(manifest.run.keep)})`);
@@ -149,6 +167,13 @@ function refuseOtherRun(folder: string, identity: RunIdentity, manifest: Manifes
       remedy: 'Choose another --output, or remove this one with --overwrite.',
     },
   );
+}
+
+/** What the folder is made of. */
+function productWords({ features }: Pick<RunIdentity, 'features'>): string {
+  if (features === undefined) return 'scores';
+  const format = features.format === 'arrow' ? ' as Arrow' : '';
+  return `features${features.shards === undefined ? '' : ` in ${features.shards} files`}${format}`;
 }
 
 function refuseOtherShard(folder: string, found: ShardIdentity, wanted: ShardIdentity | undefined): void {
@@ -192,7 +217,8 @@ export function prepareOutput(plan: RunPlan, identity: RunIdentity, overwrite: b
 /** Parts that had their names when the process died, before the manifest: this run may write fewer. */
 function removeUnfinished(plan: RunPlan): void {
   const whole = new Set(readManifests(plan.output).flatMap((manifest) => filesOf(manifest).map(({ name }) => name)));
-  const isUnfinished = isOutputOf(plan.shards.filter(({ done }) => !done).map(({ name }) => name));
+  const missing = plan.shards.filter(({ done }) => !done).map(({ name }) => name);
+  const isUnfinished = isOutputOf(missing, plan.features?.format);
   for (const path of listFiles(plan.output))
     if (isUnfinished(path) && !whole.has(path)) rmSync(join(plan.output, path), { force: true });
 }
@@ -200,7 +226,7 @@ function removeUnfinished(plan: RunPlan): void {
 function removeOurs(folder: string): void {
   const manifests = readManifests(folder);
   const named = new Set(manifests.flatMap((manifest) => filesOf(manifest).map(({ name }) => name)));
-  const isUnfinished = isOutputOf(plannedShards(folder));
+  const isUnfinished = isPlannedOutput(folder);
   for (const path of listFiles(folder)) {
     if (!named.has(path) && !isUnfinished(path)) continue;
     rmSync(join(folder, path), { force: true });
@@ -254,7 +280,7 @@ export function publishShard(
     const manifest: Manifest = {
       version,
       shard: { name: shard.name, bytes: shard.bytes, modifiedMs: shard.modifiedMs, rowCount: shard.rowCount },
-      output: { rowCount: shard.rowCount, bytes, ...(plan.files.rowsPerFile === undefined ? {} : { files }) },
+      output: { rowCount: shard.rowCount, bytes, ...(isOneParquet(plan) ? {} : { files }) },
       run: identity,
       device: plan.device,
     };
@@ -263,6 +289,11 @@ export function publishShard(
   } catch (cause) {
     throw isTaken(cause) ? anotherRun(plan.output, cause) : cannotWrite(plan.output, cause);
   }
+}
+
+/** Called as the shard is, so that it need not be named. */
+function isOneParquet({ files, features }: RunPlan): boolean {
+  return files.rowsPerFile === undefined && features?.format !== 'arrow';
 }
 
 /** Our temporary file is gone, or the shard has a manifest that was not there when this run was planned. */

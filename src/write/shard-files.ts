@@ -2,6 +2,7 @@
 import { readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { RunPlan } from '../plan.ts';
+import type { FeatureFiles } from '../output-options.ts';
 import { outputName } from '../shard-format.ts';
 import { listFiles, syncFile } from './files.ts';
 
@@ -41,9 +42,18 @@ export function removeTemporary(folder: string, attempt?: string): void {
   }
 }
 
+/** The one file that is a shard's output, where it is not in parts. */
+function fileName(shardName: string, format: FeatureFiles['format'] = 'parquet'): string {
+  const name = outputName(shardName);
+  return format === 'parquet' ? name : name.replace(/\.parquet$/, `.${format}`);
+}
+
 /** Whether a file is the output, or a part of the output, of one of the shards. */
-export function isOutputOf(shardNames: Iterable<string>): (path: string) => boolean {
-  const outputs = new Set([...shardNames].map(outputName));
+export function isOutputOf(
+  shardNames: Iterable<string>,
+  format: FeatureFiles['format'] | undefined,
+): (path: string) => boolean {
+  const outputs = new Set([...shardNames].map((name) => fileName(name, format)));
   return (path) => outputs.has(path) || (partPattern.test(path) && outputs.has(path.replace(partPattern, '.parquet')));
 }
 
@@ -65,14 +75,15 @@ export function partsIn(folder: string): string[] {
  * @throws what the file system says
  */
 export function nameFiles(
-  plan: Pick<RunPlan, 'output' | 'files'>,
+  plan: Pick<RunPlan, 'output' | 'files' | 'features'>,
   shardName: string,
   unnamed: readonly UnnamedFile[],
 ): WrittenFile[] {
   const written = unnamed.map(({ path, rowCount }, index): WrittenFile & { readonly path: string } => {
     const bytes = statSync(path).size;
     syncFile(path);
-    const name = plan.files.rowsPerFile === undefined ? outputName(shardName) : partName(shardName, index);
+    const { files, features } = plan;
+    const name = files.rowsPerFile === undefined ? fileName(shardName, features?.format) : partName(shardName, index);
     return { path, name, rowCount, bytes };
   });
   for (const { path, name } of written) renameSync(path, join(plan.output, name));

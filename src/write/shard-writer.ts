@@ -15,7 +15,7 @@ import {
 import { registerTableFunction, type TableRows } from '../engines/duckdb/table-function.ts';
 import { TandemError } from '../errors.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
-import { takenRows } from '../relation.ts';
+import { partRows, takenRows } from '../relation.ts';
 import { copySettings } from './output-files.ts';
 import type { RunIdentity } from './manifests.ts';
 import { publishShard } from './output-folder.ts';
@@ -59,7 +59,7 @@ export class ShardWriter {
     this.#failure = undefined;
     try {
       const rows = this.#connection.rows(this.#copySql(shard, temporary));
-      this.#checkRows(shard, Number(rows[0]?.[0] ?? -1));
+      checkRows(shard, this.#delivered, Number(rows[0]?.[0] ?? -1));
       return publishShard(this.#plan, identityOf(this.#plan), shard, this.#attempt, this.#parts(temporary));
     } catch (error) {
       rmSync(temporary, { recursive: true, force: true });
@@ -88,9 +88,17 @@ export class ShardWriter {
     const from =
       keepProjection === ''
         ? `${this.#functionName}() AS scores`
-        : `${takenRows(shard, this.#plan.selection)} AS shard POSITIONAL JOIN ${this.#functionName}() AS scores`;
+        : this.#beside(shard, `${this.#functionName}() AS scores`);
     const columns = keepProjection === '' ? scores : `${keepProjection}, ${scores}`;
     return `COPY (SELECT ${columns} FROM ${from}) TO ${quoteText(temporary)} (${copySettings(this.#plan.files)})`;
+  }
+
+  /** Kept columns and scores. */
+  #beside(shard: PlannedShard, scores: string): string {
+    if (shard.parts === undefined)
+      return `${takenRows(shard, this.#plan.selection)} AS shard POSITIONAL JOIN ${scores}`;
+    // Such a join holds the side on its right: the kept columns are narrower than features.
+    return `${scores} POSITIONAL JOIN ${keptTable(this.#plan, shard)} AS shard`;
   }
 
   /** Rows of each file in the temporary folder, but of the empty one that COPY begins after a full one. */
@@ -101,20 +109,6 @@ export class ShardWriter {
       return { path, rowCount: Number(rows[0]?.[0]) };
     });
     return parts.filter(({ rowCount }, index) => rowCount > 0 || index === 0);
-  }
-
-  #checkRows(shard: PlannedShard, written: number): void {
-    const { size, mtimeMs } = statSync(shard.sourcePath ?? shard.path);
-    const changed = size !== shard.bytes || Math.floor(mtimeMs) !== shard.modifiedMs;
-    if (!changed && written === shard.rowCount && this.#delivered === shard.rowCount) return;
-    throw new TandemError(
-      'TRANSIENT',
-      `Expected ${shard.rowCount} rows of scores and of the shard, got ${this.#delivered} and ${written}${changed ? '; the file has changed' : ''}.`,
-      {
-        place: { shard: shard.name },
-        remedy: 'The file changed while it was read: run the same command again.',
-      },
-    );
   }
 
   #explain(error: unknown, shard: PlannedShard): unknown {
@@ -143,6 +137,36 @@ export class ShardWriter {
   }
 }
 
+/** @throws TRANSIENT where one side has other rows than were planned, or a file has changed */
+export function checkRows(shard: PlannedShard, delivered: number, written: number): void {
+  const files = shard.parts ?? [{ ...shard, path: shard.sourcePath ?? shard.path }];
+  const changed = files.some(({ path, bytes, modifiedMs }) => {
+    const { size, mtimeMs } = statSync(path);
+    return size !== bytes || Math.floor(mtimeMs) !== modifiedMs;
+  });
+  if (!changed && written === shard.rowCount && delivered === shard.rowCount) return;
+  throw new TandemError(
+    'TRANSIENT',
+    `Expected ${shard.rowCount} rows of scores and of the shard, got ${delivered} and ${written}${changed ? '; the file has changed' : ''}.`,
+    {
+      place: { shard: shard.name },
+      remedy: 'The file changed while it was read: run the same command again.',
+    },
+  );
+}
+
+/** The kept columns of a shard, as what stands after FROM; undefined: none. */
+export function keptTable({ schemas, selection }: RunPlan, shard: PlannedShard): string | undefined {
+  if (schemas[shard.schema]!.keepProjection === '') return undefined;
+  const kept = (schema: number, from: string): string =>
+    `SELECT ${schemas[schema]!.keepProjection} FROM ${from} AS shard`;
+  const selects =
+    shard.parts === undefined
+      ? [kept(shard.schema, takenRows(shard, selection))]
+      : shard.parts.map((part) => kept(part.schema, partRows(part, selection)));
+  return `(${selects.join(' UNION ALL BY NAME ')})`;
+}
+
 /** The operating system's words, which end the message; the path before them may hold anything. */
 function systemSays(words: string, error: DuckDbError): boolean {
   return new RegExp(`^IO Error: .*: (?:${words})[^"]*$`, 'im').test(error.message);
@@ -157,5 +181,6 @@ export function identityOf(plan: RunPlan): RunIdentity {
     precision: plan.precision,
     ...(plan.selection === undefined ? {} : { selection: plan.selection.given }),
     ...(plan.files.rowsPerFile === undefined ? {} : { rowsPerFile: plan.files.rowsPerFile }),
+    ...(plan.features === undefined ? {} : { features: plan.features }),
   };
 }

@@ -67,12 +67,21 @@ export interface ModelBytes {
 const severityFatal = 4;
 let environment: Pointer | undefined;
 
-/** Loads a model. The pointer may be used by all threads of the process. @throws OnnxRuntimeError */
-export function openSession(model: string | ModelBytes, settings: SessionSettings): Pointer {
+/**
+ * The process's part of ONNX Runtime, which takes some 20 ms where no other thread holds it. Each thread that opens it,
+ * {@link openSession} does, ends its own by {@link closeEnvironment}.
+ */
+export function openEnvironment(): Pointer {
   const ort = loadOnnxRuntime();
   // One per process; ONNX Runtime counts who uses it.
   environment ??= create((out) => ort.CreateEnv(severityFatal, 'tandem', out));
-  const env = environment;
+  return environment;
+}
+
+/** Loads a model. The pointer may be used by all threads of the process. @throws OnnxRuntimeError */
+export function openSession(model: string | ModelBytes, settings: SessionSettings): Pointer {
+  const ort = loadOnnxRuntime();
+  const env = openEnvironment();
   const options = create((out) => ort.CreateSessionOptions(out));
   try {
     check(ort.SetIntraOpNumThreads(options, settings.intraOpThreads));
