@@ -128,6 +128,7 @@ test('every file is imported, started or run', () => {
     'bench/simulate.ts',
     'bench/demo.ts',
     'bench/kernels.ts',
+    'bench/walkthrough/run.ts',
     'bench/data.ts',
     'bench/report-screenshots.ts',
   ];

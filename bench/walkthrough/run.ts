@@ -18,9 +18,9 @@ import { keep, makeShards } from './shards.ts';
 
 const help = `npm run walkthrough -- [--folder bench/data] [--rounds 3] [--only spark] [--keep]
 
-Runs the commands of the README's walk-through in <folder>/walkthrough, with Spark (Java 17), LightGBM and scikit-learn in
-Python environments made beside it. --rounds: how often both score all rows, in turn. --only: the case whose script's name has this. --keep: the models, known scores and
-some rows are taken over into bench/walkthrough/kept, which the test uses.`;
+Runs the commands of the README's walk-through in <folder>/walkthrough, with Spark (Java 17), LightGBM and scikit-learn
+in Python environments made beside it. --rounds: how often both score all rows, in turn. --only: the case whose script's
+name has this. --keep: models, known scores and some rows are taken over into bench/walkthrough/kept, for the test.`;
 
 const scripts = fileURLToPath(new URL('../../../bench/walkthrough/', import.meta.url));
 const main = fileURLToPath(new URL('../../bundle/main.js', import.meta.url));

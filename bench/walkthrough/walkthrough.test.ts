@@ -1,6 +1,6 @@
 /**
- * The README's walk-through, from what a real one has left (`npm run walkthrough -- --keep`): a model that Spark saved, and its
- * scores of 2,000 rows. What only Python can make is kept too.
+ * The README's walk-through, from what a real one has left (`npm run walkthrough -- --keep`): models that Spark, LightGBM and
+ * scikit-learn saved, and their scores of 2,000 rows. What only Python can make is kept too.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -69,7 +69,7 @@ test('the README walks in five steps each', () => {
   );
   assert.deepEqual(
     cases.map(([first]) => first!.args[0]),
-    ['spark_flights.py', 'sklearn_birdstrikes.py'],
+    ['spark_flights.py', 'lightgbm_flights.py', 'sklearn_birdstrikes.py'],
   );
 });
 
