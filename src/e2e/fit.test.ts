@@ -133,7 +133,7 @@ test('a step sees what the steps before it give, fitted ones too', async (t) => 
   const filled = rows.map((value) => value ?? second.missing);
   const clip = [quantileOf(filled, 0.25), quantileOf(filled, 0.75)] as const;
   assert.deepEqual(second.steps[0], { clip: [...clip], fit: { clip: { quantiles: [0.25, 0.75] } } });
-  assert.deepEqual(second.steps[1], { minMax: [...clip] });
+  assert.deepEqual(second.steps[1], { minMax: [...clip], fit: { minMax: true } });
   const last = filled.map((value) => (Math.min(Math.max(value, clip[0]), clip[1]) - clip[0]) / (clip[1] - clip[0]));
   near((second.steps[2]!['standardize'] as { mean: number }).mean, momentsOf(last).mean, 1);
   near((second.steps[2]!['standardize'] as { std: number }).std, momentsOf(last).population, 1);
@@ -227,8 +227,8 @@ test('what is written is scored; all fits it again, and nothing else of the text
   here.writeModel(rowSumModel(3));
   const text = `{
   "model": "model.onnx",
-  "inputs": { "x": [ { "column": "v", "standardize": "fit" },
-                     { "column": "w", "minMax": [0, 8], "clip": { "quantiles": [0, 0.5] } },   
+  "inputs": { "x": [ { "column": "v", "standardize": "fit", "minMax": [0, 120] },
+                     { "column": "w", "minMax": "fit", "clip": { "quantiles": [0, 0.5] } },   
                      { "column": "w", "clip": [ -1,1 ] } ] }
 }`;
   writeFileSync(here.contractPath, text);
@@ -241,17 +241,19 @@ test('what is written is scored; all fits it again, and nothing else of the text
   });
   const { problems, model } = await inspect({ shards: here.data, model: here.model });
   assert.match(problems.join(), /to be fitted to shards/);
-  assert.deepEqual(model!.inputs[0]!.features, ['v, standardize', 'w, minMax, clip', 'w, clip']);
+  assert.deepEqual(model!.inputs[0]!.features, ['v, standardize, minMax', 'w, minMax, clip', 'w, clip']);
 
   const dry = await here.fit({ dryRun: true });
   assert.equal(here.text, text);
-  assert.deepEqual([dry.written, dry.parameters.length], [false, 2]);
+  assert.deepEqual([dry.written, dry.parameters.length], [false, 3]);
   chmodSync(here.contractPath, 0o640);
   await here.fit();
   const std = Math.sqrt(2.5);
   const once = text
-    .replace('"standardize": "fit"', `"standardize": { "mean": 2, "std": ${std} }, "fit": { "standardize": "sample" }`)
-    .replace('{ "quantiles": [0, 0.5] }', '[0, 0.5], "fit": { "clip": { "quantiles": [0, 0.5] } }')
+    .replace('"standardize": "fit"', `"standardize": { "mean": 2, "std": ${std} }`)
+    .replace('[0, 120]', '[0, 120], "fit": { "standardize": "sample" }')
+    .replace('"minMax": "fit"', '"minMax": [0, 8]')
+    .replace('{ "quantiles": [0, 0.5] }', '[0, 0.5], "fit": { "minMax": true, "clip": { "quantiles": [0, 0.5] } }')
     .replace(' ] }\n}', ' ] },\n  "fitted": { "rows": 5, "shards": 1 }\n}');
   assert.equal(here.text, once);
   assert.equal(statSync(here.contractPath).mode & 0o777, 0o640);
