@@ -279,13 +279,17 @@ test('constants and ties are said', async (t) => {
     { column: 'c', standardize: 'fit' },
     { column: 'c', minMax: 'fit' },
     { column: 'v', bucketize: { quantiles: 4 } },
+    { column: 'v', bucketize: [50], clip: { quantiles: [0.1, 0.9] } },
+    { column: 'v', steps: [{ bucketize: [50] }, { clip: { quantiles: [0.1, 0.9] } }] },
   ]);
-  here.shard('a.parquet', 'SELECT 0.1::DOUBLE AS c, if(i < 90, 0, i) AS v FROM range(100) rows(i)');
+  here.shard('a.parquet', 'SELECT 0.1::DOUBLE AS c, if(i < 80, 0, i) AS v FROM range(100) rows(i)');
   const { parameters } = await here.fit();
   assert.deepEqual(
     parameters.map(({ value }) => value),
-    [{ mean: 0.1, std: 1 }, [0.1, 1.1], [0]],
+    [{ mean: 0.1, std: 1 }, [0.1, 1.1], [0], [0, 1], [0, 1]],
   );
   assert.match(parameters[0]!.notes.join(), /constant 0\.1: its deviation is 0, 1 stands for it/);
   assert.match(parameters[2]!.notes.join(), /ties leave 1 of 3/);
+  assert.match(parameters[3]!.notes.join(), /^clip comes after bucketize: these are bounds of bucket numbers/);
+  assert.deepEqual(parameters[4]!.notes, []);
 });
