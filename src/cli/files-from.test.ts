@@ -83,6 +83,12 @@ for (const [text, code, message] of wrong) {
   });
 }
 
+test('a list has no comments', async (t) => {
+  const error = await failure(given(place(t, '# of last week\nFOLDER/a.parquet').list));
+  assert.equal(error.code, 'NO_SHARDS');
+  assert.equal(error.remedy, 'Remove the line: a list has no comments, only paths.');
+});
+
 test('a list that cannot be read', async (t) => {
   const { list } = place(t, '');
   const error = await failure(given(join(dirname(list), 'nothing.txt')));

@@ -53,7 +53,11 @@ function parseList(text: string, source: string): string[] {
       throw new TandemError(
         'NO_SHARDS',
         `Expected line ${index + 1} of ${source} to name a file that no other line names, got \`${line}\`, ${wrong}.`,
-        { remedy: `Relative paths start at the current folder, ${process.cwd()}.` },
+        {
+          remedy: line.startsWith('#')
+            ? 'Remove the line: a list has no comments, only paths.'
+            : `Relative paths start at the current folder, ${process.cwd()}.`,
+        },
       );
     });
   if (lineOf.size > 0) return [...lineOf.keys()];

@@ -17,7 +17,7 @@ export const fitFlags: readonly Flag[] = [
   },
   ...selectionFlags,
   { name: 'dry-run', describe: 'Show what would be written, write nothing' },
-  { name: 'all', describe: 'Fit again what has values, by the rules of the fit before' },
+  { name: 'all', describe: 'Fit again what a fit before has found (a "fit" stands beside it), by the same rules' },
   filesFromFlag,
   { ...threadsFlag, describe: 'Threads that read and count' },
   memoryFlag,
@@ -40,7 +40,7 @@ export const fitCommand: Command = {
     examples: [
       ["tandem fit 'data/**/*.parquet' --model models/flights", 'Fill in what tandem.json leaves open'],
       ["tandem fit 'data/**/*.parquet' --model m --dry-run", 'Show it, write nothing'],
-      ["tandem fit 'data/2026-*.parquet' --model m --all", 'Take newer rows for everything that was fitted'],
+      ["tandem fit 'data/2026-*.parquet' --model m --all", 'Take newer rows for everything that a fit has found'],
     ],
   },
   async run(given, io, loadApi) {

@@ -28,7 +28,8 @@ export const outputFlags: readonly Flag[] = [
   {
     name: 'rows-per-file',
     value: 'rows',
-    describe: "At most so many rows a file: a shard's output becomes name-00000.parquet, name-00001.parquet, ...",
+    describe:
+      "At most so many rows a file, 2,048 or more: a shard's output becomes name-00000.parquet, name-00001.parquet, ...",
     otherwise: 'one file for each shard',
   },
 ];

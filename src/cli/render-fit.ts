@@ -7,7 +7,7 @@ const valueWidthMax = 48;
 export function renderFit(report: FitReport & { readonly dryRun: boolean }): string {
   const { rowCount, shards, passes, seconds, parameters, path } = report;
   if (parameters.length === 0) {
-    return `nothing to fit: every parameter in ${printable(path)} has a value; --all fits them again`;
+    return `nothing to fit: every parameter in ${printable(path)} has a value; --all fits again those that a fit has found ("fit" stands beside them)`;
   }
   const read = `${counted(rowCount, 'row')} of ${counted(shards, 'shard')}, ${formatSeconds(seconds)}`;
   const table = formatTable(

@@ -25,6 +25,19 @@ for (const sample of ['0', '0%', '1', '101%', '-1%', 'half', '1 of 3'])
     );
   });
 
+test('a refused share comes with ways to write it', () => {
+  for (const [sample, remedy] of [
+    ['5', 'Write 5% or 0.05.'],
+    ['1', 'Write 1% or 0.01.'],
+    ['half', 'Write 5% or 0.05.'],
+  ]) {
+    assert.throws(
+      () => parse({ sample: sample! }),
+      (error) => error instanceof TandemError && error.remedy === remedy,
+    );
+  }
+});
+
 test('a selection in lines; a condition of thousands of values is cut', () => {
   const selection: PlannedSelection = {
     where: [`k IN (${'1, '.repeat(1000)}1)`],

@@ -44,7 +44,9 @@ function parseShare(text: string): number {
   const [, digits, percent] = /^(\d*\.?\d+)(%?)$/.exec(text.trim()) ?? [];
   const share = Number(digits) / (percent === '%' ? 100 : 1);
   if (share > 0 && (share < 1 || (share === 1 && percent === '%'))) return share;
-  throw new TandemError('USAGE', `Expected --sample to be a share such as 1% or 0.01, got \`${text}\`.`);
+  const remedy =
+    percent === '' && share >= 1 && share <= 100 ? `Write ${share}% or ${share / 100}.` : 'Write 5% or 0.05.';
+  throw new TandemError('USAGE', `Expected --sample to be a share such as 1% or 0.01, got \`${text}\`.`, { remedy });
 }
 
 /** Of a condition, which may list thousands of values. */

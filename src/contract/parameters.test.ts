@@ -87,7 +87,7 @@ test('values and texts are no words', () => {
   ]);
 });
 
-test('all: values by the rule of the fit before; what may be a choice of somebody only by such a rule', () => {
+test('all: values that a fit has found, by its rule; those of a person are left alone', () => {
   const chosen = {
     column: 'a',
     missing: 1,
@@ -96,12 +96,19 @@ test('all: values by the rule of the fit before; what may be a choice of somebod
     minMax: [0, 2],
     standardize: { mean: 1, std: 2 },
   };
-  assert.deepEqual(rules(chosen, true), [{ key: 'standardize', deviation: 'sample' }, { key: 'minMax' }]);
+  assert.deepEqual(rules(chosen, true), []);
+  for (const key of ['index', 'oneHot']) {
+    assert.deepEqual(rules({ column: 'a', [key]: ['pro', 'basic'] }, true), []);
+    assert.deepEqual(rules({ column: 'a', [key]: ['pro', 'basic'], fit: { [key]: {} } }, true), [
+      { key, categories: {} },
+    ]);
+  }
   const fit = {
     missing: 'median',
     clip: { quantiles: [0, 0.5] },
     bucketize: { quantiles: 4 },
     standardize: 'population',
+    minMax: true,
   };
   assert.deepEqual(rules({ ...chosen, fit }, true), [
     { key: 'missing', by: 'median' },

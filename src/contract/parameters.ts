@@ -1,6 +1,6 @@
 /**
  * The parameters of a contract that `tandem fit` finds in shards: means, deviations, ranges, boundaries, categories. A word
- * stands in tandem.json where one is missing, and a rule beside it where the value alone does not say how it was found.
+ * stands in tandem.json where one is missing, and a rule beside each that was found: a value without one is a person's own.
  */
 import { badField, type FieldPath } from './complain.ts';
 import type { TandemError } from '../errors.ts';
@@ -46,8 +46,7 @@ const parameterKeys = ['missing', 'index', 'oneHot', 'bucketize', 'standardize',
 
 /**
  * In the order of the file.
- * @param all also those that have values, as far as it is known how they were found: boundaries, bounds and what replaces
- *   a null may be anybody's choice, and are taken only where a rule of an earlier fit stands beside them
+ * @param all also those that have values, where the rule of an earlier fit stands beside them: others are a person's own
  */
 export function findParameters(file: ContractFile, all: boolean): Parameter[] {
   return Object.entries(file.inputs).flatMap(([input, given]) => {
@@ -119,7 +118,7 @@ export function standardizesFirst(feature: FeatureFile): boolean {
   return feature.standardize !== undefined && feature.log1p === undefined && feature.bucketize === undefined;
 }
 
-/** The rule by which a value was found, or else would be. */
+/** The rule by which a fit has found a value; undefined: a person has written it, or nothing stands there. */
 function keptRule(holder: Holder, key: ParameterKey): Rule | undefined {
   const feature = holder as FeatureFile;
   if (feature[key] === undefined) return undefined;
@@ -128,20 +127,20 @@ function keptRule(holder: Holder, key: ParameterKey): Rule | undefined {
     case 'missing':
       return kept.missing === undefined ? undefined : { key, by: kept.missing };
     case 'standardize':
-      return { key, deviation: kept.standardize ?? 'sample' };
+      return kept.standardize === undefined ? undefined : { key, deviation: kept.standardize };
     case 'minMax':
-      return { key };
+      return kept.minMax === undefined ? undefined : { key };
     case 'bucketize':
       return kept.bucketize === undefined ? undefined : { key, quantiles: kept.bucketize.quantiles };
     case 'clip':
       return kept.clip === undefined ? undefined : { key, quantiles: kept.clip.quantiles };
     case 'index':
     case 'oneHot':
-      return { key, categories: kept[key] ?? {} };
+      return kept[key] === undefined ? undefined : { key, categories: kept[key] };
   }
 }
 
-/** What is written beside a value so that the next fit finds it in the same way; undefined: it says so itself. */
+/** What is written beside a value so that the next fit finds it, and in the same way. */
 export function ruleToKeep(rule: Rule): unknown {
   switch (rule.key) {
     case 'missing':
@@ -149,13 +148,13 @@ export function ruleToKeep(rule: Rule): unknown {
     case 'standardize':
       return rule.deviation;
     case 'minMax':
-      return undefined;
+      return true;
     case 'bucketize':
     case 'clip':
       return { quantiles: rule.quantiles };
     case 'index':
     case 'oneHot':
-      return Object.keys(rule.categories).length === 0 ? undefined : rule.categories;
+      return rule.categories;
   }
 }
 

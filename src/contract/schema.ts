@@ -61,9 +61,10 @@ const categoryRule = strictObject('how a list of categories is made', {
 }).meta({ id: 'categoryRule' });
 const wordOfCategories = z.union([word, strictObject('{ "fit": { ... } }', { fit: categoryRule })], '"fit"');
 
-/** Beside what was fitted: how, where the values do not say it. */
+/** Beside what was fitted: how. What has no rule here is a person's own value. */
 const ruleShape = {
   standardize: deviation.optional().describe('Deviation with n - 1 ("sample") or n ("population").'),
+  minMax: z.literal(true, 'true').optional().describe('Bounds are the least and the greatest value.'),
   bucketize: bucketQuantiles.optional().describe('Boundaries are quantiles.'),
   clip: clipQuantiles.optional().describe('Bounds are quantiles.'),
 };
@@ -75,7 +76,7 @@ const featureRules = strictObject('the rules of a feature', {
   oneHot: categoryRule.optional().describe('How the list of categories was made.'),
 }).meta({ id: 'featureRules' });
 const rulesWords =
-  'Written by `tandem fit`, read by `tandem fit --all`: by which rules the values beside it were found.';
+  'Written by `tandem fit`: by which rules the values beside it were found. `tandem fit --all` finds these again, and no others.';
 
 const log1p = z.literal(true, 'true').describe('log(1 + x).');
 const bucketize = z

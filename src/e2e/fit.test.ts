@@ -133,7 +133,7 @@ test('a step sees what the steps before it give, fitted ones too', async (t) => 
   const filled = rows.map((value) => value ?? second.missing);
   const clip = [quantileOf(filled, 0.25), quantileOf(filled, 0.75)] as const;
   assert.deepEqual(second.steps[0], { clip: [...clip], fit: { clip: { quantiles: [0.25, 0.75] } } });
-  assert.deepEqual(second.steps[1], { minMax: [...clip] });
+  assert.deepEqual(second.steps[1], { minMax: [...clip], fit: { minMax: true } });
   const last = filled.map((value) => (Math.min(Math.max(value, clip[0]), clip[1]) - clip[0]) / (clip[1] - clip[0]));
   near((second.steps[2]!['standardize'] as { mean: number }).mean, momentsOf(last).mean, 1);
   near((second.steps[2]!['standardize'] as { std: number }).std, momentsOf(last).population, 1);
@@ -227,8 +227,8 @@ test('what is written is scored; all fits it again, and nothing else of the text
   here.writeModel(rowSumModel(3));
   const text = `{
   "model": "model.onnx",
-  "inputs": { "x": [ { "column": "v", "standardize": "fit" },
-                     { "column": "w", "minMax": [0, 8], "clip": { "quantiles": [0, 0.5] } },   
+  "inputs": { "x": [ { "column": "v", "standardize": "fit", "minMax": [0, 120] },
+                     { "column": "w", "minMax": "fit", "clip": { "quantiles": [0, 0.5] } },   
                      { "column": "w", "clip": [ -1,1 ] } ] }
 }`;
   writeFileSync(here.contractPath, text);
@@ -241,17 +241,19 @@ test('what is written is scored; all fits it again, and nothing else of the text
   });
   const { problems, model } = await inspect({ shards: here.data, model: here.model });
   assert.match(problems.join(), /to be fitted to shards/);
-  assert.deepEqual(model!.inputs[0]!.features, ['v, standardize', 'w, minMax, clip', 'w, clip']);
+  assert.deepEqual(model!.inputs[0]!.features, ['v, standardize, minMax', 'w, minMax, clip', 'w, clip']);
 
   const dry = await here.fit({ dryRun: true });
   assert.equal(here.text, text);
-  assert.deepEqual([dry.written, dry.parameters.length], [false, 2]);
+  assert.deepEqual([dry.written, dry.parameters.length], [false, 3]);
   chmodSync(here.contractPath, 0o640);
   await here.fit();
   const std = Math.sqrt(2.5);
   const once = text
-    .replace('"standardize": "fit"', `"standardize": { "mean": 2, "std": ${std} }, "fit": { "standardize": "sample" }`)
-    .replace('{ "quantiles": [0, 0.5] }', '[0, 0.5], "fit": { "clip": { "quantiles": [0, 0.5] } }')
+    .replace('"standardize": "fit"', `"standardize": { "mean": 2, "std": ${std} }`)
+    .replace('[0, 120]', '[0, 120], "fit": { "standardize": "sample" }')
+    .replace('"minMax": "fit"', '"minMax": [0, 8]')
+    .replace('{ "quantiles": [0, 0.5] }', '[0, 0.5], "fit": { "minMax": true, "clip": { "quantiles": [0, 0.5] } }')
     .replace(' ] }\n}', ' ] },\n  "fitted": { "rows": 5, "shards": 1 }\n}');
   assert.equal(here.text, once);
   assert.equal(statSync(here.contractPath).mode & 0o777, 0o640);
@@ -277,13 +279,17 @@ test('constants and ties are said', async (t) => {
     { column: 'c', standardize: 'fit' },
     { column: 'c', minMax: 'fit' },
     { column: 'v', bucketize: { quantiles: 4 } },
+    { column: 'v', bucketize: [50], clip: { quantiles: [0.1, 0.9] } },
+    { column: 'v', steps: [{ bucketize: [50] }, { clip: { quantiles: [0.1, 0.9] } }] },
   ]);
-  here.shard('a.parquet', 'SELECT 0.1::DOUBLE AS c, if(i < 90, 0, i) AS v FROM range(100) rows(i)');
+  here.shard('a.parquet', 'SELECT 0.1::DOUBLE AS c, if(i < 80, 0, i) AS v FROM range(100) rows(i)');
   const { parameters } = await here.fit();
   assert.deepEqual(
     parameters.map(({ value }) => value),
-    [{ mean: 0.1, std: 1 }, [0.1, 1.1], [0]],
+    [{ mean: 0.1, std: 1 }, [0.1, 1.1], [0], [0, 1], [0, 1]],
   );
   assert.match(parameters[0]!.notes.join(), /constant 0\.1: its deviation is 0, 1 stands for it/);
   assert.match(parameters[2]!.notes.join(), /ties leave 1 of 3/);
+  assert.match(parameters[3]!.notes.join(), /^clip comes after bucketize: these are bounds of bucket numbers/);
+  assert.deepEqual(parameters[4]!.notes, []);
 });

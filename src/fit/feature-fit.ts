@@ -120,7 +120,7 @@ class NumberFit implements FeatureFit {
       nulls,
       nans,
       infinite,
-      notes: [...notes, ...unsaid],
+      notes: [...notes, ...unsaid, ...this.#orderNotes(parameter)],
     });
     if (rule.key === 'missing') this.#missing = value as number;
     else {
@@ -137,6 +137,13 @@ class NumberFit implements FeatureFit {
     if (rule.key === 'missing') return -1;
     if (holderPath.length > featurePath.length) return holderPath.at(-1) as number;
     return this.#steps.findIndex((step) => step.kind === rule.key);
+  }
+
+  /** Bounds of a clip are easily taken for those of the column. */
+  #orderNotes({ rule, holderPath, featurePath }: Parameter): string[] {
+    const isOwnOrder = holderPath.length > featurePath.length;
+    if (rule.key !== 'clip' || isOwnOrder || !this.#steps.some(({ kind }) => kind === 'bucketize')) return [];
+    return ['clip comes after bucketize: these are bounds of bucket numbers; "steps" gives another order'];
   }
 
   #stepsBefore(parameter: Parameter): readonly NumericStep[] {

@@ -38,11 +38,9 @@ export function withParameters(text: string, path: string, found: readonly Found
   for (const { parameter, value } of found) {
     const { holderPath, rule } = parameter;
     edited = setJsonValue(edited, [...holderPath, rule.key], value);
-    const kept = ruleToKeep(rule);
-    if (kept === undefined) continue;
     const id = JSON.stringify(holderPath);
     const holder = rules.get(id) ?? { path: [...holderPath, 'fit'], kept: { ...rulesAt(text, holderPath) } };
-    holder.kept[rule.key] = kept;
+    holder.kept[rule.key] = ruleToKeep(rule);
     rules.set(id, holder);
   }
   for (const holder of rules.values()) edited = setJsonValue(edited, holder.path, holder.kept);

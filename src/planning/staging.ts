@@ -67,7 +67,7 @@ export class Staging {
    * Looks at the first rows of each.
    * @param known what an earlier run counted
    * @returns footers of all files, with the rows of those that are known, and the first rows of the others
-   * @throws BAD_SHARD, BAD_ROW
+   * @throws BAD_SHARD, also where all are text without a row, BAD_ROW
    */
   async look(known: ReadonlyMap<string, ShardIdentity> = new Map()): Promise<Footer[]> {
     const parquet = this.#files.filter(({ name }) => formatOf(name) === 'parquet');
@@ -77,11 +77,23 @@ export class Staging {
     await this.#lookAt(again);
     const heads = this.#found.map(({ source, head }) => ({ path: head, name: source.name }));
     readFooters(this.#connection, heads).forEach((footer, index) => (this.#found[index]!.footer = footer));
+    this.#requireRows();
     return this.#merge((found) => {
       const rows = known.get(found.source.name);
       const isSame = rows?.bytes === found.bytes && rows.modifiedMs === found.modifiedMs;
       if (isSame) found.knownRows = rows.rowCount;
       return withRows(found, found.knownRows ?? found.footer!.rowCount);
+    });
+  }
+
+  /** Names alone do not say the types of columns. @throws BAD_SHARD */
+  #requireRows(): void {
+    const isEmptyText = ({ source, footer }: Found): boolean => source.format !== 'arrow' && footer!.rowCount === 0;
+    const [first] = this.#found;
+    if (first === undefined || this.#parquet.size > 0 || !this.#found.every(isEmptyText)) return;
+    throw new TandemError('BAD_SHARD', 'Expected a file with rows, got none: what type a column has is not known.', {
+      place: { shard: first.source.name },
+      remedy: 'Give at least one shard that has rows.',
     });
   }
 

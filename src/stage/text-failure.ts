@@ -35,6 +35,21 @@ export function explainText(error: DuckDbError, { name, format }: StageSource): 
   });
 }
 
+/**
+ * BAD_SHARD for a CSV file of which no delimiter makes a table.
+ * @param cause DuckDB's words, with the first such line where it has found one
+ */
+export function unevenLines(delimiter: string, cause: DuckDbError): TandemError {
+  const place = placeIn(cause.message);
+  const shown = JSON.stringify(delimiter);
+  const found = place === undefined ? 'another number of them, or an open quote, in some line' : gist(cause.message);
+  return new TandemError('BAD_SHARD', `Expected lines of as many fields as the first one (${shown}), got: ${found}.`, {
+    ...(place === undefined ? {} : { place }),
+    remedy: `Correct the line, or say in tandem.json what stands between the fields: "csv": { "delimiter": ${shown} }.`,
+    cause,
+  });
+}
+
 /** DuckDB counts the rows of CSV with the header's; the one after a line of JSON that is malformed. */
 function placeIn(words: string): { readonly line: number } | { readonly row: number } | undefined {
   const beyond = /^[^\n]*Malformed JSON/.test(words) ? 1 : 0;

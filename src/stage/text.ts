@@ -1,8 +1,9 @@
 /** CSV and JSON as DuckDB reads them: what stands after FROM, and how a CSV file is written. */
 import type { CsvContract } from '../contract/contract.ts';
-import { quotePath, quoteText, type Connection } from '../engines/duckdb/database.ts';
+import { DuckDbError, quotePath, quoteText, type Connection } from '../engines/duckdb/database.ts';
 import { textSampleRows } from '../limits.ts';
 import type { CsvForm, StageForm, StageSource } from './messages.ts';
+import { unevenLines } from './text-failure.ts';
 
 /** The table expression for one file. */
 export function textRelation({ path, format }: StageSource, form: StageForm): string {
@@ -43,9 +44,38 @@ function struct(entries: readonly (readonly [string, string])[]): string {
 
 /**
  * Delimiter, types and forms of dates, from the first {@link textSampleRows} rows.
- * @throws DuckDbError
+ * @throws DuckDbError, BAD_SHARD where lines have different numbers of fields
  */
 export function lookAtCsv(connection: Connection, path: string, contract: CsvContract): CsvForm {
+  const form = sniff(connection, path, contract);
+  const [[name] = [''], ...others] = form.columns;
+  const delimiter = [',', ';', '|', '\t'].find((each) => name.includes(each));
+  const isSaid = contract.delimiter !== undefined || /\.tsv(?:\.gz)?$/i.test(path);
+  if (isSaid || others.length > 0 || delimiter === undefined) return form;
+  // One uneven line makes DuckDB take another delimiter, by which each line is one field.
+  try {
+    return sniff(connection, path, { ...contract, delimiter });
+  } catch (error) {
+    if (!(error instanceof DuckDbError)) throw error;
+    throw unevenLines(delimiter, unevenLine(connection, path, { ...form, delimiter }, name) ?? error);
+  }
+}
+
+/** DuckDB's words about the first line that has not as many fields as the names. */
+function unevenLine(connection: Connection, path: string, form: CsvForm, names: string): DuckDbError | undefined {
+  const columns = names.split(form.delimiter).map((_, index) => [`field${index}`, 'VARCHAR'] as const);
+  const from = `read_csv(${quotePath(path)}, ${csvSettings({ ...form, columns })})`;
+  try {
+    connection.rows(`SELECT count(*) FROM (FROM ${from} LIMIT ${textSampleRows})`);
+    return undefined;
+  } catch (error) {
+    if (error instanceof DuckDbError) return error;
+    throw error;
+  }
+}
+
+/** @throws DuckDbError */
+function sniff(connection: Connection, path: string, contract: CsvContract): CsvForm {
   const { header = true, quote = '"', types } = contract;
   const delimiter = contract.delimiter ?? (/\.tsv(?:\.gz)?$/i.test(path) ? '\t' : undefined);
   const nullText = ['', ...[contract.nullText ?? []].flat()];
