@@ -283,6 +283,8 @@ export const lineColumnsMax = 110;
 /** Rows that `init` has the training library score for golden.parquet, from so many shards: a second's work, and each sees some. */
 export const goldenRowsMax = 1_000;
 export const goldenShardsMax = 10;
+/** Beyond it scores that differ are a fault, not rounding: no advice to widen a tolerance. */
+export const goldenGrossDifference = 1e-3;
 /** Categories that `tandem fit` counts of one feature: their texts take some 100 bytes each in every thread. */
 export const fitCategoriesMax = 1_000_000;
 /** Categories that it writes: a list of more makes a contract that nobody reads; beyond it `hash` is the better feature. */

@@ -1,5 +1,6 @@
 /** `tandem check`: golden.parquet through the whole path. */
 import { formatError, TandemError } from '../errors.ts';
+import { goldenGrossDifference } from '../limits.ts';
 import type { CheckReport } from '../options.ts';
 import { againstFlags, checkUnused, runAgainst, runRow } from './check-against.ts';
 import {
@@ -93,18 +94,26 @@ export const checkCommand: Command = {
   },
 };
 
-function goldenDiffers(report: CheckReport): TandemError {
+/** What a check that failed ends with; `init` adds what it knows of the cause. */
+export function goldenDiffers(report: CheckReport, remedy = adviceOf(report)): TandemError {
   const differing = report.columns.filter((column) => column.rowsBeyond > 0);
   const names = differing.map((column) => column.name).join(', ');
   const rows = Math.max(0, ...differing.map((column) => column.rowsBeyond));
   return new TandemError(
     'GOLDEN_DIFFERS',
     `Expected scores of ${names} to be within ${report.tolerance} of golden.parquet, got ${counted(rows, 'row')} off.`,
-    {
-      remedy:
-        report.precision === 'tf32'
-          ? 'Leave --precision tf32 out; or widen the tolerance in tandem.json, if scores so far off are good enough.'
-          : 'Compare the contract with how golden.parquet was made; or widen its tolerance in tandem.json.',
-    },
+    { remedy },
   );
+}
+
+function adviceOf({ precision, columns }: CheckReport): string {
+  if (precision === 'tf32') {
+    return 'Leave --precision tf32 out; or widen the tolerance in tandem.json, if scores so far off are good enough.';
+  }
+  const compare = 'Compare the contract with how golden.parquet was made';
+  // A wrong feature or a wrong model, which no tolerance is for.
+  if (columns.some(({ differenceMax }) => differenceMax > goldenGrossDifference)) {
+    return `${compare}: no rounding makes scores differ by more than ${goldenGrossDifference}.`;
+  }
+  return `${compare}; or widen its tolerance in tandem.json.`;
 }

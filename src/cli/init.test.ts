@@ -85,6 +85,25 @@ test('what has to be filled in, refused or differs decides the exit code', async
   }
 });
 
+test('an export that is not the model: by how much, in which rows, and no next run', async () => {
+  const worst = [7, 3].map((row) => ({ row, golden: '0.5', score: '0.25', difference: 0.25 }));
+  const columns = [{ name: 'p', differenceMax: 0.25, rowsBeyond: 2, worst }];
+  const check = {
+    version: 1,
+    rowCount: 9,
+    device: 'cpu',
+    precision: 'float32',
+    tolerance: 1e-5,
+    passed: false,
+    columns,
+  };
+  const { stdout, stderr } = await run('init a --sklearn m --output o', { ...report, check } as InitReport);
+  assert.match(stderr, /^GOLDEN_DIFFERS: Expected scores of p .*, got 2 rows off\./m);
+  assert.match(stderr, /differs by up to 0\.25, most in rows 7, 3 of golden\.parquet/);
+  assert.doesNotMatch(stdout, /tandem score/);
+  assert.match(stdout, /next\n {2}do not score with it/);
+});
+
 test('the report says how sure it is, what to look at, and what comes next', async () => {
   const { stdout } = await run('init data/*.parquet --model m');
   assert.match(stdout, /^wrote model\.onnx, tandem\.json in models\/m\n/);

@@ -1,10 +1,15 @@
 /** `tandem init`: a model folder from somebody else's model and shards that it has not seen. */
-import { errorCodes, TandemError } from '../errors.ts';
+import { errorCodes, formatError, TandemError } from '../errors.ts';
 import type { InitReport, InitSource } from '../init/init.ts';
+import type { CheckReport } from '../options.ts';
+import { goldenDiffers } from './check.ts';
 import { jsonFlag, printResult, warner, type Command } from './command.ts';
 import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Arguments, Flag } from './flags.ts';
+import { formatDifference } from './format.ts';
 import { watchSignals } from './signals.ts';
+
+const rowsNamedMax = 5;
 
 const sourceKinds = [
   'model',
@@ -97,6 +102,9 @@ export const initCommand: Command = {
       });
       const { renderInit } = await import('./render-init.ts');
       printResult(io, given, report, (each) => renderInit(each, given.positionals));
+      if (report.check?.passed === false) {
+        say(formatError(goldenDiffers(report.check, exportDiffers(report.check))));
+      }
       return exitCodeOf(report);
     } finally {
       watch.close();
@@ -116,6 +124,17 @@ function sourceOf(given: Arguments): InitSource {
     'USAGE',
     `Expected tandem init to be given one of ${sourceKinds.map((kind) => `--${kind}`).join(', ')}, got ${got}.`,
     { remedy: "For example: tandem init 'data/*.parquet' --model model.onnx" },
+  );
+}
+
+function exportDiffers({ columns }: CheckReport): string {
+  const off = columns.filter(({ rowsBeyond }) => rowsBeyond > 0);
+  const most = Math.max(0, ...off.map(({ differenceMax }) => differenceMax));
+  const rows = [...new Set(off.flatMap(({ worst }) => worst.map(({ row }) => row)))].slice(0, rowsNamedMax);
+  return (
+    `The export is not the model: it differs by up to ${formatDifference(most)}, most in rows ${rows.join(', ')} of ` +
+    'golden.parquet. See what these have in common (nulls and unknown categories behind an encoder, a DOUBLE on a ' +
+    'threshold of a tree), and change that step; until `tandem check` passes, score with the library.'
   );
 }
 

@@ -88,6 +88,9 @@ function list(title: string, lines: readonly string[]): string | undefined {
 
 function next({ folder, decisions, check, problems }: InitReport, shards: readonly string[]): string {
   const model = quoted(shortened(folder));
+  if (check?.passed === false) {
+    return `next\n  do not score with it: its scores are not the library's\n  tandem check --model ${model}`;
+  }
   const tables = shards.length === 0 ? "'data/*.parquet'" : shards.map((each) => quoted(each)).join(' ');
   const open = decisions.filter(({ must }) => must).length;
   const isDone = open === 0 && problems.length === 0;

@@ -26,6 +26,8 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 ROOT = Path(__file__).parent
 NUMBERS = ['age', 'income', 'visits']
 TEXTS = ['city', 'plan']
+# Names that are no identifiers, or those of a graph's own, and one that a made-up name must not take.
+ODD = {'age': 'user\'s "age"', 'income': 'spend, €', 'visits': 'variable', 'member': 'c0', 'city': 'a.b', 'plan': 'a b'}
 
 
 def people(count, seed, cities):
@@ -64,6 +66,11 @@ def sklearn_models(frame, late):
     ordinal = OrdinalEncoder(handle_unknown='use_encoded_value', unknown_value=-1, encoded_missing_value=-1)
     encoder = ColumnTransformer([('texts', ordinal, TEXTS), ('numbers', 'passthrough', NUMBERS)])
     yield 'sklearn-ordinal', make_pipeline(encoder, HistGradientBoostingClassifier(max_iter=6, max_leaf_nodes=6)).fit(frame, late)
+    steps = ColumnTransformer([
+        ('texts', texts, [ODD['city'], ODD['plan']]),
+        ('numbers', make_pipeline(SimpleImputer(), StandardScaler()), [ODD['age'], ODD['income'], 'variable', 'c0']),
+    ])
+    yield 'sklearn-names', make_pipeline(steps, LogisticRegression(max_iter=1000)).fit(frame.rename(columns=ODD), late)
     yield 'sklearn-forest', RandomForestClassifier(6, max_depth=4, random_state=0).fit(frame[NUMBERS].fillna(0), late)
 
 
@@ -95,9 +102,11 @@ if __name__ == '__main__':
         train, late = people(1500, 1, ['Basel', 'Bern', 'Genf'])
         shard = f'{folder}/people.parquet'
         people(150, 2, ['Basel', 'Bern', 'Genf', 'Chur'])[0].to_parquet(shard, index=False)
+        odd = f'{folder}/odd.parquet'
+        pandas.read_parquet(shard).rename(columns=ODD).to_parquet(odd, index=False)
         for name, model in sklearn_models(train, late):
             joblib.dump(model, f'{folder}/model.joblib', compress=3)
-            init('sklearn', name, f'{folder}/model.joblib', shard)
+            init('sklearn', name, f'{folder}/model.joblib', odd if name == 'sklearn-names' else shard)
         for name, model in lightgbm_models(train, late):
             model.save_model(f'{folder}/model.txt')
             init('lightgbm', name, f'{folder}/model.txt', shard)

@@ -33,6 +33,7 @@ test('every folder is here', () => {
     'init-lightgbm-nulls',
     'init-sklearn-forest',
     'init-sklearn-lightgbm',
+    'init-sklearn-names',
     'init-sklearn-ordinal',
     'init-sklearn-people',
     'init-xgboost-categories',

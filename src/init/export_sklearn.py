@@ -1,6 +1,7 @@
 """scikit-learn to ONNX, by skl2onnx: one input for each column where a pipeline takes columns apart, one tensor otherwise."""
 import copy
 import pickle
+import re
 import sys
 
 import joblib
@@ -61,6 +62,9 @@ class Walk:
                 self.used = self.used_by(step, names)
             for name, (transformer, places) in self.parts(step).items():
                 self.visit(transformer, [names[place] for place in places])
+            # By number: inputs of the graph are not always called as the columns are.
+            places = step._transformer_to_input_indices
+            step.transformers_ = [(name, part, [int(place) for place in places.get(name, [])]) for name, part, _ in step.transformers_]
         elif isinstance(step, FeatureUnion):
             for _, transformer in step.transformer_list:
                 self.visit(transformer, names)
@@ -163,6 +167,7 @@ class SklearnFile(Exported):
         self.columns = {name: walk.columns[name] for name in walk.used}
         kinds = {column.kind for column in self.columns.values()}
         self.apart = walk.splits or len(kinds) > 1
+        self.input_names = dict(zip(self.names, safe_names(self.names)))
         self.kind = 'number' if self.apart else kinds.pop()
         self.inputs = self.describe_inputs()
         self.score_names = list(self.scores(self.make_rows(list(self.columns), 2, numpy.random.default_rng(0), holes=False)))
@@ -182,7 +187,7 @@ class SklearnFile(Exported):
                 feature['missing'] = 'nan' if has_nan else column.spare()
             features.append(feature)
         if self.apart:
-            return [{'name': feature['name'], 'features': [feature]} for feature in features]
+            return [{'name': self.input_names[feature['name']], 'features': [feature]} for feature in features]
         return [{'name': 'x', 'features': features if self.known else None, 'missing': features[0].get('missing')}]
 
     def takes_null(self, name):
@@ -198,7 +203,7 @@ class SklearnFile(Exported):
         if self.apart:
             # The converter counts columns from the first one, dropped ones included.
             kinds = {name: self.columns[name].kind if name in self.columns else 'number' for name in self.names}
-            types = [(name, TENSORS[kind]([None, 1])) for name, kind in kinds.items()]
+            types = [(self.input_names[name], TENSORS[kind]([None, 1])) for name, kind in kinds.items()]
         else:
             types = [('x', TENSORS[self.kind]([None, self.width]))]
         final = self.changed.steps[-1][1] if isinstance(self.changed, Pipeline) else self.changed
@@ -213,7 +218,7 @@ class SklearnFile(Exported):
             ) from error
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             raise Refused(f'skl2onnx cannot convert this model: {str(error).splitlines()[0]}', 'Simplify the step that it names.') from error
-        drop_unread(model, set(self.columns) if self.apart else {'x'})
+        drop_unread(model, {self.input_names[name] for name in self.columns} if self.apart else {'x'})
         return named(model, list(self.columns)) if self.known else model
 
     def scores(self, frame):
@@ -249,6 +254,21 @@ class SklearnFile(Exported):
                 series = series.astype(kind).mask(random.random(count) < 0.05, numpy.nan)
             columns[name] = series
         return pandas.DataFrame(columns)
+
+
+def safe_names(names):
+    """Names of the graph's inputs. skl2onnx rewrites what is no identifier for the nodes, and leaves it as it is for the graph."""
+    taken = {*names, 'label', 'probabilities', 'variable'}
+    safe = []
+    for index, name in enumerate(names):
+        # Outputs have these names.
+        is_safe = re.fullmatch('[A-Za-z_][A-Za-z0-9_]*', name) and name not in ('label', 'probabilities', 'variable')
+        free = f'c{index}'
+        while not is_safe and free in taken:
+            free += '_'
+        safe.append(name if is_safe else free)
+        taken.add(safe[-1])
+    return safe
 
 
 def drop_unread(model, names):
