@@ -165,7 +165,7 @@ test('a column that is missing in the second shard', async (t) => {
     code: 'BAD_COLUMN',
     place: { shard: '2.parquet', column: 'b' },
     message: /Expected column b in the shard, got none of that name/,
-    remedy: /has: a, c/,
+    remedy: /has: a, c\. Other shards have it: .*"renames": \{ "old": "b" \}/,
   });
   await here.failsToPlan(
     { code: 'BAD_COLUMN', place: { shard: '2.parquet', column: 'b' }, message: /b/ },

@@ -89,7 +89,7 @@ export class SchemaPlanner {
 
   /** DuckDB's name of a source's type in a table. @throws BAD_COLUMN, BAD_CONTRACT */
   typeOf(source: Source, table: SourceTable): string {
-    if ('column' in source) return findColumn(table, source.column, 'column').type;
+    if ('column' in source) return findColumn(table, source.column, 'column', this.#tables).type;
     const key = `${signature(table)}\u0002${source.sql}`;
     let type = this.#sqlTypes.get(key);
     if (type === undefined) {
@@ -124,15 +124,20 @@ function keptColumns(table: SourceTable, keep: readonly string[]): string[] {
   );
 }
 
-/** By exact name, or else regardless of case, as SQL does. @throws BAD_COLUMN */
-function findColumn(table: SourceTable, name: string, what: string): ColumnType {
-  const found =
-    table.columns.find((column) => column.name === name) ??
-    table.columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
+/**
+ * By exact name, or else regardless of case, as SQL does.
+ * @param others tables of the same run: where one of them has the column, it may have another name here
+ * @throws BAD_COLUMN
+ */
+function findColumn(table: SourceTable, name: string, what: string, others: readonly SourceTable[] = []): ColumnType {
+  const isIt = (column: ColumnType): boolean => column.name.toLowerCase() === name.toLowerCase();
+  const found = table.columns.find((column) => column.name === name) ?? table.columns.find(isIt);
   if (found !== undefined) return found;
+  const drifts = others.some(({ columns }) => columns.some(isIt));
+  const renames = `Other shards have it: if it had another name here, "renames": { "old": ${JSON.stringify(name)} } in tandem.json.`;
   throw new TandemError('BAD_COLUMN', `Expected ${what} ${name} in the shard, got none of that name.`, {
     place: { shard: table.name, column: name },
-    remedy: `The shard has: ${columnNames(table.columns)}.`,
+    remedy: `The shard has: ${columnNames(table.columns)}.${drifts ? ` ${renames}` : ''}`,
   });
 }
 
