@@ -168,8 +168,8 @@ function fakePython(context: TestContext, place: Workplace, otherwise = ''): Nod
     const { join } = require('node:path');
     const args = process.argv.slice(2);
     appendFileSync(${JSON.stringify(join(place.folder, 'calls'))}, args.slice(0, 3).join(' ') + '\\n');
-    ${otherwise}
     const [, command, , , folder] = args;
+    ${otherwise}
     if (args[1] === 'venv') { mkdirSync(join(args[2], 'bin'), { recursive: true }); cpSync(__filename, join(args[2], 'bin/python')); }
     if (command === 'convert') {
       copyFileSync(${JSON.stringify(join(fixture, 'model.onnx'))}, join(folder, 'model.onnx'));
@@ -261,7 +261,14 @@ test('what Python says in its ways becomes an error with a remedy, and leaves no
       `if (args[1] === 'convert') { console.error('Traceback\\nKeyError: 1'); process.exit(1); }`,
       'BAD_MODEL',
       /got: KeyError: 1/,
-      /export\.py convert/,
+      /export\.py convert sklearn [^ ]*model\.joblib "\$\(mktemp -d\)"$/,
+    ],
+    [
+      `if (command === 'convert') { writeFileSync(join(folder, 'model.onnx'), 'no model');
+         writeFileSync(join(folder, 'facts.json'), ${JSON.stringify(JSON.stringify(facts))}); process.exit(0); }`,
+      'BAD_MODEL',
+      /Expected the export of .*model\.joblib to load, got: /,
+      /export that failed \(scikit-learn 1\.9\.1\).* among "/,
     ],
   ] as const) {
     const place = new Workplace(context);
@@ -279,4 +286,8 @@ test('without the Python that is named there is an error that names it', async (
   const error = await caught(init({ ...options, python: 'python9.9' }));
   assert.ok(error instanceof TandemError);
   assertFailure(error, { code: 'ENVIRONMENT', place: {}, message: /python9\.9 to be on PATH/ });
+  const said: string[] = [];
+  const nowhere = init({ ...options, python: '/nonexistent', onProgress: (text) => void said.push(text) });
+  assertFailure(await caught(nowhere), { code: 'ENVIRONMENT', place: {}, message: /\/nonexistent to be a Python/ });
+  assert.deepEqual(said, []);
 });

@@ -154,6 +154,11 @@ class SklearnFile(Exported):
             raise Refused(f'the file cannot be loaded: {type(error).__name__}: {error}', 'Save the model anew with joblib.dump.') from error
         if not hasattr(self.model, 'fit'):
             raise Refused(f'the file holds a {type(self.model).__name__}, not a model', 'Save the fitted pipeline itself with joblib.dump.')
+        if getattr(getattr(self.model, 'booster_', None), 'pandas_categorical', None):
+            raise Refused(
+                f'the file holds a {type(self.model).__name__} that was trained with categories of pandas, which skl2onnx does not know',
+                'Write it with model.booster_.save_model("model.txt"), then: tandem init --lightgbm model.txt.',
+            )
         self.library = f'scikit-learn {sklearn.__version__}'
         given = getattr(self.model, 'feature_names_in_', None)
         self.known = given is not None

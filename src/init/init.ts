@@ -167,7 +167,9 @@ async function initFromLibrary(options: InitOptions, kind: LibraryKind, work: st
   const modelPath = join(work, 'model.onnx');
   const rows = join(work, 'rows.parquet');
   const sample = { path: rows, rows: goldenRowsMax, shards: goldenShardsMax };
-  const seen = await look(options, { shards, modelPath, sample });
+  const seen = await look(options, { shards, modelPath, sample }).catch((error: unknown) => {
+    throw exportFailed(error, path, modelPath, facts);
+  });
   const columns = shards === undefined ? undefined : seen.columns;
   const fitted = fitFacts(facts, wantedInputs(seen.model!.inputs), columns);
   const draft = draftContract('model.onnx', seen.model!, fitted.inputs, columns);
@@ -228,8 +230,26 @@ async function initFromSpark(options: InitOptions, work: string): Promise<InitRe
     { path: contractName, content: text },
   ];
   if (options.dryRun !== true) writeModelFolder(folder, files, options.overwrite ?? false);
-  return { ...reportOf(options, folder, draft, { text, files, problems }), notes };
+  return { ...reportOf(options, folder, draft, { text, files, problems }), notes: [...notes, noGolden] };
 }
+
+/** The person has no model.onnx to check: only what was exported. */
+function exportFailed(error: unknown, path: string, modelPath: string, { library, inputs }: Facts): unknown {
+  if (!(error instanceof TandemError) || error.code !== 'BAD_MODEL' || !error.message.includes(modelPath)) return error;
+  const names = inputs.flatMap(({ features }) => features ?? []).map(({ name }) => JSON.stringify(name));
+  return new TandemError('BAD_MODEL', `Expected the export of ${path} to load, got: ${error.message}`, {
+    remedy:
+      `It is the export that failed (${library}), not your file. Find the step or the column that it names` +
+      `${names.length === 0 ? '' : ` among ${names.slice(0, namesShownMax).join(', ')}`}, and train without it or change it.`,
+    cause: error,
+  });
+}
+
+const namesShownMax = 20;
+
+const noGolden =
+  'no golden.parquet is made, since Spark does not run here: compare with scores that Spark wrote by ' +
+  "`tandem check 'data/*.parquet' --model <folder> --against <spark's scores> --key <column>`";
 
 /** The folder to make. @throws USAGE where none is named, unless nothing is written */
 function newFolder({ source: { kind, path }, output, dryRun }: InitOptions): string {

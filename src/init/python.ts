@@ -49,6 +49,12 @@ export async function makeEnvironment(
 ): Promise<string> {
   const folder = environmentFolder(python, requirements);
   if (existsSync(pythonOf(folder))) return folder;
+  const { command: named = 'python3' } = python;
+  if (named.includes('/') && !existsSync(named)) {
+    throw new TandemError('ENVIRONMENT', `Expected ${named} to be a Python, got nothing there.`, {
+      remedy: 'Name one that is there with --python.',
+    });
+  }
   const part = `${folder}.part-${process.pid}`;
   say(`making a Python environment in ${folder}: a minute or two, once`);
   try {
@@ -92,6 +98,8 @@ const remedies: readonly (readonly [RegExp, string])[] = [
   [/No space left|Disk quota/, 'Make room under the cache folder, or name another one with XDG_CACHE_HOME.'],
 ];
 
+const linesShownMax = 5;
+
 /** Exit code of the script where it refuses a model. */
 const refusedCode = 3;
 
@@ -114,7 +122,11 @@ export async function runExport(python: Python, folder: string, args: readonly s
     );
   }
   throw new TandemError('BAD_MODEL', `Expected ${args[2]} to be converted, got: ${last}`, {
-    remedy: `To see all: ${quoted(pythonOf(folder))} ${[exportScript, ...args].map(quoted).join(' ')}`,
+    // Its folder, and the rows of a spec, are gone when a person reads this.
+    remedy:
+      args[0] === 'convert'
+        ? `To see all: ${[pythonOf(folder), exportScript, ...args.slice(0, 3)].map(quoted).join(' ')} "$(mktemp -d)"`
+        : `It wrote last: ${lines.slice(-linesShownMax).join(' | ')}`,
   });
 }
 

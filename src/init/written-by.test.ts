@@ -70,6 +70,14 @@ test('XGBoost writes its version; before 2.1 it needs the older NumPy', (context
   assert.equal(needed(context, 'xgboost', '{L').notes.length, 1);
 });
 
+test('what is no model of XGBoost is named before anything is installed', async (context) => {
+  const path = join(tempDir(context), 'lgb.txt');
+  writeFileSync(path, 'tree\nversion=v4\n');
+  const failed = Promise.resolve().then(() => packagesFor('xgboost', path));
+  const message = /lgb\.txt to be an XGBoost model, got "tree/;
+  assertFailure(await caught(failed), { code: 'BAD_MODEL', place: {}, message, remedy: /--lightgbm/ });
+});
+
 test('LightGBM writes text, and what is none is named', async (context) => {
   assert.equal(needed(context, 'lightgbm', 'tree\nversion=v4\n').requirements[0], 'lightgbm==4.7.0');
   for (const [content, message] of [

@@ -26,19 +26,24 @@ export function packagesFor(kind: LibraryKind, path: string): NeededPackages {
   const bytes = readModel(path);
   const text = bytes.toString('latin1');
   if (kind === 'lightgbm') return withLibraries(lightGbm(text, path), []);
-  if (kind === 'xgboost') return xgboost(text);
+  if (kind === 'xgboost') return xgboost(text, path);
   return sklearn(text);
 }
 
 function lightGbm(text: string, path: string): string[] {
   if (/^tree\r?\n/.test(text)) return [`lightgbm==${triedVersions.lightgbm}`];
   throw new TandemError('BAD_MODEL', `Expected ${path} to be a LightGBM model as text, got ${quoted(text)}.`, {
-    remedy: 'Write it with booster.save_model("model.txt"); for a joblib file use --sklearn.',
+    remedy: 'Write it with model.booster_.save_model("model.txt"); for a joblib file use --sklearn.',
   });
 }
 
 /** XGBoost writes its version as [major, minor, patch] into JSON; UBJSON has it in another form. */
-function xgboost(text: string): NeededPackages {
+function xgboost(text: string, path: string): NeededPackages {
+  // JSON and UBJSON alike.
+  if (!/^\s*\{/.test(text)) {
+    const remedy = 'Write it with model.save_model("model.json"); for a model of LightGBM use --lightgbm.';
+    throw new TandemError('BAD_MODEL', `Expected ${path} to be an XGBoost model, got ${quoted(text)}.`, { remedy });
+  }
   const version = /"version"\s*:\s*\[(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\]/.exec(text)?.slice(1).join('.');
   const note = `the file does not say which XGBoost wrote it: ${triedVersions.xgboost} reads it`;
   const libraries = [`xgboost==${version ?? triedVersions.xgboost}`];

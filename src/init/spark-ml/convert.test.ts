@@ -131,6 +131,8 @@ test('what is no fitted model is an error', async (t) => {
   await refused(join(folder, 'none'), {
     message: /none to be a saved Spark ML model, got no metadata\/part-00000 in it\.$/,
   });
+  savePipeline(join(folder, 'outer', 'v1'), [assembler, regression]);
+  await refused(join(folder, 'outer'), { message: /in it are saved models: [^,]*outer\/v1\.$/ });
   const pipeline = saveStage(join(folder, 'unfitted'), 'Pipeline', 'Pipeline_1', { stageUids: [] });
   await refused(pipeline, { message: /to be a fitted PipelineModel, got a Pipeline\.$/, remedy: /fit/ });
   const torn = savePipeline(join(folder, 'torn'), [assembler, regression]);

@@ -2,7 +2,7 @@
  * A model as Spark ML saves it: a folder for each stage, with its parameters as JSON under `metadata` and what it has
  * learned as Parquet under `data`. The form is that of org.apache.spark.ml.util.ReadWrite, the same in Spark 3 and 4.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { closeDatabase, Connection, DuckDbError, openDatabase, quotePath } from '../../engines/duckdb/database.ts';
@@ -108,7 +108,15 @@ export function readStages(folder: string): SavedStage[] {
 function readStage(folder: string): SavedStage {
   const path = join(folder, 'metadata');
   const part = existsSync(path) ? readdirSync(path).find((name) => name.startsWith('part-')) : undefined;
-  if (part === undefined) throw wrong(folder, 'be a saved Spark ML model', 'no metadata/part-00000 in it');
+  if (part === undefined) {
+    const inner =
+      statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true
+        ? readdirSync(folder).filter((name) => existsSync(join(folder, name, 'metadata')))
+        : [];
+    const below =
+      inner.length === 0 ? '' : `; in it are saved models: ${inner.map((name) => join(folder, name)).join(', ')}`;
+    throw wrong(folder, 'be a saved Spark ML model', `no metadata/part-00000 in it${below}`);
+  }
   const text = readFileSync(join(path, part), 'utf8');
   const parsed = metadataForm.safeParse(parseJson(text));
   if (!parsed.success) throw wrong(join(path, part), 'be the JSON of a Spark ML stage', text.slice(0, 80));
