@@ -85,7 +85,7 @@ for (const threads of [1, 3]) {
       },
     });
     assert.deepEqual([shards, rowsOut], [8, 48_000]);
-    assert.deepEqual([...phases], ['planning', 'reading', 'scoring', 'done']);
+    assert.match([...phases].join(), /^planning,reading,(scoring,)?done$/);
     const names = listFiles(here.output).filter((path) => path.endsWith('.parquet'));
     assert.deepEqual(
       names,

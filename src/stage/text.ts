@@ -85,6 +85,8 @@ function sniff(connection: Connection, path: string, contract: CsvContract): Csv
     `quote=${quoteText(quote)}`,
     `escape=${quoteText(quote)}`,
     nullSetting(nullText),
+    // DuckDB would leave out first lines that look unlike those after them.
+    'skip=0',
     `sample_size=${textSampleRows}`,
     ...(delimiter === undefined ? [] : [`delim=${quoteText(delimiter)}`]),
     ...(types === undefined ? [] : [`types=${struct(Object.entries(types))}`]),
