@@ -375,6 +375,8 @@ test('every example is a command line that is accepted', async () => {
         explainRow: refuse,
         init: refuse,
         fit: refuse,
+        featurize: refuse,
+        planFeaturize: refuse,
         tune: refuse,
         profile: refuse,
         readRecords: refuse,
