@@ -24,6 +24,7 @@ test('taken rows on a device, and a bad one among them', async (t) => {
   const place = { shard: 'a.parquet', rowGroup: 0, row: 777, column: 'x' };
   await here.fails(
     { code: 'BAD_ROW', place, message: /got null/ },
-    { ...options, where: 'id % 7 = 0', output: `${here.output}-2` },
+    // Both shards have such a row; one thread meets the first one's first.
+    { ...options, threads: 1, where: 'id % 7 = 0', output: `${here.output}-2` },
   );
 });

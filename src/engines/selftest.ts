@@ -135,8 +135,8 @@ function checkTableFunction(connection: Connection): string {
 
 /** `y = x + x`, float32 [N, 2], as an ONNX file; the test beside this file builds it anew. */
 export const selfTestModel =
-  'CAgSDnRhbmRlbS10ZXN0aW5nOkwKFwoBeAoBeBIBeRoFQWRkXzAiA0FkZDoAEgVncmFwaFoUCgF4Eg8KDQgBEgkKAxIBTgoCCAJi' +
-  'FAoBeRIPCg0IARIJCgMSAU4KAggCQgQKABARQg4KCmFpLm9ubngubWwQAw==';
+  'CAgSBnRhbmRlbTpMChcKAXgKAXgSAXkaBUFkZF8wIgNBZGQ6ABIFZ3JhcGhaFAoBeBIPCg0IARIJCgMSAU4KAggCYhQKAXkSDwoNCA' +
+  'ESCQoDEgFOCgIIAkIECgAQEUIOCgphaS5vbm54Lm1sEAM=';
 
 export function selfTestOnnxRuntime(): SelfTestLine[] {
   return attempts('ONNX Runtime', (attempt) => {
