@@ -47,7 +47,7 @@ export function progressLines(progress: Progress, width: number, color: boolean)
 }
 
 /** `reading what is no Parquet: 1 of 3 files, 12 MB of 1.2 GB (1.0 %), 4 s so far` */
-function readingText({ reading, secondsElapsed }: Progress): string {
+export function readingText({ reading, secondsElapsed }: Pick<Progress, 'reading' | 'secondsElapsed'>): string {
   if (reading === undefined) return planningText;
   const { filesDone, filesTotal, bytesDone, bytesTotal } = reading;
   const share = `${(Math.floor((bytesDone / Math.max(1, bytesTotal)) * 1000) / 10).toFixed(1)} %`;
