@@ -2,8 +2,7 @@
 
 import type { OutputOptions } from './output-options.ts';
 import type { Reported } from './engines/nvml/reported-share.ts';
-import type { PlannedSelection } from './plan.ts';
-import type { SelectionOptions } from './relation.ts';
+import type { PlannedSelection, SelectionOptions } from './relation.ts';
 import type { HotFunction, Ledger, RunProfile, RunRecord } from './run-record.ts';
 
 export type ReaderName = 'duckdb' | 'parquetjs';

@@ -1,6 +1,6 @@
 /** `tandem featurize`: what the model would get, as files for whoever trains the next one. */
 import type { FeaturizeOptions } from '../feature-options.ts';
-import type { PlannedSelection } from '../plan.ts';
+import type { PlannedSelection } from '../relation.ts';
 import { outputShardsMax, threadsMax } from '../limits.ts';
 import { jsonFlag, keepFlag, memoryFlag, printResult, threadsFlag, warner, type Command } from './command.ts';
 import { filesFromFlag, shardsOf } from './files-from.ts';

@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { asTandemError, formatError, TandemError } from '../errors.ts';
 import type { BatchSizeDecision, Progress, ReaderName, ScoreOptions } from '../options.ts';
-import type { PlannedSelection } from '../plan.ts';
+import type { PlannedSelection } from '../relation.ts';
 import type { RunRecord } from '../run-record.ts';
 import { parseAddress } from './address.ts';
 import {
