@@ -207,6 +207,17 @@ test('long row groups are in the memory table, and may not fit', async (t) => {
   assert.match(error.message, /for a row group being written\.$/);
 });
 
+test('kept texts of long row groups are estimated from the whole file, however few of its rows are taken', async (t) => {
+  const here = place(t);
+  here.writeContract({ inputs: { x: [{ column: 'x' }] }, keep: ['id', 's'] });
+  here.shard('a.parquet', 'SELECT i AS id, i::FLOAT AS x, repeat(md5(i::VARCHAR), 40) AS s FROM range(20000) rows(i)');
+  const bytesWhere = async (where?: string): Promise<number | undefined> => {
+    const { memory } = await planScore(here.options({ rowGroupRows: 1_000_000, where }));
+    return memory.find(({ what }) => what.startsWith('row groups being written'))?.bytesEach;
+  };
+  assert.equal(await bytesWhere('id < 3'), await bytesWhere());
+});
+
 const refused: readonly (readonly [Partial<ScoreOptions>, RegExp])[] = [
   [{ compressionLevel: 3 }, /to come with --compression zstd, got it with snappy/],
   [{ compression: 'zstd', compressionLevel: 23 }, /--compression-level to be a whole number from 1 to 22, got `23`/],
