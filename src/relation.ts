@@ -68,6 +68,11 @@ export interface PlannedSelection extends Selection {
   readonly countSeconds: number | undefined;
 }
 
+/** Whether rows must be looked at to know which are taken. */
+export function hasCondition(selection: Selection | undefined): boolean {
+  return selection !== undefined && (selection.where.length > 0 || selection.sample !== undefined);
+}
+
 /** Consecutive rows of a shard, counted among those that are taken. */
 export interface RelationPart extends Relation, Span {
   /** All that are taken. */
