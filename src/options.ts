@@ -336,7 +336,7 @@ export interface CheckReport {
     /** Largest |score - golden|; Infinity where one of the two is NaN or a text differs. */
     readonly differenceMax: number;
     readonly rowsBeyond: number;
-    /** The worst rows, at most ten, worst first; only rows that differ. */
+    /** At most ten rows beyond the tolerance, worst first. */
     readonly worst: readonly {
       readonly row: number;
       readonly golden: string;
