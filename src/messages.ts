@@ -26,7 +26,7 @@ import type { Feature } from './contract/contract.ts';
 import type { FitQuestion } from './fit/feature-fit.ts';
 import type { DigitCounts } from './fit/digits.ts';
 import type { FitPlan } from './planning/fit-plan.ts';
-import type { KnownComparison, KnownRequest } from './check/report.ts';
+import type { KnownComparison, KnownRequest } from './check/against-report.ts';
 import type { RowReport, RowRequest, RowWay } from './check/row-report.ts';
 import type { KernelModel } from './score/kernels/kernel.ts';
 

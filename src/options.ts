@@ -2,8 +2,7 @@
 
 import type { OutputOptions } from './output-options.ts';
 import type { Reported } from './engines/nvml/reported-share.ts';
-import type { PlannedSelection } from './plan.ts';
-import type { SelectionOptions } from './relation.ts';
+import type { PlannedSelection, SelectionOptions } from './relation.ts';
 import type { HotFunction, Ledger, RunProfile, RunRecord } from './run-record.ts';
 
 export type ReaderName = 'duckdb' | 'parquetjs';
@@ -337,7 +336,7 @@ export interface CheckReport {
     /** Largest |score - golden|; Infinity where one of the two is NaN or a text differs. */
     readonly differenceMax: number;
     readonly rowsBeyond: number;
-    /** The worst rows, at most ten, worst first; only rows that differ. */
+    /** At most ten rows beyond the tolerance, worst first. */
     readonly worst: readonly {
       readonly row: number;
       readonly golden: string;

@@ -1,7 +1,7 @@
 /** `tandem featurize`: what the model would get, as files for whoever trains the next one. */
 import type { FeaturizeOptions } from '../feature-options.ts';
 import type { Progress } from '../options.ts';
-import type { PlannedSelection } from '../plan.ts';
+import type { PlannedSelection } from '../relation.ts';
 import { outputShardsMax, threadsMax } from '../limits.ts';
 import { jsonFlag, keepFlag, memoryFlag, printResult, threadsFlag, warner, type Command } from './command.ts';
 import { filesFromFlag, shardsOf } from './files-from.ts';

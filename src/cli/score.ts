@@ -1,7 +1,7 @@
 /** `tandem score`: flags to options, options to `score` or `planScore`, what comes back to text. */
 import { TandemError } from '../errors.ts';
 import type { BatchSizeDecision, Progress, ReaderName, ScoreOptions } from '../options.ts';
-import type { PlannedSelection } from '../plan.ts';
+import type { PlannedSelection } from '../relation.ts';
 import {
   allowCpuNodesFlag,
   batchSizeFlag,

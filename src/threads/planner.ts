@@ -1,6 +1,6 @@
 /** Entry of the planner's thread: opens the engines, reads footers, plans; holds the engines until the run is over. */
 import { existsSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import type { Contract } from '../contract/contract.ts';
 import { loadContract, loadUnfitted } from '../contract/load.ts';
@@ -19,7 +19,9 @@ import type {
   Survey,
   SurveyRequest,
 } from '../messages.ts';
-import type { KnownComparison, KnownRequest } from '../check/report.ts';
+import type { KnownComparison, KnownRequest } from '../check/against-report.ts';
+import type { StageFiles } from '../check/known-files.ts';
+import type { RowRequest, RowWay } from '../check/row-report.ts';
 import type { InspectReport } from '../inspect-report.ts';
 import type { InputOptions, ReaderName } from '../options.ts';
 import { buildPlan, memoryLimit, type Planned } from '../planning/build-plan.ts';
@@ -44,7 +46,7 @@ import { readParquetJsFooters } from '../read/parquetjs/footers.ts';
 import { partitionColumns } from '../read/partitions.ts';
 import { nameColumns } from '../read/shard-columns.ts';
 import { takenRows } from '../relation.ts';
-import { formatOf, outputName } from '../shard-format.ts';
+import { formatOf } from '../shard-format.ts';
 import { knownShards } from '../write/manifests.ts';
 import { stagedFolder } from '../write/staged-files.ts';
 import { identityOf } from '../write/shard-writer.ts';
@@ -241,15 +243,67 @@ async function surveyShards({ shards, modelPath, sample }: SurveyRequest): Promi
   return survey(connection, footers, session);
 }
 
+/** @param asked `model` undefined: what a contract says of CSV files is not about these */
+function stageInto(open: Connection, folder: string, asked: Pick<AskedShards, 'threads' | 'model'>): StageFiles {
+  return async (files) => {
+    const { openStaging } = await import('../planning/open-staging.ts');
+    staging = openStaging(open, files, asked);
+    if (isStopped) staging.stop();
+    try {
+      await staging.look();
+      return await staging.stage(folder, new Set(), (progress) => post({ kind: 'staging', progress }));
+    } finally {
+      await closeStaging();
+    }
+  };
+}
+
 async function compareWithKnown(request: KnownRequest): Promise<KnownComparison> {
-  const { compareKnown } = await import('../check/known.ts');
-  const { shards, model, selection } = request;
+  const { compareKnown } = await import('../check/compare-known.ts');
+  const { model, selection, scratch } = request;
+  const open = connect();
+  const stage = stageInto(open, join(scratch, 'known'), { ...request, model: undefined });
+  const comparison = await compareKnown(open, request, stage);
   const isSelecting = isSelection(selection) || contractOf(model)?.where !== undefined;
-  if (!isSelecting) return compareKnown(connect(), request);
-  // Scores lie as the taken rows do, and rows have the numbers of their file.
-  const opened = await openShards({ ...selection, shards, model, output: undefined }).finally(closeStaging);
-  const footers = new Map(opened.selected.footers.map((footer) => [outputName(footer.name), footer]));
-  return compareKnown(connection!, request, (shard, row) => opened.reader.fileRow(footers.get(shard)!, row));
+  if (!isSelecting || comparison.columns.every(({ worst }) => worst.length === 0)) return comparison;
+  // Settings of the other one are not those that the rows were taken with.
+  const again = new Connection(database!);
+  try {
+    return await withFileRows(again, request, comparison);
+  } finally {
+    again.close();
+  }
+}
+
+/** Scores lie as the taken rows do; people know rows by their numbers in the file. */
+async function withFileRows(
+  open: Connection,
+  request: KnownRequest,
+  comparison: KnownComparison,
+): Promise<KnownComparison> {
+  const { openFiles } = await import('../check/known-files.ts');
+  const { shards, model, selection, scratch } = request;
+  const { renames, where } = contractOf(model) ?? {};
+  const stage = stageInto(open, join(scratch, 'shards'), request);
+  const { footers } = selectRows(open, await openFiles(open, shards, stage, renames), selection, where);
+  const taken = new Map(footers.map((footer) => [footer.name, footer]));
+  const tables = new DuckDbTables(open);
+  const columns = comparison.columns.map((column) => ({
+    ...column,
+    worst: column.worst.map((each) => ({ ...each, row: tables.fileRow(taken.get(each.shard)!, each.row) })),
+  }));
+  return { ...comparison, columns };
+}
+
+async function follow(request: RowRequest): Promise<RowWay> {
+  const { followRow } = await import('../check/follow-row.ts');
+  const { model, scratch } = request;
+  session = load(model);
+  const open = connect();
+  return followRow(open, session, request, {
+    shards: stageInto(open, join(scratch, 'shards'), request),
+    known: stageInto(open, join(scratch, 'known'), { ...request, model: undefined }),
+  });
 }
 
 async function answer(request: PlannerRequest): Promise<void> {
@@ -286,11 +340,8 @@ async function answer(request: PlannerRequest): Promise<void> {
       return prepare(request.start, (message) => request.port.postMessage(message));
     case 'compareKnown':
       return post({ kind: 'knownCompared', comparison: await compareWithKnown(request.request) });
-    case 'followRow': {
-      const { followRow } = await import('../check/row-way.ts');
-      session = load(request.request.model);
-      return post({ kind: 'rowFollowed', way: await followRow(connect(), session, request.request) });
-    }
+    case 'followRow':
+      return post({ kind: 'rowFollowed', way: await follow(request.request) });
     case 'readScores': {
       const { readScores } = await import('../check/find-row.ts');
       return post({ kind: 'scoresRead', scores: readScores(connect(), request.path) });
