@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, existsSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fitCategoriesMax } from '../limits.ts';
 import { corruptPage } from '../testing/shards.ts';
 import { FitPlace } from './fit-place.ts';
 import { assertFailure, caught, type Failure } from './workplace.ts';
@@ -167,6 +168,25 @@ test('a damaged shard', async (t) => {
     place: { shard: 'a.parquet' },
     message: /Expected the shard to be readable/,
   });
+});
+
+test('as many different values as are counted, beside what is no category, and one more', async (t) => {
+  const here = new FitPlace(t, { column: 'v', index: { fit: { max: 2, order: 'alphabet' } }, unknown: 'own' });
+  const odd = "UNION ALL SELECT unnest(['nan', 'inf', '-inf', NULL])::DOUBLE UNION ALL SELECT 7";
+  here.shard('a.parquet', `SELECT i::DOUBLE AS v FROM range(${fitCategoriesMax}) rows(i) ${odd}`);
+  const { parameters } = await here.fit();
+  const [{ value, count, nulls, nans, infinite } = assert.fail()] = parameters;
+  assert.deepEqual([value, count, nulls, nans, infinite], [[0, 7], fitCategoriesMax + 1, 1, 1, 2]);
+  here.writeContract({ inputs: { x: { column: 'v', index: { fit: { max: 2 } }, unknown: 'own' } } });
+  here.shard('b.parquet', 'SELECT -1::DOUBLE AS v');
+  const tooMany = {
+    code: 'BAD_COLUMN',
+    place: {},
+    message: /Expected v to have at most 1000000 different values, got more\./,
+  } as const;
+  for (const threads of [1, 2]) await here.failsToFit(tooMany, { threads });
+  here.shard('a.parquet', `SELECT i AS v FROM range(${fitCategoriesMax + 9}) rows(i)`);
+  await here.failsToFit(tooMany);
 });
 
 test('a condition that leaves no row is named', async (t) => {

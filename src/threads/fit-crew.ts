@@ -4,10 +4,11 @@ import type { Worker } from 'node:worker_threads';
 import { interrupt } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
 import { asTandemError, bug, TandemError } from '../errors.ts';
-import type { Category } from '../fit/categories.ts';
+import { sourceName } from '../contract/contract.ts';
+import { uncountable, type Category } from '../fit/categories.ts';
 import type { FitAnswer } from '../fit/feature-fit.ts';
 import { emptyTally, mergeTally } from '../fit/moments.ts';
-import { interruptIntervalMs } from '../limits.ts';
+import { fitCategoriesMax, interruptIntervalMs } from '../limits.ts';
 import { fitControl, type FitReply, type FitRequest, type FitTask } from '../messages.ts';
 import type { FitPlan } from '../planning/fit-plan.ts';
 import { startWorker } from './start-worker.ts';
@@ -47,7 +48,7 @@ export class FitCrew {
     return this.#members.flatMap(({ connection }) => (connection === undefined ? [] : [connection]));
   }
 
-  /** One answer for each task. @throws what a thread throws; STOPPED after an abort */
+  /** One answer for each task. @throws what a thread throws; BAD_COLUMN for too many categories; STOPPED after an abort */
   async pass(tasks: readonly FitTask[], signal: AbortSignal | undefined): Promise<FitAnswer[]> {
     Atomics.store(this.#control, fitControl.nextUnit, 0);
     Atomics.store(this.#rowsRead, 0, 0n);
@@ -73,7 +74,7 @@ export class FitCrew {
         }),
       );
       if (failure !== undefined) throw failure;
-      return tasks.map((_, index) => this.#together(replies.flat(), index));
+      return tasks.map((task, index) => this.#together(replies.flat(), task, index));
     } finally {
       signal?.removeEventListener('abort', stop);
       clearTimeout(again);
@@ -87,7 +88,7 @@ export class FitCrew {
   }
 
   /** Units are added in the order of the plan, so that the sums do not depend on who made them. */
-  #together(replies: readonly Passed[], task: number): FitAnswer {
+  #together(replies: readonly Passed[], { featureIndex }: FitTask, task: number): FitAnswer {
     const byUnit: Float64Array[] = [];
     const categories = new Map<Category, number>();
     for (const { units, parts } of replies) {
@@ -97,6 +98,9 @@ export class FitCrew {
         categories.set(category, (categories.get(category) ?? 0) + rows);
       }
     }
+    // As a thread that reads all by itself would find.
+    if (categories.size > fitCategoriesMax)
+      throw uncountable(sourceName(this.#plan.requests[featureIndex]!.feature.source));
     const missing = this.#plan.units.findIndex((_, unit) => byUnit[unit] === undefined);
     if (missing !== -1) throw bug(`Nobody has read unit ${missing}`);
     const tally = emptyTally();

@@ -28,6 +28,9 @@ interface CategoryWork {
   readonly tallies: Float64Array[];
 }
 
+/** Values that are counted and become none: null, NaN, both infinities. */
+const noCategories = 4;
+
 class FitThread {
   readonly #start: FitStart;
   readonly #connection: Connection;
@@ -89,7 +92,9 @@ class FitThread {
   }
 
   #countCategories(unit: FitUnit, { task, counts, tallies }: CategoryWork): void {
-    const sql = `SELECT ${this.#expressionOf(unit, task)} AS c, count(*) ${this.#rowsOf(unit)} GROUP BY ALL`;
+    const groups = `SELECT ${this.#expressionOf(unit, task)} AS c, count(*) ${this.#rowsOf(unit)} GROUP BY ALL`;
+    // A row group of a hundred million different texts would not fit into this thread: one too many is enough to know.
+    const sql = `${groups} LIMIT ${fitCategoriesMax + noCategories + 1}`;
     const source = sourceName(this.#requestOf(task).feature.source);
     const counted = emptyTally();
     let rowCount = 0;
@@ -103,8 +108,8 @@ class FitThread {
       else if (Number.isInteger(key) && !Number.isSafeInteger(key)) throw inexact(source, key as number);
       else counts.set(key, (counts.get(key) ?? 0) + rows);
     }
-    expectRows(unit, rowCount);
     if (counts.size > fitCategoriesMax) throw uncountable(source);
+    expectRows(unit, rowCount);
     tallies.push(counted);
   }
 
