@@ -22,7 +22,7 @@ const loadApi: LoadApi = async () => ({
   init: async (options) => (await import('./init/init.ts')).init(options),
   inspect: async (options) => (await import('./inspect.ts')).inspect(options),
   check: async (options) => (await import('./inspect.ts')).check(options),
-  explainRow: async (options) => (await import('./check/row.ts')).explainRow(options),
+  explainRow: async (options) => (await import('./check/explain-row.ts')).explainRow(options),
   checkAgainst: async (options) => (await import('./check/against.ts')).checkAgainst(options),
   fit: async (options) => (await import('./fit/fit.ts')).fit(options),
   tune: async (options) => (await import('./tune/tune.ts')).tune(options),
