@@ -169,11 +169,12 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
   session = options.features === undefined ? load(options.model) : loadIfThere(options.model);
   const engines = { reader: opened.reader, session: session ?? 0n };
   if (staging === undefined) return buildPlan(engines, opened.selected, options, devices);
-  if (options.features?.shards !== undefined) throw onlyParquet('output in files of equally many rows');
-  if (dryRun) {
-    if (opened.isSelecting) throw onlyParquet('a plan of some of their rows');
-    return buildPlan(engines, opened.select(await staging.counted()), options, devices);
-  }
+  const gathers = options.features?.shards !== undefined;
+  if (opened.isSelecting && gathers) throw onlyParquet('some of their rows in files of equally many');
+  if (opened.isSelecting && dryRun) throw onlyParquet('a plan of some of their rows');
+  // Files of equally many rows are the same only where all row counts are.
+  const heads = gathers || dryRun ? opened.select(await staging.counted()) : opened.selected;
+  if (dryRun) return buildPlan(engines, heads, options, devices);
   // Whatever is wrong with columns, model or output is found out before files are read for hours.
   const quick = {
     ...options,
@@ -182,10 +183,11 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
     explain: false,
     useProfile: false,
   } as const;
-  const first = buildPlan(engines, opened.selected, quick, devices);
+  const first = buildPlan(engines, heads, quick, devices);
   if (first.restSession !== undefined) closeSession(first.restSession);
   // Which rows are taken shows in the files alone, those that are done included.
-  const done = opened.isSelecting ? [] : first.plan.shards.filter((shard) => shard.done);
+  const done = opened.isSelecting || gathers ? [] : first.plan.shards.filter((shard) => shard.done);
+  if (gathers && first.plan.shards.every((shard) => shard.done)) return buildPlan(engines, heads, options, devices);
   const folder = stagedIn ?? stagedFolder(output);
   const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tellStaging);
   return buildPlan(engines, opened.select(footers), options, devices);
