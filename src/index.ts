@@ -44,8 +44,8 @@ export type {
 export { compareRuns, type Change, type Comparison, type Effect } from './report/comparison.ts';
 export { readRecords } from './report/read-record.ts';
 export { renderReport } from './report/report.ts';
-export type { PlannedSelection, RunPlan } from './plan.ts';
-export type { SelectionOptions } from './relation.ts';
+export type { RunPlan } from './plan.ts';
+export type { PlannedSelection, SelectionOptions } from './relation.ts';
 export { featurize, planFeaturize, planScore, score } from './pipeline.ts';
 export { init, type InitOptions, type InitReport, type InitSource } from './init/init.ts';
 export { check, inspect, type CheckOptions, type InspectOptions } from './inspect.ts';

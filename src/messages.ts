@@ -97,7 +97,10 @@ export type PlannerRequest =
       readonly model: string;
       readonly selection: SelectionOptions;
       readonly features: readonly Feature[];
+      readonly threads: number | undefined;
       readonly memoryBytes: number | undefined;
+      /** Folder for files that are no Parquet, as Parquet. */
+      readonly stagedIn: string;
     }
   | { readonly kind: 'survey'; readonly request: SurveyRequest }
   /** Scores against golden ones, row by row. */

@@ -2,8 +2,7 @@
 
 import type { OutputOptions } from './output-options.ts';
 import type { Reported } from './engines/nvml/reported-share.ts';
-import type { PlannedSelection } from './plan.ts';
-import type { SelectionOptions } from './relation.ts';
+import type { PlannedSelection, SelectionOptions } from './relation.ts';
 import type { HotFunction, Ledger, RunProfile, RunRecord } from './run-record.ts';
 
 export type ReaderName = 'duckdb' | 'parquetjs';
@@ -172,7 +171,7 @@ export type DeviceOptions = Pick<RunOptions, 'device' | 'precision' | 'ortDir' |
 
 /** Where a run stands. Totals are exact: they come from the shards' footers. */
 export interface Progress {
-  readonly phase: 'planning' | 'reading' | 'scoring' | 'done';
+  readonly phase: 'planning' | 'reading' | 'scoring' | 'featurizing' | 'done';
   /** Of shards that are no Parquet and are turned into it before the first row is scored; undefined: none is, or all are. */
   readonly reading?: {
     readonly filesDone: number;

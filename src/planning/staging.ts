@@ -292,6 +292,6 @@ function requireRoom(folder: string, missing: readonly Found[]): void {
   throw new TandemError(
     'TRANSIENT',
     `Expected about ${gib(needed)} under ${dirname(folder)} for ${missing.length} files as Parquet, got ${gib(free)} free.`,
-    { remedy: 'Make room, choose another --output, or score fewer files at once.' },
+    { remedy: 'Make room, choose another folder (--output; TMPDIR for fit and tune), or take fewer files at once.' },
   );
 }

@@ -38,6 +38,7 @@ import {
 } from '../planning/parquetjs-tables.ts';
 import { describeSelection, isSelection, selectRows, type Selected } from '../planning/selection.ts';
 import type { Staging } from '../planning/staging.ts';
+import type { FitPlan } from '../planning/fit-plan.ts';
 import { DuckDbTables, type TableReader } from '../planning/tables.ts';
 import { findShards } from '../read/find-shards.ts';
 import { readFooters, type Footer } from '../read/footers.ts';
@@ -94,8 +95,9 @@ function useSession(other: Pointer): void {
 }
 
 /** What a request says about its shards; without a model there is no contract that names columns and chooses rows. */
-interface AskedShards extends Omit<InputOptions, 'model'>, Pick<PlainScoreOptions, 'threads'> {
+interface AskedShards extends Omit<InputOptions, 'model'> {
   readonly model: string | undefined;
+  readonly threads?: number | undefined;
   readonly reader?: ReaderName | undefined;
   readonly memoryBytes?: number | undefined;
   /** Undefined: nothing is written. */
@@ -184,9 +186,8 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
   if (first.restSession !== undefined) closeSession(first.restSession);
   // Which rows are taken shows in the files alone, those that are done included.
   const done = opened.isSelecting ? [] : first.plan.shards.filter((shard) => shard.done);
-  const tell = (progress: StagingProgress): void => post({ kind: 'staging', progress });
   const folder = stagedIn ?? stagedFolder(output);
-  const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tell);
+  const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tellStaging);
   return buildPlan(engines, opened.select(footers), options, devices);
 }
 
@@ -200,6 +201,19 @@ function onlyParquet(what: string): TandemError {
   return new TandemError('USAGE', `Expected Parquet files for ${what}, got files of other formats.`, {
     remedy: "Turn them into Parquet first, for example with DuckDB: COPY (FROM 'data.csv') TO 'data.parquet'.",
   });
+}
+
+async function planFitOf(request: Extract<PlannerRequest, { kind: 'planFit' }>): Promise<FitPlan> {
+  const opened = await openShards({ ...request, ...request.selection, output: undefined });
+  const { planFit } = await import('../planning/fit-plan.ts');
+  const first = planFit(opened.reader, opened.selected.footers, request.features);
+  if (staging === undefined) return first;
+  const footers = await staging.stage(request.stagedIn, new Set(), tellStaging);
+  return planFit(opened.reader, opened.select(footers).footers, request.features);
+}
+
+function tellStaging(progress: StagingProgress): void {
+  post({ kind: 'staging', progress });
 }
 
 async function inspectShards({
@@ -316,13 +330,7 @@ async function answer(request: PlannerRequest): Promise<void> {
       return post({ kind: 'compared', comparison });
     }
     case 'planFit': {
-      const { reader, selected } = await openShards({ ...request, ...request.selection, output: undefined });
-      if (staging !== undefined) {
-        await closeStaging();
-        throw onlyParquet('fit');
-      }
-      const { planFit } = await import('../planning/fit-plan.ts');
-      const plan = planFit(reader, selected.footers, request.features);
+      const plan = await planFitOf(request).finally(closeStaging);
       return post({ kind: 'fitPlanned', plan, database: database! });
     }
     case 'survey': {
