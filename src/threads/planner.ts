@@ -252,6 +252,12 @@ function stageInto(open: Connection, folder: string, asked: Pick<AskedShards, 't
     try {
       await staging.look();
       return await staging.stage(folder, new Set(), (progress) => post({ kind: 'staging', progress }));
+    } catch (error) {
+      const { model } = asked;
+      if (model !== undefined || !(error instanceof TandemError) || !/tandem\.json/.test(error.remedy ?? ''))
+        throw error;
+      const remedy = 'Correct the file, or write the known scores as Parquet: "csv" in tandem.json is about shards.';
+      throw new TandemError(error.code, error.message, { place: error.place, remedy, cause: error });
     } finally {
       await closeStaging();
     }
