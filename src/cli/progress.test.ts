@@ -47,6 +47,9 @@ test('a line says all there is to say', () => {
       '2.50 M rows/s on average, 1.2 s, batch size 1,024',
   );
   assert.equal(progressLine(planning), 'planning: reading the footers, loading the model');
+  const counting = { ...planning, phase: 'counting', rowsDone: 12_000_000, rowsTotal: 40_000_000 } as const;
+  const line = 'counting the rows that are taken: looked at 12,000,000 of 40,000,000 rows (30.0 %), 2.0 s so far';
+  assert.equal(progressLine({ ...counting, secondsElapsed: 2 }), line);
   const early = progressLine({
     ...half,
     secondsLeft: undefined,

@@ -10,7 +10,9 @@ import type { Pointer } from '../engines/native.ts';
 import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
-import { countedTextBytesMax } from '../limits.ts';
+import { countedTextBytesMax, countingIntervalMs } from '../limits.ts';
+import { coreBound } from '../machine.ts';
+import { planning } from '../measure/progress.ts';
 import type {
   PlainScoreOptions,
   PlannerReply,
@@ -34,7 +36,7 @@ import {
   parquetJsWarning,
   refuseOtherFormats,
 } from '../planning/parquetjs-tables.ts';
-import { describeSelection, isSelection, selectRows, type Selected } from '../planning/selection.ts';
+import { describeSelection, isSelection, selectRows, type RowCounter, type Selected } from '../planning/selection.ts';
 import type { Staging } from '../planning/staging.ts';
 import { DuckDbTables, type TableReader } from '../planning/tables.ts';
 import { findShards } from '../read/find-shards.ts';
@@ -54,6 +56,8 @@ import { isAhead } from './start-worker.ts';
 
 let database: Pointer | undefined;
 let connection: Connection | undefined;
+/** A database beside the other, which calls back and has one thread therefore, and its connection: for counting rows. */
+let counting: { readonly database: Pointer; readonly connection: Connection } | undefined;
 let session: Pointer | undefined;
 /** While files that are no Parquet are read. */
 let staging: Staging | undefined;
@@ -68,6 +72,31 @@ function connect(memoryBytes?: number): Connection {
   connection = new Connection(database);
   post({ kind: 'connected', connection: connection.pointer });
   return connection;
+}
+
+/** Counts on all threads that the run may have, and says how far it is. @param rowsTotal rows of all shards */
+function openCounter({ threads, memoryBytes }: AskedShards, rowsTotal: number): RowCounter {
+  counting ??= beginCounting(threads ?? coreBound().value, memoryLimit(memoryBytes).value);
+  const startMs = performance.now();
+  let [rowsDone, toldMs] = [0, startMs];
+  return {
+    connection: counting.connection,
+    tell: (rowCount) => {
+      rowsDone += rowCount;
+      const nowMs = performance.now();
+      if (nowMs - toldMs < countingIntervalMs) return;
+      toldMs = nowMs;
+      const secondsElapsed = (nowMs - startMs) / 1000;
+      post({ kind: 'progress', progress: { ...planning, phase: 'counting', rowsDone, rowsTotal, secondsElapsed } });
+    },
+  };
+}
+
+function beginCounting(threads: number, memoryLimitBytes: number): NonNullable<typeof counting> {
+  const opened = openDatabase({ threads, memoryLimitBytes });
+  const begun = { database: opened, connection: new Connection(opened) };
+  post({ kind: 'connected', connection: begun.connection.pointer });
+  return begun;
 }
 
 /** One thread per run: prep threads run the model side by side. @throws BAD_MODEL */
@@ -128,7 +157,12 @@ async function openShards(asked: AskedShards): Promise<OpenShards> {
   // Of the files themselves, wherever they are staged.
   const partitions = partitionColumns(files.map(({ path }) => path));
   const name = (footers: readonly Footer[]): Footer[] => nameColumns(footers, renames, partitions);
-  const select = (footers: readonly Footer[]): Selected => selectRows(open, name(footers), asked, where);
+  const select = (footers: readonly Footer[]): Selected => {
+    const rowsTotal = footers.reduce((sum, { rowCount }) => sum + rowCount, 0);
+    const needsCounting = asked.sample !== undefined || asked.where !== undefined || where !== undefined;
+    const counter = needsCounting ? openCounter(asked, rowsTotal) : {};
+    return selectRows(open, name(footers), asked, where, counter);
+  };
   const opened = { reader: tables, select, isSelecting: isSelection(asked) || where !== undefined };
   if (files.every(({ name: file }) => formatOf(file) === 'parquet')) {
     return { ...opened, selected: select(readFooters(open, files)) };
@@ -182,7 +216,8 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
   if (first.restSession !== undefined) closeSession(first.restSession);
   // Which rows are taken shows in the files alone, those that are done included.
   const done = opened.isSelecting ? [] : first.plan.shards.filter((shard) => shard.done);
-  const tell = (progress: StagingProgress): void => post({ kind: 'staging', progress });
+  const tell = ({ secondsElapsed, ...reading }: StagingProgress): void =>
+    post({ kind: 'progress', progress: { ...planning, phase: 'reading', secondsElapsed, reading } });
   const folder = stagedIn ?? stagedFolder(output);
   const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tell);
   return buildPlan(engines, opened.select(footers), options, devices);
@@ -290,6 +325,8 @@ async function answer(request: PlannerRequest): Promise<void> {
       closeEnvironment();
       for (const pointer of request.connections) loadDuckDb().duckdb_disconnect([pointer]);
       connection?.close();
+      counting?.connection.close();
+      if (counting !== undefined) closeDatabase(counting.database);
       if (database !== undefined) closeDatabase(database);
       post({ kind: 'closed' });
       return parentPort!.close();
