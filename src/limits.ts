@@ -312,7 +312,11 @@ export const knownExactRowsMax = 10_000_000;
 export const knownSampleRows = 100_000;
 /** Fewer rows look like any pattern. */
 export const knownPatternRowsMin = 3;
+/** Counts of hashes by which it sees keys that name many rows before it joins by them: 512 KiB. */
+export const knownKeyBuckets = 65_536;
 /** Rows that `check --row` reads around its row: kernels take four or more, and a run's form of them shows in a few. */
 export const rowWayRows = 64;
-/** Worst rows of a column, and pairs of labels, that it shows. */
+/** Worst rows of a column, and pairs of labels, that it shows unless it is asked for more. */
 export const knownShown = 10;
+/** Worst rows of a column that may be asked for: they stand in one report. */
+export const knownWorstMax = 10_000;

@@ -184,7 +184,8 @@ async function work(
     },
     performance.now(),
   );
-  const look = (phase: 'scoring' | 'done'): void => {
+  const working = plan.features === undefined ? 'scoring' : 'featurizing';
+  const look = (phase: Progress['phase']): void => {
     try {
       recorder.tick();
       const { rowsScored, shardsDone, batchSize } = crew.tally;
@@ -206,14 +207,14 @@ async function work(
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted === true) stop();
   announceRun(crew, plan, soFar, options.onRun);
-  const timer = setInterval(() => look('scoring'), progressIntervalMs);
+  const timer = setInterval(() => look(working), progressIntervalMs);
   try {
     await crew.finished();
     look('done');
     // Again, for a callback that threw just now.
     await crew.finished();
   } catch (error) {
-    look('scoring');
+    look(working);
     cleanOutput(plan.output, crew.attempt);
     throw error;
   } finally {

@@ -31,7 +31,7 @@ export function progressLines(progress: Progress, width: number, color: boolean)
   if (progress.phase === 'planning') return [shorten(planningText, room)];
   if (progress.phase === 'reading') return [shorten(readingText(progress), room)];
   if (progress.phase === 'counting') return [shorten(countingText(progress), room)];
-  const label = `${progress.phase === 'done' ? 'done   ' : 'scoring'} `;
+  const label = `${progress.phase.padEnd('scoring'.length)} `;
   const share = ` ${percent(progress).padStart(6)}`;
   const barWidth = Math.max(4, Math.min(60, room - label.length - share.length));
   const times = [`${formatSeconds(progress.secondsElapsed)} so far`, ...timeLeft(progress)];
@@ -49,7 +49,7 @@ export function progressLines(progress: Progress, width: number, color: boolean)
 }
 
 /** `reading what is no Parquet: 1 of 3 files, 12 MB of 1.2 GB (1.0 %), 4 s so far` */
-function readingText({ reading, secondsElapsed }: Progress): string {
+export function readingText({ reading, secondsElapsed }: Pick<Progress, 'reading' | 'secondsElapsed'>): string {
   if (reading === undefined) return planningText;
   const { filesDone, filesTotal, bytesDone, bytesTotal } = reading;
   const share = `${(Math.floor((bytesDone / Math.max(1, bytesTotal)) * 1000) / 10).toFixed(1)} %`;
@@ -98,8 +98,9 @@ function rates({ phase, rowsDone, rowsPerSecondNow, rowsPerSecondMean }: Progres
 
 /** Rows count when their slot is scored: of the first one, which may be long, nothing else shows. */
 function waiting({ phase, rowsDone, rowsTotal, secondsElapsed }: Progress): string[] {
-  if (phase !== 'scoring' || rowsDone > 0 || rowsTotal === 0 || secondsElapsed < 1) return [];
-  return [`waiting for the scores of the first slot for ${formatSeconds(secondsElapsed)}`];
+  if (phase === 'done' || rowsDone > 0 || rowsTotal === 0 || secondsElapsed < 1) return [];
+  const what = phase === 'scoring' ? 'scores of the first slot' : 'first slot';
+  return [`waiting for the ${what} for ${formatSeconds(secondsElapsed)}`];
 }
 
 function timeLeft({ secondsLeft }: Progress): string[] {

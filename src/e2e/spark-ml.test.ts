@@ -12,7 +12,7 @@ import { assertSameScores, convertInto, savedPath } from './spark-pipelines.ts';
 import { Workplace, type Row } from './workplace.ts';
 
 /** By version of Spark: the rows that it scored, with nulls, NaN and unseen categories, or without. */
-const cases: Readonly<Record<string, Readonly<Record<string, 'rows' | 'clean'>>>> = {
+const cases: Readonly<Record<string, Readonly<Record<string, 'rows' | 'clean' | 'odd'>>>> = {
   '4.3': {
     'logistic-binary': 'rows',
     'logistic-multinomial': 'clean',
@@ -25,6 +25,8 @@ const cases: Readonly<Record<string, Readonly<Record<string, 'rows' | 'clean'>>>
     'forest-regressor': 'clean',
     'tree-classifier': 'rows',
     'tree-regressor': 'clean',
+    'odd-values': 'odd',
+    'odd-rows': 'odd',
   },
   '3.5': {
     'logistic-binary': 'rows',
@@ -58,7 +60,10 @@ for (const [version, names] of Object.entries(cases)) {
 
 test('where the types of the columns are known the contract is plainer', async (t) => {
   const columnTypes = new Map(
-    Object.entries({ amount: 'DOUBLE', gap: 'FLOAT', age: 'INTEGER', clicks: 'BIGINT', rank: 'INTEGER' }),
+    Object.entries({
+      ...{ city: 'VARCHAR', plan: 'VARCHAR', amount: 'DOUBLE', gap: 'FLOAT', age: 'INTEGER', clicks: 'BIGINT' },
+      ...{ rank: 'INTEGER', flat: 'DOUBLE' },
+    }),
   );
   const { contract, notes } = await scoresAlike(t, '4.3', 'logistic-binary', { columnTypes });
   assert.deepEqual(

@@ -8,12 +8,13 @@ Needs Java 17. Spark 3 and 4 save the same things, so one folder for each holds 
     /tmp/spark3/bin/python src/golden/make_spark_ml.py
 
 `rows.parquet` has nulls, NaN and categories that no pipeline was fitted on, `clean.parquet` none of them: pipelines that
-stop on such rows score the latter. Names of cases as arguments make these alone. `<case>/model` is what `PipelineModel.save` wrote, without checksums and with the
+stop on such rows score the latter; `odd.parquet` has types and names that few tables have. Names of cases as arguments make these alone. `<case>/model` is what `PipelineModel.save` wrote, without checksums and with the
 UUIDs taken out of file names; `<case>/scores.parquet` holds Spark's columns and the row numbers of the rows that it kept.
 """
 import random
 import shutil
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow
@@ -34,7 +35,7 @@ from pyspark.ml.regression import DecisionTreeRegressor, GBTRegressor, LinearReg
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import SparkSession
 from pyspark.sql.types import (
-    DoubleType, FloatType, IntegerType, LongType, StringType, StructField, StructType,
+    DecimalType, DoubleType, FloatType, IntegerType, LongType, StringType, StructField, StructType,
 )
 
 ROOT = Path(__file__).parent / f'spark-ml-{".".join(pyspark.__version__.split(".")[:2])}'
@@ -46,6 +47,13 @@ FIELDS = [
     ('gap', FloatType(), pyarrow.float32()), ('clicks', LongType(), pyarrow.int64()),
     ('flat', DoubleType(), pyarrow.float64()), ('level', IntegerType(), pyarrow.int32()),
     ('zone', StringType(), pyarrow.string()),
+]
+ODD_FIELDS = [
+    ('row', LongType(), pyarrow.int64()), ('number', DoubleType(), pyarrow.float64()), ('real', FloatType(), pyarrow.float32()),
+    ('price', DecimalType(10, 2), pyarrow.decimal128(10, 2)), ('count', DoubleType(), pyarrow.float64()),
+    ('text', StringType(), pyarrow.string()), ('a.b', DoubleType(), pyarrow.float64()), ('Mixed', DoubleType(), pyarrow.float64()),
+    ('place', StructType([StructField('x', DoubleType()), StructField('y', StringType())]),
+     pyarrow.struct([('x', pyarrow.float64()), ('y', pyarrow.string())])),
 ]
 LABELS = [('answer', DoubleType()), ('kind', StringType()), ('value', DoubleType())]
 CITIES = ['Bern', 'Zürich', "Val-d'Illiez", 'New "York"', 'basel', 'Basel', ' ', 'Genève', 'Chur', 'Sion', 'Thun', 'Visp']
@@ -75,6 +83,18 @@ def make_rows(row_count, seed, dirty):
             maybe(zone, None, 'zone 99'), answer, kind, value,
         ))
     return made
+
+
+def make_odd(row_count, seed, dirty):
+    dice = random.Random(seed)
+    maybe = lambda value, *others: dice.choice(others) if dirty and dice.random() < 0.15 else value
+    return [(
+        row, maybe(dice.choice([1.0, 1e7, 1e-4, 123456789.0, 0.1, -2.5e-9, 1e22, 1.5]), None, NAN, INF, 2e7),
+        maybe(dice.choice([1.0, 1e7, 1e-4, 0.1, 16777216.0, 3.4e38]), None, NAN, 2.0),
+        maybe(Decimal(dice.randrange(500)) / 100, None), maybe(float(dice.randrange(3)), 0.5, 1.75, 7.0, NAN),
+        maybe(dice.choice('abcd'), None, 'e'), dice.gauss(0, 1), maybe(dice.gauss(0, 1), None, NAN),
+        {'x': maybe(dice.gauss(0, 1), None), 'y': maybe(dice.choice('pqr'), None, 's')},
+    ) for row in range(row_count)]
 
 
 def schema():
@@ -184,9 +204,21 @@ def tree_cases():
     ]
 
 
+def odd_cases():
+    yield 'odd-values', 'odd', [
+        indexers('keep', 'number', 'real', 'text'), StringIndexer(inputCol='place.y', outputCol='Place_Index', handleInvalid='keep'),
+        Imputer(inputCols=['price', 'Mixed'], outputCols=['price_filled', 'Mixed']), one_hot(['count'], 'keep'),
+        assemble('vector', 'number_index', 'real_index', 'place_index', '`a.b`', 'mixed', 'price_filled', 'count_hot', 'place.x', invalid='keep'),
+    ]
+    yield 'odd-rows', 'odd', [
+        indexers('skip', 'text', 'number'), assemble('some', 'text_index', 'Mixed', invalid='keep'),
+        Normalizer(inputCol='some', outputCol='vector', p=INF),
+    ]
+
+
 def columns_of(frame):
     """The columns that a model adds, vectors as lists, beside the row numbers."""
-    added = [name for name in ['prediction', 'probability', 'rawPrediction', 'chances', 'guess', 'guessed', 'predicted']
+    added = [name for name in ['prediction', 'probability', 'rawPrediction', 'chances', 'guess', 'guessed', 'predicted', 'vector']
              if name in frame.columns]
     vectors = {field.name for field in frame.schema if 'Vector' in type(field.dataType).__name__}
     return frame.select('row', *[vector_to_array(name).alias(name) if name in vectors else name for name in added])
@@ -248,10 +280,16 @@ def main():
         frames[name] = spark.createDataFrame(made, schema()).cache()
         write_table(ROOT / f'{name}.parquet', pyarrow.table({
             column: pyarrow.array([row[at] for row in made], kind) for at, (column, _, kind) in enumerate(FIELDS)}))
-    for name, rows, stages in [*linear_cases(), *tree_cases()]:
+    odd = StructType([StructField(name, kind) for name, kind, _ in ODD_FIELDS])
+    made = make_odd(220, 5, True)
+    frames['odd'] = spark.createDataFrame(made, odd).cache()
+    write_table(ROOT / 'odd.parquet', pyarrow.table({
+        column: pyarrow.array([row[at] for row in made], kind) for at, (column, _, kind) in enumerate(ODD_FIELDS)}))
+    train_odd = spark.createDataFrame(make_odd(400, 6, False), odd).cache()
+    for name, rows, stages in [*linear_cases(), *tree_cases(), *odd_cases()]:
         if name not in (sys.argv[1:] or (OF_SPARK_3 if pyspark.__version__.startswith('3.') else [name])):
             continue
-        model = (Pipeline(stages=stages) if isinstance(stages, list) else stages).fit(train)
+        model = (Pipeline(stages=stages) if isinstance(stages, list) else stages).fit(train_odd if rows == 'odd' else train)
         save_model(model, ROOT / name / 'model')
         if name == 'gbt-classifier' and not pyspark.__version__.startswith('3.'):
             write_beyond(spark, model.stages[-1])

@@ -5,17 +5,9 @@ import type { Pointer } from '../engines/native.ts';
 import { featureBatchRows, memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type {
-  ModelPlan,
-  OutputLayout,
-  PlannedFeatures,
-  PlannedSchema,
-  PlannedSelection,
-  PlannedShard,
-  RunPlan,
-} from '../plan.ts';
+import type { ModelPlan, OutputLayout, PlannedFeatures, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
 import { columnBytes, rowGroupBytesMax, type Footer } from '../read/footers.ts';
-import { hasCondition, relationOf } from '../relation.ts';
+import { hasCondition, relationOf, type PlannedSelection } from '../relation.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { planOutputFiles, writtenBytesBeyond } from '../write/output-files.ts';

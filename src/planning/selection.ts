@@ -4,10 +4,16 @@
  */
 import { DuckDbError, quoteIdentifier, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError } from '../errors.ts';
-import type { PlannedSelection } from '../plan.ts';
 import { shardError, type Footer } from '../read/footers.ts';
 import { explainRowFailure } from '../read/row-failure.ts';
-import { countedBlocks, shardTable, takenRows, type Selection, type SelectionOptions } from '../relation.ts';
+import {
+  countedBlocks,
+  shardTable,
+  takenRows,
+  type PlannedSelection,
+  type Selection,
+  type SelectionOptions,
+} from '../relation.ts';
 import {
   checkCondition,
   parseCondition,

@@ -11,6 +11,7 @@ import {
   madeUpRowsLeast,
   madeUpRowsMax,
   raceBatchRows,
+  raceMsSmall,
   slotBytesMax,
 } from '../limits.ts';
 import type { ModelPlan } from '../plan.ts';
@@ -51,6 +52,8 @@ export class Trial {
   readonly #expected: { readonly rowCount: number; readonly scores: readonly TensorValues[] }[] = [];
   /** Differences on made-up rows that are no larger do not count. */
   readonly #madeUpTolerance: number;
+  /** What ONNX Runtime took for rows of the shards: the sum of its runs, and for a row in the fastest one. */
+  readonly #taken = { seconds: 0, secondsPerRow: Infinity };
 
   /** @param sample rows of the shards, one at least: made-up ones are made of them */
   constructor(model: ModelPlan, ours: KernelPlan, sample: Sample, session: Pointer) {
@@ -99,7 +102,9 @@ export class Trial {
         while (scored < sample.rowCount && (scored === 0 || now() < end)) {
           const batch = Math.min(this.#theirSlot.rowCount, batchMax, sample.rowCount - scored);
           this.#fillTheirs(sample, scored, batch);
+          const started = now();
           this.#theirs.score(batch);
+          if (index === 0) this.#countTaken(now() - started, batch);
           this.#model.outputs.forEach(({ width }, output) => {
             copyValues(this.#theirSlot.outputs[output]!, 0, batch * width, scores[output]!, scored * width);
           });
@@ -145,7 +150,13 @@ export class Trial {
       return fixed === undefined ? sizes(rowsMax) : [fixed];
     };
     return [
-      { sizes: sizesOf(fixedBatchRows, theirRows), isReady: true, run: (rowCount) => this.#theirs.score(rowCount) },
+      {
+        sizes: sizesOf(fixedBatchRows, theirRows),
+        isReady: true,
+        // What took a moment only may have been interrupted, and is soon repeated.
+        known: this.#taken.seconds >= raceMsSmall / 1000 ? this.#taken.secondsPerRow : undefined,
+        run: (rowCount) => this.#theirs.score(rowCount),
+      },
       ...[...this.#ours.values()].map((scorer) => ({
         sizes: sizesOf(this.#ourModel.fixedBatchRows, this.#sample.rowCount),
         isReady: false,
@@ -158,6 +169,11 @@ export class Trial {
     this.#theirs.close();
     for (const scorer of this.#ours.values()) scorer.close();
     releaseRunOptions(this.#runOptions);
+  }
+
+  #countTaken(seconds: number, rowCount: number): void {
+    this.#taken.seconds += seconds;
+    this.#taken.secondsPerRow = Math.min(this.#taken.secondsPerRow, seconds / rowCount);
   }
 
   /** Of a sample's first rows, by as many as the rest takes at once. */

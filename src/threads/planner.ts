@@ -1,6 +1,6 @@
 /** Entry of the planner's thread: opens the engines, reads footers, plans; holds the engines until the run is over. */
 import { existsSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import type { Contract } from '../contract/contract.ts';
 import { loadContract, loadUnfitted } from '../contract/load.ts';
@@ -10,7 +10,7 @@ import type { Pointer } from '../engines/native.ts';
 import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
-import { countedTextBytesMax, countingIntervalMs } from '../limits.ts';
+import { countedTextBytesMax } from '../limits.ts';
 import { coreBound } from '../machine.ts';
 import { planning } from '../measure/progress.ts';
 import type {
@@ -21,7 +21,9 @@ import type {
   Survey,
   SurveyRequest,
 } from '../messages.ts';
-import type { KnownComparison, KnownRequest } from '../check/report.ts';
+import type { KnownComparison, KnownRequest } from '../check/against-report.ts';
+import type { StageFiles } from '../check/known-files.ts';
+import type { RowRequest, RowWay } from '../check/row-report.ts';
 import type { InspectReport } from '../inspect-report.ts';
 import type { InputOptions, ReaderName } from '../options.ts';
 import { buildPlan, memoryLimit, type Planned } from '../planning/build-plan.ts';
@@ -36,8 +38,9 @@ import {
   parquetJsWarning,
   refuseOtherFormats,
 } from '../planning/parquetjs-tables.ts';
-import { describeSelection, isSelection, selectRows, type RowCounter, type Selected } from '../planning/selection.ts';
+import { describeSelection, isSelection, selectRows, type Selected } from '../planning/selection.ts';
 import type { Staging } from '../planning/staging.ts';
+import type { FitPlan } from '../planning/fit-plan.ts';
 import { DuckDbTables, type TableReader } from '../planning/tables.ts';
 import { findShards } from '../read/find-shards.ts';
 import { readFooters, type Footer } from '../read/footers.ts';
@@ -45,19 +48,18 @@ import { readParquetJsFooters } from '../read/parquetjs/footers.ts';
 import { partitionColumns } from '../read/partitions.ts';
 import { nameColumns } from '../read/shard-columns.ts';
 import { takenRows } from '../relation.ts';
-import { formatOf, outputName } from '../shard-format.ts';
+import { formatOf } from '../shard-format.ts';
 import { knownShards } from '../write/manifests.ts';
 import { stagedFolder } from '../write/staged-files.ts';
 import { identityOf } from '../write/shard-writer.ts';
 import { prepareOutput } from '../write/output-folder.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
+import { closeCounter, openCounter } from './counting.ts';
 import { prepare } from './prep-work.ts';
 import { isAhead } from './start-worker.ts';
 
 let database: Pointer | undefined;
 let connection: Connection | undefined;
-/** A database beside the other, which calls back and has one thread therefore, and its connection: for counting rows. */
-let counting: { readonly database: Pointer; readonly connection: Connection } | undefined;
 let session: Pointer | undefined;
 /** While files that are no Parquet are read. */
 let staging: Staging | undefined;
@@ -72,31 +74,6 @@ function connect(memoryBytes?: number): Connection {
   connection = new Connection(database);
   post({ kind: 'connected', connection: connection.pointer });
   return connection;
-}
-
-/** Counts on all threads that the run may have, and says how far it is. @param rowsTotal rows of all shards */
-function openCounter({ threads, memoryBytes }: AskedShards, rowsTotal: number): RowCounter {
-  counting ??= beginCounting(threads ?? coreBound().value, memoryLimit(memoryBytes).value);
-  const startMs = performance.now();
-  let [rowsDone, toldMs] = [0, startMs];
-  return {
-    connection: counting.connection,
-    tell: (rowCount) => {
-      rowsDone += rowCount;
-      const nowMs = performance.now();
-      if (nowMs - toldMs < countingIntervalMs) return;
-      toldMs = nowMs;
-      const secondsElapsed = (nowMs - startMs) / 1000;
-      post({ kind: 'progress', progress: { ...planning, phase: 'counting', rowsDone, rowsTotal, secondsElapsed } });
-    },
-  };
-}
-
-function beginCounting(threads: number, memoryLimitBytes: number): NonNullable<typeof counting> {
-  const opened = openDatabase({ threads, memoryLimitBytes });
-  const begun = { database: opened, connection: new Connection(opened) };
-  post({ kind: 'connected', connection: begun.connection.pointer });
-  return begun;
 }
 
 /** One thread per run: prep threads run the model side by side. @throws BAD_MODEL */
@@ -121,8 +98,9 @@ function useSession(other: Pointer): void {
 }
 
 /** What a request says about its shards; without a model there is no contract that names columns and chooses rows. */
-interface AskedShards extends Omit<InputOptions, 'model'>, Pick<PlainScoreOptions, 'threads'> {
+interface AskedShards extends Omit<InputOptions, 'model'> {
   readonly model: string | undefined;
+  readonly threads?: number | undefined;
   readonly reader?: ReaderName | undefined;
   readonly memoryBytes?: number | undefined;
   /** Undefined: nothing is written. */
@@ -160,7 +138,8 @@ async function openShards(asked: AskedShards): Promise<OpenShards> {
   const select = (footers: readonly Footer[]): Selected => {
     const rowsTotal = footers.reduce((sum, { rowCount }) => sum + rowCount, 0);
     const needsCounting = asked.sample !== undefined || asked.where !== undefined || where !== undefined;
-    const counter = needsCounting ? openCounter(asked, rowsTotal) : {};
+    const settings = { threads: asked.threads ?? coreBound().value, memoryLimitBytes: memoryLimit(memoryBytes).value };
+    const counter = needsCounting ? openCounter(settings, rowsTotal, post) : {};
     return selectRows(open, name(footers), asked, where, counter);
   };
   const opened = { reader: tables, select, isSelecting: isSelection(asked) || where !== undefined };
@@ -201,8 +180,8 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
   if (staging === undefined) return buildPlan(engines, opened.selected, options, devices);
   if (options.features?.shards !== undefined) throw onlyParquet('output in files of equally many rows');
   if (dryRun) {
-    if (opened.isSelecting) throw onlyParquet('a plan of some of their rows');
-    return buildPlan(engines, opened.select(await staging.counted()), options, devices);
+    const footers = opened.isSelecting ? await staging.stageAside(tellStaging) : await staging.counted();
+    return buildPlan(engines, opened.select(footers), options, devices);
   }
   // Whatever is wrong with columns, model or output is found out before files are read for hours.
   const quick = {
@@ -216,10 +195,8 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
   if (first.restSession !== undefined) closeSession(first.restSession);
   // Which rows are taken shows in the files alone, those that are done included.
   const done = opened.isSelecting ? [] : first.plan.shards.filter((shard) => shard.done);
-  const tell = ({ secondsElapsed, ...reading }: StagingProgress): void =>
-    post({ kind: 'progress', progress: { ...planning, phase: 'reading', secondsElapsed, reading } });
   const folder = stagedIn ?? stagedFolder(output);
-  const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tell);
+  const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tellStaging);
   return buildPlan(engines, opened.select(footers), options, devices);
 }
 
@@ -235,6 +212,19 @@ function onlyParquet(what: string): TandemError {
   });
 }
 
+async function planFitOf(request: Extract<PlannerRequest, { kind: 'planFit' }>): Promise<FitPlan> {
+  const opened = await openShards({ ...request, ...request.selection, output: undefined });
+  const { planFit } = await import('../planning/fit-plan.ts');
+  const first = planFit(opened.reader, opened.selected.footers, request.features);
+  if (staging === undefined) return first;
+  const footers = await staging.stage(request.stagedIn, new Set(), tellStaging);
+  return planFit(opened.reader, opened.select(footers).footers, request.features);
+}
+
+function tellStaging({ secondsElapsed, ...reading }: StagingProgress): void {
+  post({ kind: 'progress', progress: { ...planning, phase: 'reading', secondsElapsed, reading } });
+}
+
 async function inspectShards({
   model,
   scorers,
@@ -242,10 +232,9 @@ async function inspectShards({
   ...asked
 }: Extract<PlannerRequest, { kind: 'inspect' }>): Promise<InspectReport> {
   const opened = await openShards({ ...asked, ...selection, model, output: undefined });
-  if (staging !== undefined && opened.isSelecting) throw onlyParquet('a look at some of their rows');
   if (model !== undefined) session = load(model, true);
   const engines = session === undefined ? undefined : { reader: opened.reader, session };
-  const counted = await staging?.counted(countedTextBytesMax);
+  const counted = await (opened.isSelecting ? staging?.stageAside(tellStaging) : staging?.counted(countedTextBytesMax));
   return buildInspection(engines, counted === undefined ? opened.selected : opened.select(counted), model, scorers);
 }
 
@@ -260,15 +249,67 @@ async function surveyShards({ shards, modelPath, sample }: SurveyRequest): Promi
   return survey(connection, footers, session);
 }
 
+/** @param asked `model` undefined: what a contract says of CSV files is not about these */
+function stageInto(open: Connection, folder: string, asked: Pick<AskedShards, 'threads' | 'model'>): StageFiles {
+  return async (files) => {
+    const { openStaging } = await import('../planning/open-staging.ts');
+    staging = openStaging(open, files, asked);
+    if (isStopped) staging.stop();
+    try {
+      await staging.look();
+      return await staging.stage(folder, new Set(), tellStaging);
+    } finally {
+      await closeStaging();
+    }
+  };
+}
+
 async function compareWithKnown(request: KnownRequest): Promise<KnownComparison> {
-  const { compareKnown } = await import('../check/known.ts');
-  const { shards, model, selection } = request;
+  const { compareKnown } = await import('../check/compare-known.ts');
+  const { model, selection, scratch } = request;
+  const open = connect();
+  const stage = stageInto(open, join(scratch, 'known'), { ...request, model: undefined });
+  const comparison = await compareKnown(open, request, stage);
   const isSelecting = isSelection(selection) || contractOf(model)?.where !== undefined;
-  if (!isSelecting) return compareKnown(connect(), request);
-  // Scores lie as the taken rows do, and rows have the numbers of their file.
-  const opened = await openShards({ ...selection, shards, model, output: undefined }).finally(closeStaging);
-  const footers = new Map(opened.selected.footers.map((footer) => [outputName(footer.name), footer]));
-  return compareKnown(connection!, request, (shard, row) => opened.reader.fileRow(footers.get(shard)!, row));
+  if (!isSelecting || comparison.columns.every(({ worst }) => worst.length === 0)) return comparison;
+  // Settings of the other one are not those that the rows were taken with.
+  const again = new Connection(database!);
+  try {
+    return await withFileRows(again, request, comparison);
+  } finally {
+    again.close();
+  }
+}
+
+/** Scores lie as the taken rows do; people know rows by their numbers in the file. */
+async function withFileRows(
+  open: Connection,
+  request: KnownRequest,
+  comparison: KnownComparison,
+): Promise<KnownComparison> {
+  const { openFiles } = await import('../check/known-files.ts');
+  const { shards, model, selection, scratch } = request;
+  const { renames, where } = contractOf(model) ?? {};
+  const stage = stageInto(open, join(scratch, 'shards'), request);
+  const { footers } = selectRows(open, await openFiles(open, shards, stage, renames), selection, where);
+  const taken = new Map(footers.map((footer) => [footer.name, footer]));
+  const tables = new DuckDbTables(open);
+  const columns = comparison.columns.map((column) => ({
+    ...column,
+    worst: column.worst.map((each) => ({ ...each, row: tables.fileRow(taken.get(each.shard)!, each.row) })),
+  }));
+  return { ...comparison, columns };
+}
+
+async function follow(request: RowRequest): Promise<RowWay> {
+  const { followRow } = await import('../check/follow-row.ts');
+  const { model, scratch } = request;
+  session = load(model);
+  const open = connect();
+  return followRow(open, session, request, {
+    shards: stageInto(open, join(scratch, 'shards'), request),
+    known: stageInto(open, join(scratch, 'known'), { ...request, model: undefined }),
+  });
 }
 
 async function answer(request: PlannerRequest): Promise<void> {
@@ -291,13 +332,7 @@ async function answer(request: PlannerRequest): Promise<void> {
       return post({ kind: 'compared', comparison });
     }
     case 'planFit': {
-      const { reader, selected } = await openShards({ ...request, ...request.selection, output: undefined });
-      if (staging !== undefined) {
-        await closeStaging();
-        throw onlyParquet('fit');
-      }
-      const { planFit } = await import('../planning/fit-plan.ts');
-      const plan = planFit(reader, selected.footers, request.features);
+      const plan = await planFitOf(request).finally(closeStaging);
       return post({ kind: 'fitPlanned', plan, database: database! });
     }
     case 'survey': {
@@ -311,11 +346,8 @@ async function answer(request: PlannerRequest): Promise<void> {
       return prepare(request.start, (message) => request.port.postMessage(message));
     case 'compareKnown':
       return post({ kind: 'knownCompared', comparison: await compareWithKnown(request.request) });
-    case 'followRow': {
-      const { followRow } = await import('../check/row-way.ts');
-      session = load(request.request.model);
-      return post({ kind: 'rowFollowed', way: await followRow(connect(), session, request.request) });
-    }
+    case 'followRow':
+      return post({ kind: 'rowFollowed', way: await follow(request.request) });
     case 'readScores': {
       const { readScores } = await import('../check/find-row.ts');
       return post({ kind: 'scoresRead', scores: readScores(connect(), request.path) });
@@ -325,8 +357,7 @@ async function answer(request: PlannerRequest): Promise<void> {
       closeEnvironment();
       for (const pointer of request.connections) loadDuckDb().duckdb_disconnect([pointer]);
       connection?.close();
-      counting?.connection.close();
-      if (counting !== undefined) closeDatabase(counting.database);
+      closeCounter();
       if (database !== undefined) closeDatabase(database);
       post({ kind: 'closed' });
       return parentPort!.close();

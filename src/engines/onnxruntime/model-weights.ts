@@ -165,7 +165,7 @@ function readAttribute(bytes: Buffer, folder: string): { readonly name: string; 
         return pushFloats(bytes, kind, start, end, floats);
       case attributeFields.int:
       case attributeFields.ints:
-        return pushInts(bytes, kind, value, start, end, ints);
+        return pushInts(bytes, kind, start, end, ints);
       case attributeFields.tensor:
         tensor = readTensor(bytes.subarray(start, end), folder);
     }
@@ -175,22 +175,16 @@ function readAttribute(bytes: Buffer, folder: string): { readonly name: string; 
 
 /** Text of a stretch of the bytes. Trees say the same few words for every node: each is decoded once. */
 function interned(bytes: Buffer): (start: number, end: number) => string {
-  const known: { readonly start: number; readonly end: number; readonly text: string }[] = [];
+  // A character for each byte: what differs here differs there.
+  const whole = bytes.toString('latin1');
+  const known = new Map<string, string>();
   return (start, end) => {
-    for (const word of known) {
-      if (word.end - word.start !== end - start) continue;
-      let at = start;
-      while (at < end && bytes[at] === bytes[word.start + at - start]) at++;
-      if (at === end) return word.text;
-    }
-    const text = bytes.toString('utf8', start, end);
-    if (known.length < wordsMax) known.push({ start, end, text });
+    const key = whole.slice(start, end);
+    let text = known.get(key);
+    if (text === undefined) known.set(key, (text = bytes.toString('utf8', start, end)));
     return text;
   };
 }
-
-/** Words that are compared with before one more is decoded: trees have two or three. */
-const wordsMax = 8;
 
 function readTensor(bytes: Buffer, folder: string, bytesMax = Infinity): Weight | undefined {
   let elementType: ElementType | undefined;
@@ -201,7 +195,7 @@ function readTensor(bytes: Buffer, folder: string, bytesMax = Infinity): Weight 
   scan(bytes, (field, kind, value, start, end) => {
     switch (field) {
       case tensorFields.shape:
-        return pushInts(bytes, kind, value, start, end, shape);
+        return pushInts(bytes, kind, start, end, shape);
       case tensorFields.elementType:
         elementType = elementTypeOf(value);
         return;
@@ -210,7 +204,7 @@ function readTensor(bytes: Buffer, folder: string, bytesMax = Infinity): Weight 
       case tensorFields.smallInts:
       case tensorFields.ints:
       case tensorFields.unsigned:
-        return pushInts(bytes, kind, value, start, end, listed);
+        return pushInts(bytes, kind, start, end, listed);
       case tensorFields.doubles:
         for (let at = start; at + 8 <= end; at += 8) listed.push(bytes.readDoubleLE(at));
         return;
@@ -276,26 +270,53 @@ function rawValues(elementType: ElementType | undefined, raw: Buffer): Float64Ar
   }
 }
 
-/** One value, or packed ones. */
-function pushFloats(bytes: Buffer, kind: number, start: number, end: number, into: number[]): void {
-  if (kind === wire.varint || kind === wire.fixed64) return;
-  for (let at = start; at + 4 <= end; at += 4) into.push(bytes.readFloatLE(at));
+/**
+ * Values that are packed, or that follow one another with the same tag each, of a field whose tag is one byte. Ensembles
+ * are lists of many thousands, read once by code that is still interpreted: a call for each would take most of the time.
+ * @returns the end of what was read
+ */
+function pushFloats(bytes: Buffer, kind: number, start: number, end: number, into: number[]): number {
+  if (kind === wire.varint || kind === wire.fixed64) return end;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (kind === wire.bytes) {
+    for (let at = start; at + 4 <= end; at += 4) into.push(view.getFloat32(at, true));
+    return end;
+  }
+  const tag = bytes[start - 1];
+  let at = start;
+  for (; at + 4 <= bytes.length; at += 5) {
+    into.push(view.getFloat32(at, true));
+    if (bytes[at + 4] !== tag) return at + 4;
+  }
+  return Math.min(at, bytes.length);
 }
 
-function pushInts(bytes: Buffer, kind: number, value: number, start: number, end: number, into: number[]): void {
-  if (kind === wire.varint) into.push(value);
-  if (kind !== wire.bytes) return;
-  for (let at = start; at < end;) {
-    const next = endOfVarint(bytes, at);
-    into.push(varintAt(bytes, at, next));
+/** As {@link pushFloats}. */
+function pushInts(bytes: Buffer, kind: number, start: number, end: number, into: number[]): number {
+  if (kind !== wire.varint && kind !== wire.bytes) return end;
+  const tag = kind === wire.varint ? bytes[start - 1] : undefined;
+  const stop = kind === wire.varint ? bytes.length : end;
+  for (let at = start; at < stop;) {
+    let value = bytes[at]!;
+    let next = at + 1;
+    if (value >= 0x80) {
+      next = endOfVarint(bytes, at);
+      value = varintAt(bytes, at, next);
+    }
+    into.push(value);
+    if (tag !== undefined && bytes[next++] !== tag) return next - 1;
     at = next;
   }
+  return stop;
 }
 
-/** Calls `each` for every field of a message: a number in `value`, anything else from `start` to `end`. */
+/**
+ * Calls `each` for every field of a message: a number in `value`, anything else from `start` to `end`. It may have read
+ * the fields after it, and returns where it is then.
+ */
 function scan(
   bytes: Buffer,
-  each: (field: number, kind: number, value: number, start: number, end: number) => void,
+  each: (field: number, kind: number, value: number, start: number, end: number) => number | void,
 ): void {
   const { length } = bytes;
   for (let at = 0; at < length;) {
@@ -323,8 +344,7 @@ function scan(
     }
     // What is cut off ends somewhere, too.
     if (end > length) end = length;
-    each(Math.floor(tag / 8), kind, value, start, end);
-    at = end;
+    at = each(Math.floor(tag / 8), kind, value, start, end) ?? end;
   }
 }
 

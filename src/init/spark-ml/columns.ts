@@ -8,12 +8,7 @@ import { quoteIdentifier } from '../../engines/duckdb/database.ts';
 import { TandemError } from '../../errors.ts';
 import type { SavedStage } from './saved.ts';
 
-/** `where`, of every column: conditions, in SQL, under which Spark keeps a row. */
-interface Filtered {
-  readonly where: readonly string[];
-}
-
-export interface NumberColumn extends Filtered {
+export interface NumberColumn {
   readonly kind: 'number';
   readonly source: Source;
   /** DuckDB's name of the value's type; undefined: not known. */
@@ -27,14 +22,14 @@ export interface NumberColumn extends Filtered {
 }
 
 /** Place of a text among labels; any other is an error or has the place after the last. */
-export interface IndexColumn extends Filtered {
+export interface IndexColumn {
   readonly kind: 'index';
-  readonly column: string;
+  readonly source: Source;
   readonly labels: readonly string[];
   readonly unknown: 'own' | 'error';
 }
 
-export interface VectorColumn extends Filtered {
+export interface VectorColumn {
   readonly kind: 'vector';
   readonly slots: readonly Slot[];
   /** SQL of what makes the whole vector null where it is null. */
@@ -42,7 +37,7 @@ export interface VectorColumn extends Filtered {
 }
 
 /** A column that the predictor makes: an output of the model. */
-export interface OutputColumn extends Filtered {
+export interface OutputColumn {
   readonly kind: 'output';
 }
 
@@ -70,8 +65,10 @@ export interface Scaling {
   readonly step: StepFile | undefined;
 }
 
-/** The columns that stages have made so far; any other is one of the shard. */
+/** The columns that stages have made so far; any other is one of the shard. Names are those that Spark would find. */
 export class Frame {
+  /** In SQL, under which the stages so far keep a row, whether or not a score needs the column. */
+  readonly where: string[] = [];
   /** Sentences for whoever asked for the model. */
   readonly notes: string[] = [];
   /** Columns in which Spark stops at NaN. */
@@ -85,16 +82,23 @@ export class Frame {
   }
 
   set(name: string, column: Column): void {
-    this.#columns.set(name, column);
+    this.#columns.set(columnKey(name), column);
   }
 
   has(name: string): boolean {
-    return this.#columns.has(name);
+    return this.#columns.has(columnKey(name));
+  }
+
+  /** Whether the shards are known to have no such column. */
+  isAbsent(name: string): boolean {
+    if (this.has(name) || this.#types.size === 0) return false;
+    const [column] = pathOf(name);
+    return this.#typeOf(column!) === undefined;
   }
 
   /** A column as VectorAssembler takes it. @throws TandemError BAD_MODEL */
   column(name: string, stage: SavedStage): NumberColumn | IndexColumn | VectorColumn {
-    const column = this.#columns.get(name) ?? shardNumber(name, this.#types.get(name));
+    const column = this.#columns.get(columnKey(name)) ?? this.#shardNumber(name);
     if (column.kind === 'output') throw wrongInput(stage, name, 'a column of features', 'a prediction');
     return column;
   }
@@ -108,12 +112,46 @@ export class Frame {
 
   /** @param size values that the stage has learned of. @throws TandemError BAD_MODEL */
   vector(name: string, size: number | undefined, stage: SavedStage): VectorColumn {
-    const known = this.#columns.has(name) || size === undefined ? this.column(name, stage) : shardVector(name, size);
+    const known = this.has(name) || size === undefined ? this.column(name, stage) : shardVector(name, size);
     if (known.kind !== 'vector') throw wrongInput(stage, name, 'a vector', words[known.kind]);
     const found = known.slots.length;
     if (size !== undefined && found !== size) throw wrongInput(stage, name, `${size} values`, `${found}`);
     return known;
   }
+
+  #shardNumber(name: string): NumberColumn {
+    const path = pathOf(name);
+    return {
+      kind: 'number',
+      source: sourceOf(path),
+      type: path.length === 1 ? this.#typeOf(path[0]!) : undefined,
+      missing: undefined,
+      boundaries: undefined,
+      isComplete: false,
+    };
+  }
+
+  #typeOf(column: string): string | undefined {
+    const key = column.toLowerCase();
+    return this.#types.get(column) ?? [...this.#types].find(([name]) => name.toLowerCase() === key)?.[1];
+  }
+}
+
+/** Spark tells no cases apart, nor a name from the same in backticks. */
+export function columnKey(name: string): string {
+  return pathOf(name).join('\0').toLowerCase();
+}
+
+/** Parts of a name: dots lead into structs, but for those between backticks, of which two stand for one. */
+function pathOf(name: string): string[] {
+  const parts = name.match(/(?<=^|\.)(?:`(?:[^`]|``)+`|[^`.]+)(?=$|\.)/g) ?? [];
+  // What Spark could not read either.
+  if (parts.join('.') !== name) return [name];
+  return parts.map((part) => (part.startsWith('`') ? part.slice(1, -1).replaceAll('``', '`') : part));
+}
+
+function sourceOf(path: readonly string[]): Source {
+  return path.length === 1 ? { column: path[0]! } : { sql: path.map(quoteIdentifier).join('.') };
 }
 
 const words = { number: 'a number', index: 'an index of labels', vector: 'a vector' } as const;
@@ -126,21 +164,10 @@ function wrongInput({ uid }: SavedStage, name: string, expected: string, got: st
   });
 }
 
-function shardNumber(name: string, type: string | undefined): NumberColumn {
-  return {
-    kind: 'number',
-    source: { column: name },
-    type,
-    missing: undefined,
-    boundaries: undefined,
-    isComplete: false,
-    where: [],
-  };
-}
-
 function shardVector(name: string, size: number): VectorColumn {
-  const piece: Piece = { kind: 'feature', feature: { column: name, list: size }, width: size };
-  return { kind: 'vector', slots: slotsOf(piece), nullable: [quoteIdentifier(name)], where: [] };
+  const source = sourceOf(pathOf(name));
+  const piece: Piece = { kind: 'feature', feature: { ...source, list: size }, width: size };
+  return { kind: 'vector', slots: slotsOf(piece), nullable: [sourceSql(source)] };
 }
 
 export function widthOf(piece: Piece): number {
@@ -168,14 +195,19 @@ export function unlisted(labels: readonly string[]): string {
   return text;
 }
 
-/** Spark's own number, whatever its digits. */
+/** Spark's own number, whatever its digits; one that float32 cannot hold makes DuckDB compare in float64. */
 export function sqlNumber(value: number): string {
-  return Number.isSafeInteger(value) ? `${value}` : `'${value}'::DOUBLE`;
+  const isPlain = Number.isInteger(value) && Math.abs(value) <= 2 ** 24;
+  return isPlain ? `${value}` : `'${value}'::DOUBLE`;
+}
+
+export function sourceSql(source: Source): string {
+  return 'sql' in source ? source.sql : quoteIdentifier(source.column);
 }
 
 /** The value before it is counted into buckets, in SQL. */
 export function valueSql({ source, missing }: NumberColumn): string {
-  const sql = 'sql' in source ? source.sql : quoteIdentifier(source.column);
+  const sql = sourceSql(source);
   return missing === undefined ? sql : `coalesce(${sql}, ${sqlNumber(missing)})`;
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { FeatureFile } from '../../contract/schema.ts';
 import type { TensorSpec } from '../../engines/onnxruntime/write-model.ts';
 import { TandemError } from '../../errors.ts';
-import { Frame, type VectorColumn } from './columns.ts';
+import { columnKey, Frame, type VectorColumn } from './columns.ts';
 import { inputName, writeFeatures } from './features.ts';
 import { Graph } from './graph.ts';
 import {
@@ -25,7 +25,7 @@ import { assemble, indexVector, normalize, scaleByLargest, scaleToRange, slice, 
 export interface ConvertOptions {
   /** Whether `rawPrediction` becomes a column too. Default: false. */
   readonly rawPrediction?: boolean;
-  /** Of the shards' columns, as DuckDB names them (INTEGER, DOUBLE): the contract is plainer for those that are known. */
+  /** Of all of the shards' columns, as DuckDB names them (INTEGER, DOUBLE): they make the contract plainer. */
   readonly columnTypes?: ReadonlyMap<string, string>;
 }
 
@@ -96,7 +96,7 @@ export function convertSparkMl(folder: string, options: ConvertOptions = {}): Co
     if (predictor !== undefined) {
       prediction = predictor(stage, frame, graph);
       outputs.push(...prediction.outputs.filter(({ name }) => name !== 'rawPrediction' || options.rawPrediction));
-      for (const { column } of prediction.outputs) frame.set(column, { kind: 'output', where: [] });
+      for (const { column } of prediction.outputs) frame.set(column, { kind: 'output' });
     } else if (stage.kind === labelsOfIndices) {
       outputs.push(labelOutput(stage, outputs, graph));
     } else {
@@ -107,7 +107,7 @@ export function convertSparkMl(folder: string, options: ConvertOptions = {}): Co
   if (outputs.length === 0) outputs.push(...prediction.outputs);
   for (const { name, value } of outputs) graph.name(value, name);
   return {
-    contract: contractOf(prediction, outputs),
+    contract: contractOf(prediction, outputs, frame.where),
     width: prediction.written.width,
     model: graph.toBytes([tensorOf({ ...prediction.written, name: inputName })], outputs.map(tensorOf)),
     notes: [...frame.notes, ...nanNotes(frame), ...stages.notes],
@@ -118,7 +118,11 @@ function tensorOf({ name, width, elementType = 'float64' }: Partial<PredictedOut
   return { name, elementType, shape: width === undefined ? ['N'] : ['N', width] };
 }
 
-function contractOf({ written, where }: Prediction, outputs: readonly PredictedOutput[]): PipelineContract {
+function contractOf(
+  { written }: Prediction,
+  outputs: readonly PredictedOutput[],
+  where: readonly string[],
+): PipelineContract {
   const conditions = [...new Set(where)];
   return {
     version: 1,
@@ -142,14 +146,14 @@ function vectorAlone(stage: SavedStage, frame: Frame, graph: Graph): Prediction 
   const written = writeFeatures(vector, graph, false);
   const width = vector.slots.length;
   const output = { name: 'vector', column: outputCol, value: written.value, width, elementType: 'float64' } as const;
-  return { written, where: vector.where, outputs: [output] };
+  return { written, outputs: [output] };
 }
 
 /** IndexToString of a prediction. */
 function labelOutput(stage: SavedStage, outputs: readonly PredictedOutput[], graph: Graph): PredictedOutput {
   const form = z.object({ inputCol: z.string(), outputCol: z.string(), labels: z.array(z.string()).default([]) });
   const { inputCol, outputCol, labels } = paramsOf(stage, form);
-  const input = outputs.find(({ column }) => column === inputCol);
+  const input = outputs.find(({ column }) => columnKey(column) === columnKey(inputCol));
   if (input?.name !== 'prediction' || labels.length === 0) {
     throw new TandemError(
       'BAD_MODEL',
@@ -185,7 +189,13 @@ function neededStages(stages: readonly SavedStage[]): NeededStages {
   const isPredictor = ({ kind }: SavedStage): boolean => kind in predictors;
   const isKnown = (stage: SavedStage): boolean =>
     isPredictor(stage) || stage.kind in transformers || stage.kind === labelsOfIndices;
+  if (stages.length === 0) {
+    throw new TandemError('BAD_MODEL', 'Expected the pipeline to have stages, got none.', {
+      remedy: 'Save what fit() returns of a pipeline with a model in it.',
+    });
+  }
   const predicting = stages.filter(isPredictor);
+  const predicted = new Set(predicting.map(({ params }) => columnKey(String(params['predictionCol']))));
   const read = new Set<string>();
   const needed: SavedStage[] = [];
   const left: SavedStage[] = [];
@@ -193,15 +203,16 @@ function neededStages(stages: readonly SavedStage[]): NeededStages {
     const { inputCol, inputCols, outputCol, outputCols, featuresCol } = paramsOf(stage, columnsForm);
     const made = [...(outputCols ?? []), ...(outputCol === undefined ? [] : [outputCol])];
     const isLast = predicting.length === 0 && stage === stages.at(-1);
-    const isResult = isPredictor(stage) || stage.kind === labelsOfIndices || isLast;
-    const isHint = stage.kind === 'VectorSizeHint' && read.has(inputCol ?? '');
+    const isLabel = stage.kind === labelsOfIndices && predicted.has(columnKey(inputCol ?? ''));
+    const isResult = isPredictor(stage) || isLabel || isLast;
+    const isHint = stage.kind === 'VectorSizeHint' && read.has(columnKey(inputCol ?? ''));
     // What says no output may make any column.
-    if (!isResult && !isHint && made.length > 0 && !made.some((name) => read.has(name))) {
+    if (!isResult && !isHint && made.length > 0 && !made.some((name) => read.has(columnKey(name)))) {
       left.unshift(stage);
       continue;
     }
     needed.unshift(stage);
-    for (const name of [inputCol, ...(inputCols ?? []), featuresCol]) if (name !== undefined) read.add(name);
+    for (const name of [inputCol, ...(inputCols ?? []), featuresCol]) if (name !== undefined) read.add(columnKey(name));
   }
   const unknown = needed.filter((stage) => !isKnown(stage));
   if (unknown.length > 0) throw notConverted(unknown);

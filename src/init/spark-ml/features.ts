@@ -111,10 +111,10 @@ class FeatureWriter {
   #normalized(vector: VectorColumn, p: number): string {
     const value = this.write(vector);
     if (p !== Infinity) return this.#graph.add('LpNormalization', [value], { axis: { int: 1 }, p: { int: p } });
-    const largest = this.#graph.add('ReduceMax', [this.#graph.add('Abs', [value])], {
-      axes: { ints: [1] },
-      keepdims: { int: 1 },
-    });
+    // Spark looks for the largest among the numbers, whatever is NaN.
+    const isNan = this.#graph.add('IsNaN', [value]);
+    const numbers = this.#graph.add('Where', [isNan, this.#graph.constant([0]), this.#graph.add('Abs', [value])]);
+    const largest = this.#graph.add('ReduceMax', [numbers], { axes: { ints: [1] }, keepdims: { int: 1 } });
     const divisor = this.#graph.add('Max', [largest, this.#graph.constant([Number.MIN_VALUE])]);
     return this.#graph.add('Div', [value, divisor]);
   }

@@ -1,7 +1,7 @@
 /** Linear models and forests as nodes of the graph, with the outputs that Spark's columns are. */
 import { z } from 'zod';
 import { TandemError } from '../../errors.ts';
-import type { Frame, VectorColumn } from './columns.ts';
+import type { Frame } from './columns.ts';
 import { writeFeatures, type WrittenFeatures } from './features.ts';
 import { readForest, writeForest } from './forest.ts';
 import type { Graph } from './graph.ts';
@@ -21,7 +21,6 @@ export interface PredictedOutput {
 
 export interface Prediction {
   readonly written: WrittenFeatures;
-  readonly where: readonly string[];
   readonly outputs: readonly PredictedOutput[];
 }
 
@@ -39,15 +38,13 @@ const columnsForm = z.object({
 class Model {
   readonly graph: Graph;
   readonly x: string;
-  readonly #vector: VectorColumn;
   readonly #written: WrittenFeatures;
   readonly #columns: z.output<typeof columnsForm>;
 
   constructor(stage: SavedStage, frame: Frame, graph: Graph, size: number, isExact = false) {
     this.graph = graph;
     this.#columns = paramsOf(stage, columnsForm);
-    this.#vector = frame.vector(this.#columns.featuresCol, size, stage);
-    this.#written = writeFeatures(this.#vector, graph, isExact);
+    this.#written = writeFeatures(frame.vector(this.#columns.featuresCol, size, stage), graph, isExact);
     this.x = this.#written.value;
   }
 
@@ -65,7 +62,7 @@ class Model {
     add('prediction', predictionCol, prediction);
     add('probability', probabilityCol, probability, classCount);
     add('rawPrediction', rawPredictionCol, raw, classCount);
-    return { written: this.#written, where: this.#vector.where, outputs };
+    return { written: this.#written, outputs };
   }
 
   /** ProbabilisticClassificationModel.raw2prediction: the first of the largest, by thresholds of the probabilities. */

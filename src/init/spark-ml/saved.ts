@@ -99,7 +99,7 @@ export function readStages(folder: string): SavedStage[] {
   const stages = join(folder, 'stages');
   const names = existsSync(stages) ? readdirSync(stages) : [];
   return stageUids.flatMap((uid) => {
-    const name = names.find((each) => each.endsWith(`_${uid}`));
+    const name = names.find((each) => each.replace(/^\d+_/, '') === uid);
     if (name === undefined) throw wrong(stages, `hold a folder of stage ${uid}`, names.join(', ') || 'nothing');
     return readStages(join(stages, name));
   });

@@ -1,7 +1,8 @@
 /** Stages that make columns of single columns: StringIndexer, OneHotEncoder, Bucketizer, Imputer, VectorSizeHint. */
 import { z } from 'zod';
+import type { Source } from '../../contract/contract.ts';
 import type { FeatureFile } from '../../contract/schema.ts';
-import { quoteIdentifier, quoteText } from '../../engines/duckdb/database.ts';
+import { quoteText } from '../../engines/duckdb/database.ts';
 import { TandemError } from '../../errors.ts';
 import {
   bucketSql,
@@ -10,6 +11,7 @@ import {
   nullStays,
   numberSql,
   slotsOf,
+  sourceSql,
   sqlNumber,
   unlisted,
   valueSql,
@@ -46,26 +48,45 @@ export function indexStrings(stage: SavedStage, frame: Frame): void {
   const listed = oneOf(stage, labels);
   pairsOf(stage).forEach(([input, output], at) => {
     if (frame.has(input)) throw notOfTheShard(stage, input);
-    const known = listed[at] ?? [];
-    if (known.length === 0) throw noLabels(stage, input);
-    frame.set(output, {
+    const labels = listed[at] ?? [];
+    if (labels.length === 0) throw noLabels(stage, input);
+    const { source, type } = frame.number(input, stage);
+    const column: IndexColumn = {
       kind: 'index',
-      column: input,
-      labels: known,
+      source: textSource(source, type, labels),
+      labels,
       unknown: invalid === 'keep' ? 'own' : 'error',
-      where: invalid === 'skip' ? [isListed(input, known)] : [],
-    });
+    };
+    frame.set(output, column);
+    // Without the column, such as that of the label, Spark goes on.
+    if (invalid === 'skip' && !frame.isAbsent(input)) frame.where.push(isListed(column));
   });
 }
 
-/** Spark casts numbers to text before it looks them up. */
-export function isListed(column: string, labels: readonly string[]): string {
-  return `CAST(${quoteIdentifier(column)} AS VARCHAR) IN (${labels.map(quoteText).join(', ')})`;
+/** Spark casts numbers to text before it looks them up, as Java writes them: 1.0E7 is 10000000.0 in DuckDB. */
+function textSource(source: Source, type: string | undefined, labels: readonly string[]): Source {
+  const differing = labels.filter((label) => /^-?\d\.\d+E-?\d+$|^NaN$|^-?Infinity$/.test(label));
+  const mayBeFloating = type === undefined || type === 'FLOAT' || type === 'DOUBLE';
+  if (differing.length === 0 || !mayBeFloating) return source;
+  const value = sourceSql(source);
+  const text = `CAST(${value} AS VARCHAR)`;
+  const textOf = (floating: string): string => {
+    const cases = differing.map((label) => `WHEN ${quoteText(label)}::${floating} THEN ${quoteText(label)}`);
+    return `CASE TRY_CAST(${value} AS ${floating}) ${cases.join(' ')} ELSE ${text} END`;
+  };
+  if (type !== undefined) return { sql: textOf(type) };
+  const whens = ['DOUBLE', 'FLOAT'].map((floating) => `WHEN typeof(${value}) = '${floating}' THEN ${textOf(floating)}`);
+  return { sql: `CASE ${whens.join(' ')} ELSE ${text} END` };
+}
+
+/** True where the text is one of the labels. */
+export function isListed({ source, labels }: IndexColumn): string {
+  return `CAST(${sourceSql(source)} AS VARCHAR) IN (${labels.map(quoteText).join(', ')})`;
 }
 
 /** What looks an index up in the contract. */
-export function indexFeature({ column, labels, unknown }: IndexColumn, kind: 'index' | 'oneHot'): FeatureFile {
-  const listed = { column, [kind]: [...labels] };
+export function indexFeature({ source, labels, unknown }: IndexColumn, kind: 'index' | 'oneHot'): FeatureFile {
+  const listed = { ...source, [kind]: [...labels] };
   return unknown === 'error' ? listed : { ...listed, missing: unlisted(labels), unknown };
 }
 
@@ -92,32 +113,27 @@ function hotIndex(stage: SavedStage, column: IndexColumn, size: number, width: n
   if (count > size) {
     throw new TandemError(
       'BAD_MODEL',
-      `Expected stage ${stage.uid} to know the ${count} categories of ${column.column}, got ${size}.`,
+      `Expected stage ${stage.uid} to know the ${count} categories of ${sourceSql(column.source)}, got ${size}.`,
       { remedy: 'Fit StringIndexer and OneHotEncoder in one pipeline.' },
     );
   }
-  return hotVector(indexFeature(column, 'oneHot'), count, width, [], column.where);
+  return hotVector(indexFeature(column, 'oneHot'), count, width, []);
 }
 
 function hotNumber(column: NumberColumn, count: number, invalid: 'error' | 'keep', width: number): VectorColumn {
   const categories = Array.from({ length: invalid === 'keep' ? count - 1 : count }, (_, category) => category);
-  const { boundaries, missing, source } = column;
+  const { boundaries, missing, source, type } = column;
+  // Spark cuts a fraction off.
   const read =
-    boundaries === undefined
+    boundaries === undefined && isWhole(type)
       ? { ...source, ...(missing === undefined ? {} : { missing }) }
-      : { sql: numberSql(column) };
+      : { sql: boundaries === undefined ? `floor(${numberSql(column)})` : numberSql(column) };
   const feature = { ...read, oneHot: categories, ...(invalid === 'keep' ? { unknown: 'own' as const } : {}) };
-  return hotVector(feature, count, width, column.isComplete ? [] : [valueSql(column)], column.where);
+  return hotVector(feature, count, width, column.isComplete ? [] : [valueSql(column)]);
 }
 
 /** @param count positions of the feature; the vector may have one less, or more that are always 0 */
-function hotVector(
-  feature: FeatureFile,
-  count: number,
-  width: number,
-  nullable: readonly string[],
-  where: readonly string[],
-): VectorColumn {
+function hotVector(feature: FeatureFile, count: number, width: number, nullable: readonly string[]): VectorColumn {
   const slots: Slot[] = [];
   if (width > 0) {
     const dropped = count > width ? { dropLast: true } : {};
@@ -125,7 +141,7 @@ function hotVector(
   }
   const zero = { kind: 'feature', feature: { sql: '0' }, width: 1 } as const;
   while (slots.length < width) slots.push({ piece: zero, at: 0, scalings: [] });
-  return { kind: 'vector', slots, nullable, where };
+  return { kind: 'vector', slots, nullable };
 }
 
 /** Buckets are [low, high), the last one [low, high]; NaN has one of its own with `keep`. */
@@ -139,12 +155,12 @@ export function bucketize(stage: SavedStage, frame: Frame): void {
     const ends = params.splitsArray?.[at] ?? params.splits ?? [];
     const [low, high] = [ends[0]!, ends.at(-1)!];
     const boundaries = ends.slice(1, -1);
-    const where = invalid === 'skip' ? [...number.where, isNumber(number)] : number.where;
+    if (invalid === 'skip') frame.where.push(isNumber(number));
     const isComplete = number.isComplete || invalid === 'skip';
     if (invalid === 'error' && mayBeNan(number)) frame.nanColumns.add(input);
     const isOpen = low === -Infinity && high === Infinity;
     if (isOpen && number.boundaries === undefined && (invalid !== 'keep' || isComplete)) {
-      frame.set(output, { ...number, type: undefined, boundaries, isComplete, where });
+      frame.set(output, { ...number, type: undefined, boundaries, isComplete });
       return;
     }
     const counted = {
@@ -161,7 +177,7 @@ export function bucketize(stage: SavedStage, frame: Frame): void {
     const cases = isComplete ? [] : [...nullStays(counted), `WHEN isnan(${value}) THEN ${ofNan}`];
     const beyond = `WHEN ${value} < ${sqlNumber(low)} OR ${value} > ${sqlNumber(high)} THEN ${fail('A value is in no bucket')}`;
     const sql = bucketSql(counted, isOpen ? cases : [...cases, beyond], boundaries);
-    frame.set(output, { ...counted, source: { sql }, isComplete, where });
+    frame.set(output, { ...counted, source: { sql }, isComplete });
   });
 }
 
@@ -211,10 +227,13 @@ function castTo(type: string | undefined, number: number): number | undefined {
 
 /** The number as a column of the value's type would hold it. DuckDB settles the type once, not for each row. */
 function castLike(value: string, number: number): string {
-  const text = sqlNumber(number);
-  const isWholeType = `typeof(${value}) LIKE '%INT%'`;
-  const isNarrow = `typeof(${value}) = 'FLOAT'`;
-  return `CASE WHEN ${isWholeType} THEN ${Math.trunc(number)} WHEN ${isNarrow} THEN ${text}::FLOAT::DOUBLE ELSE ${text} END`;
+  const text = `'${number}'::DOUBLE`;
+  const type = `typeof(${value})`;
+  const scale = String.raw`TRY_CAST(regexp_extract(${type}, ',(\d+)\)', 1) AS INTEGER)`;
+  return [
+    `CASE WHEN ${type} LIKE '%INT%' THEN ${Math.trunc(number)} WHEN ${type} = 'FLOAT' THEN ${text}::FLOAT::DOUBLE`,
+    `WHEN ${type} LIKE 'DECIMAL%' THEN round(${text}, ${scale}) ELSE ${text} END`,
+  ].join(' ');
 }
 
 export function hintSize(stage: SavedStage, frame: Frame): void {
@@ -225,8 +244,9 @@ export function hintSize(stage: SavedStage, frame: Frame): void {
   });
   const { inputCol, size, handleInvalid: invalid } = paramsOf(stage, form);
   if (frame.has(inputCol)) return;
-  const isSized = `len(${quoteIdentifier(inputCol)}) = ${size}`;
-  frame.set(inputCol, { ...frame.vector(inputCol, size, stage), where: invalid === 'skip' ? [isSized] : [] });
+  const vector = frame.vector(inputCol, size, stage);
+  frame.set(inputCol, vector);
+  if (invalid === 'skip') frame.where.push(...vector.nullable.map((list) => `len(${list}) = ${size}`));
 }
 
 function notOfTheShard({ uid }: SavedStage, input: string): TandemError {

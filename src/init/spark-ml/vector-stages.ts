@@ -24,25 +24,23 @@ export function assemble(stage: SavedStage, frame: Frame): void {
   const form = z.object({ inputCols: z.array(z.string()), outputCol: z.string(), handleInvalid });
   const { inputCols, outputCol, handleInvalid: invalid } = paramsOf(stage, form);
   const slots: Slot[] = [];
-  const where: string[] = [];
   for (const input of inputCols) {
     const column = frame.column(input, stage);
-    where.push(...column.where);
     if (column.kind === 'vector') {
       slots.push(...column.slots);
-      if (invalid === 'skip') where.push(...column.nullable.map((sql) => `${sql} IS NOT NULL`));
+      if (invalid === 'skip') frame.where.push(...column.nullable.map((sql) => `${sql} IS NOT NULL`));
       if (invalid === 'keep' && column.nullable.length > 0) {
         frame.notes.push(`Where ${input} is null, Spark scores NaN (${stage.uid}); Tandem stops and names the row.`);
       }
     } else if (column.kind === 'number' && !column.isComplete) {
-      if (invalid === 'skip') where.push(isNumber(column));
+      if (invalid === 'skip') frame.where.push(isNumber(column));
       if (invalid === 'error' && mayBeNan(column)) frame.nanColumns.add(input);
       slots.push(...slotsOf(invalid === 'keep' ? { ...column, missing: column.missing ?? NaN } : column));
     } else {
       slots.push(...slotsOf(column));
     }
   }
-  frame.set(outputCol, { kind: 'vector', slots, nullable: [], where });
+  frame.set(outputCol, { kind: 'vector', slots, nullable: [] });
 }
 
 const doNothing: Scaling = { subtract: 0, multiply: 1, add: 0, step: undefined };
@@ -120,7 +118,6 @@ export function indexVector(stage: SavedStage, frame: Frame): void {
   const { inputCol, outputCol, handleInvalid: invalid } = paramsOf(stage, inOut.extend({ handleInvalid }));
   const saved = oneOf(stage, z.object({ numFeatures: z.number(), categoryMaps }));
   const input = frame.vector(inputCol, saved.numFeatures, stage);
-  const where: string[] = [...input.where];
   const slots = input.slots.map((slot, at): Slot => {
     const map = saved.categoryMaps[at];
     if (map === undefined) return slot;
@@ -129,20 +126,20 @@ export function indexVector(stage: SavedStage, frame: Frame): void {
       .map(([value]) => Number(value));
     const { piece } = slot;
     if (piece.kind === 'number' && slot.scalings.length === 0) {
-      if (invalid === 'skip') where.push(`${numberSql(piece)} IN (${categories.map(sqlNumber).join(', ')})`);
+      if (invalid === 'skip') frame.where.push(`${numberSql(piece)} IN (${categories.map(sqlNumber).join(', ')})`);
       return slotsOf(placeAmong(piece, categories, invalid))[0]!;
     }
     const isSame = slot.scalings.length === 0 && categories.every((value, place) => value === place);
     if (isSame && piece.kind === 'index' && categories.length >= piece.labels.length) {
       // Spark meets the index of what is unknown here, unless it was there when the stage was fitted.
       if (piece.unknown === 'error' || invalid === 'keep' || categories.length > piece.labels.length) return slot;
-      if (invalid === 'skip') where.push(isListed(piece.column, piece.labels));
+      if (invalid === 'skip') frame.where.push(isListed(piece));
       return { ...slot, piece: { ...piece, unknown: 'error' } };
     }
     if (isSame && piece.kind === 'feature' && piece.feature.oneHot !== undefined) return slot;
     throw notIndexed(stage, at);
   });
-  frame.set(outputCol, { ...input, slots, where });
+  frame.set(outputCol, { ...input, slots });
 }
 
 function placeAmong(number: NumberColumn, categories: readonly number[], invalid: 'error' | 'skip' | 'keep'): Piece {

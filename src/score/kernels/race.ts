@@ -7,19 +7,22 @@ export interface Contender {
   readonly sizes: readonly number[];
   /** It is as fast from the start: code of WebAssembly becomes faster while it runs. */
   readonly isReady: boolean;
+  /** The least seconds a row that it has taken already, at one of its sizes; undefined: it has not run. */
+  readonly known?: number | undefined;
   run(rowCount: number): void;
 }
 
 /**
  * The least seconds a row that each contender took, at the size that it liked best. They take turns, so that whatever
- * else the machine does hits all of them. One that has clearly lost runs no more, and the last one need not run alone.
+ * else the machine does hits all of them. One that has clearly lost runs no more, one whose time is known only where that might
+ * win, and the last one need not run alone.
  * @param seconds that it takes where nothing comes in between
  * @param now seconds, from a monotonic clock
  */
 export function race(contenders: readonly Contender[], seconds: number, now: () => number): number[] {
-  const best = contenders.map(() => Infinity);
+  const best = contenders.map(({ known }) => known ?? Infinity);
   const start = now();
-  const runs = contenders.map(() => true);
+  const runs = contenders.map(({ known }) => known === undefined);
   const goesOn = (round: number): boolean => {
     const spent = now() - start;
     const left = runs.filter((still) => still).length;
@@ -38,7 +41,7 @@ export function race(contenders: readonly Contender[], seconds: number, now: () 
     if (round + 1 < raceRoundsMin) continue;
     const least = Math.min(...best);
     contenders.forEach(({ isReady }, index) => {
-      if (isReady && best[index]! > raceLost * least) runs[index] = false;
+      if (isReady) runs[index] = best[index]! <= raceLost * least;
     });
   }
   return best;

@@ -1,7 +1,7 @@
 /** Finds a forest in a model, and what stands between it and the model's inputs and outputs. */
 import type { ElementType } from '../../contract/contract.ts';
 import type { WeightedGraph } from '../../engines/onnxruntime/model-weights.ts';
-import { buildForest } from './build-forest.ts';
+import { buildForest, type EnsembleColumn } from './build-forest.ts';
 import { readColumns, type ModelInput } from './read-columns.ts';
 import { isEnsemble, readEnsemble, type Ensemble } from './read-ensemble.ts';
 import { readOutputs } from './read-outputs.ts';
@@ -76,18 +76,17 @@ function usedColumns(
 ): Pick<TreesModel, 'forest' | 'columns'> {
   const columns: ModelColumn[] = [];
   const places = new Map<string, number>();
-  const forest = buildForest(
-    ensemble,
-    (index) => {
-      const source = all[index];
-      if (source === undefined) refuse(`the trees test value ${index} of ${all.length}`);
-      const key = `${source.element} ${source.input}`;
-      const place = places.get(key) ?? columns.push({ input: source.input, element: source.element }) - 1;
-      places.set(key, place);
-      return { column: place, steps: source.steps };
-    },
-    columnType,
-  );
+  // Asked for twice for each node.
+  const known: EnsembleColumn[] = [];
+  const columnAt = (index: number): EnsembleColumn => {
+    const source = all[index];
+    if (source === undefined) refuse(`the trees test value ${index} of ${all.length}`);
+    const key = `${source.element} ${source.input}`;
+    const place = places.get(key) ?? columns.push({ input: source.input, element: source.element }) - 1;
+    places.set(key, place);
+    return { column: place, steps: source.steps };
+  };
+  const forest = buildForest(ensemble, (index) => (known[index] ??= columnAt(index)), columnType);
   return { forest: { columnCount: columns.length, ...forest }, columns };
 }
 
