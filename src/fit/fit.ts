@@ -37,9 +37,9 @@ export async function fit(options: FitOptions): Promise<FitReport> {
   if (loaded.path === undefined) throw noContract(options.model);
   const open = openFeatures(loaded);
   const stagedIn = mkdtempSync(join(tmpdir(), 'tandem-fit-'));
-  const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}), ({ secondsElapsed, ...reading }) =>
-    options.onProgress?.({ pass: 0, rowsDone: 0, rowsTotal: 0, reading, secondsElapsed }),
-  );
+  const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}), ({ reading, secondsElapsed }) => {
+    if (reading !== undefined) options.onProgress?.({ pass: 0, rowsDone: 0, rowsTotal: 0, reading, secondsElapsed });
+  });
   let crew: FitCrew | undefined;
   try {
     const features = open.map(({ feature }) => feature);
