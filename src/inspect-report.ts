@@ -1,5 +1,5 @@
 /** What `inspect` gives: plain data. */
-import type { PlannedSelection } from './plan.ts';
+import type { PlannedSelection } from './relation.ts';
 
 /** One column as the shards have it and what becomes of it. */
 export interface InspectedColumn {

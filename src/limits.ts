@@ -20,6 +20,14 @@ export const spanRowsTarget = 262_144;
  * these. Few enough for spans of about equal work, and 16 numbers in the plan for a million rows.
  */
 export const takenBlockRows = 65_536;
+/** Rows that one query looks at where a condition's are counted: a second or less, after which progress and a limit show. */
+export const countedRowsMax = 2 ** 24;
+/** The same of the first query where there is a limit: a few row groups for each of some threads. */
+export const countedRowsFirst = 2 ** 20;
+/** Blocks that one query tells apart: eight comparisons a row. */
+export const countedBlocksMax = 256;
+/** How often the planner says how many rows it has looked at. */
+export const countingIntervalMs = 200;
 /** Scores of a split shard that wait for their turn in the output; also bounds spans of wide scores. */
 export const ringBytesMax = 64 * 2 ** 20;
 /** Spans that fit into the ring for each prep thread: one in work, one waiting to be written. */
@@ -304,7 +312,11 @@ export const knownExactRowsMax = 10_000_000;
 export const knownSampleRows = 100_000;
 /** Fewer rows look like any pattern. */
 export const knownPatternRowsMin = 3;
+/** Counts of hashes by which it sees keys that name many rows before it joins by them: 512 KiB. */
+export const knownKeyBuckets = 65_536;
 /** Rows that `check --row` reads around its row: kernels take four or more, and a run's form of them shows in a few. */
 export const rowWayRows = 64;
-/** Worst rows of a column, and pairs of labels, that it shows. */
+/** Worst rows of a column, and pairs of labels, that it shows unless it is asked for more. */
 export const knownShown = 10;
+/** Worst rows of a column that may be asked for: they stand in one report. */
+export const knownWorstMax = 10_000;

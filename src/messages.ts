@@ -26,7 +26,7 @@ import type { Feature } from './contract/contract.ts';
 import type { FitQuestion } from './fit/feature-fit.ts';
 import type { DigitCounts } from './fit/digits.ts';
 import type { FitPlan } from './planning/fit-plan.ts';
-import type { KnownComparison, KnownRequest } from './check/report.ts';
+import type { KnownComparison, KnownRequest } from './check/against-report.ts';
 import type { RowReport, RowRequest, RowWay } from './check/row-report.ts';
 import type { KernelModel } from './score/kernels/kernel.ts';
 
@@ -97,7 +97,10 @@ export type PlannerRequest =
       readonly model: string;
       readonly selection: SelectionOptions;
       readonly features: readonly Feature[];
+      readonly threads: number | undefined;
       readonly memoryBytes: number | undefined;
+      /** Folder for files that are no Parquet, as Parquet. */
+      readonly stagedIn: string;
     }
   | { readonly kind: 'survey'; readonly request: SurveyRequest }
   /** Scores against golden ones, row by row. */
@@ -130,7 +133,8 @@ export type PlannerReply =
   | { readonly kind: 'rowFollowed'; readonly way: RowWay }
   | { readonly kind: 'scoresRead'; readonly scores: RowReport['scores'] }
   | { readonly kind: 'warning'; readonly text: string }
-  | { readonly kind: 'staging'; readonly progress: StagingProgress }
+  /** Before the first row is scored. */
+  | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'closed' };
 

@@ -2,8 +2,7 @@
 
 import type { OutputOptions } from './output-options.ts';
 import type { Reported } from './engines/nvml/reported-share.ts';
-import type { PlannedSelection } from './plan.ts';
-import type { SelectionOptions } from './relation.ts';
+import type { PlannedSelection, SelectionOptions } from './relation.ts';
 import type { HotFunction, Ledger, RunProfile, RunRecord } from './run-record.ts';
 
 export type ReaderName = 'duckdb' | 'parquetjs';
@@ -172,7 +171,8 @@ export type DeviceOptions = Pick<RunOptions, 'device' | 'precision' | 'ortDir' |
 
 /** Where a run stands. Totals are exact: they come from the shards' footers. */
 export interface Progress {
-  readonly phase: 'planning' | 'reading' | 'scoring' | 'done';
+  /** While rows that a condition takes are counted (`counting`) `rowsDone` are those that have been looked at. */
+  readonly phase: 'planning' | 'reading' | 'counting' | 'scoring' | 'featurizing' | 'done';
   /** Of shards that are no Parquet and are turned into it before the first row is scored; undefined: none is, or all are. */
   readonly reading?: {
     readonly filesDone: number;
@@ -337,7 +337,7 @@ export interface CheckReport {
     /** Largest |score - golden|; Infinity where one of the two is NaN or a text differs. */
     readonly differenceMax: number;
     readonly rowsBeyond: number;
-    /** The worst rows, at most ten, worst first; only rows that differ. */
+    /** At most ten rows beyond the tolerance, worst first. */
     readonly worst: readonly {
       readonly row: number;
       readonly golden: string;

@@ -20,7 +20,7 @@ export interface OutputOptions {
 export interface OutputFiles {
   readonly compression: Compression;
   readonly compressionLevel: number | undefined;
-  /** A multiple of 2,048. */
+  /** Row groups are closed once they have so many: a multiple of 2,048, unless a condition takes rows and files end at some. */
   readonly rowGroupRows: number;
   /** As it was asked for; undefined: one file for each shard. */
   readonly rowsPerFile: number | undefined;

@@ -58,9 +58,7 @@ async function carryOut(options: ScoreOptions, features?: FeatureFiles): Promise
     options.onWarning?.(text);
   };
   const recorder = await Recorder.open(options, startMs, warn);
-  const planner = new PlannerClient(options.signal, warn, ({ secondsElapsed, ...reading }) =>
-    options.onProgress?.({ ...planning, phase: 'reading', secondsElapsed, reading }),
-  );
+  const planner = new PlannerClient(options.signal, warn, options.onProgress);
   if (features?.format !== 'arrow') startThreadsAhead(options);
   let plan: RunPlan | undefined;
   let crew: Crew | undefined;
@@ -186,7 +184,8 @@ async function work(
     },
     performance.now(),
   );
-  const look = (phase: 'scoring' | 'done'): void => {
+  const working = plan.features === undefined ? 'scoring' : 'featurizing';
+  const look = (phase: Progress['phase']): void => {
     try {
       recorder.tick();
       const { rowsScored, shardsDone, batchSize } = crew.tally;
@@ -208,14 +207,14 @@ async function work(
   options.signal?.addEventListener('abort', stop);
   if (options.signal?.aborted === true) stop();
   announceRun(crew, plan, soFar, options.onRun);
-  const timer = setInterval(() => look('scoring'), progressIntervalMs);
+  const timer = setInterval(() => look(working), progressIntervalMs);
   try {
     await crew.finished();
     look('done');
     // Again, for a callback that threw just now.
     await crew.finished();
   } catch (error) {
-    look('scoring');
+    look(working);
     cleanOutput(plan.output, crew.attempt);
     throw error;
   } finally {

@@ -3,10 +3,8 @@ import type { TensorLayout } from './batch.ts';
 import type { Cut } from './engines/onnxruntime/cut-model.ts';
 import type { Precision } from './options.ts';
 import type { FeatureFiles, OutputFiles } from './output-options.ts';
-import type { ProfileKey, UsedProfile } from './planning/profile.ts';
-import type { Relation, RelationPart, Selection, SelectionOptions } from './relation.ts';
+import type { PlannedSelection, Relation, RelationPart } from './relation.ts';
 import type { Agreement } from './score/kernels/agreement.ts';
-import type { KernelModel } from './score/kernels/kernel.ts';
 
 export interface PlannedShard extends Relation {
   readonly index: number;
@@ -37,6 +35,8 @@ export interface PlannedShard extends Relation {
 
 /** Consecutive rows of one file. */
 export interface PlannedPart extends RelationPart {
+  /** As in {@link PlannedShard}. */
+  readonly sourcePath?: string;
   readonly bytes: number;
   readonly modifiedMs: number;
   readonly rowGroupRows: readonly number[];
@@ -48,19 +48,6 @@ export interface PlannedPart extends RelationPart {
 export interface PlannedFeatures extends FeatureFiles {
   /** Of names, sizes, times and rows of the files that output shards are gathered from. */
   readonly inputsSha256?: string;
-}
-
-/** Which rows of which shards a run takes, and of how many. */
-export interface PlannedSelection extends Selection {
-  /** As the caller gave it; the contract's `where` comes on top. */
-  readonly given: SelectionOptions;
-  /** Names of the columns that the conditions look at, in lower case. */
-  readonly columns: readonly string[];
-  /** Before the selection. */
-  readonly shardsFound: number;
-  readonly rowsFound: number;
-  /** What counting the rows took; undefined: none had to be looked at. */
-  readonly countSeconds: number | undefined;
 }
 
 /** Shards with the same columns and types share the SQL that reads them. */
@@ -128,13 +115,62 @@ export interface ModelRest {
 
 /** What runs the model, and why. */
 export interface ChosenScorer {
-  readonly kind: 'onnxruntime' | 'features' | KernelModel['kind'];
+  readonly kind: 'onnxruntime' | 'features' | 'linear' | 'trees';
   /** One line: `linear: 32 columns to 1 target, 16 rows at once, 3.4 times ONNX Runtime`, `ONNX Runtime: Conv has no kernel`. */
   readonly words: string;
   /** Of rates on one thread, over the same rows; undefined: not measured. */
   readonly timesOnnxRuntime?: number;
   /** Of the kernel's scores with ONNX Runtime's on rows of the shards; undefined: no kernel knows the model. */
   readonly agreement?: Agreement;
+}
+
+/** What must be the same for a profile to say anything. */
+export interface ProfileKey {
+  readonly modelSha256: string;
+  readonly contractSha256: string;
+  /** Label of the GPU (`NVIDIA H200`), or model of the CPU and its cores. */
+  readonly device: string;
+  /** `580.65.06`; undefined on a CPU, and where nobody can tell. */
+  readonly driverVersion?: string | undefined;
+  readonly onnxRuntimeVersion: string;
+  readonly precision: Precision;
+  /** A kernel likes another batch size than ONNX Runtime. */
+  readonly scorer: ChosenScorer['kind'];
+}
+
+/** Settings of the whole job. They depend on each other: slots without their threads say nothing. */
+export interface TunedJob {
+  readonly threads: number;
+  /** GPUs that shared the work; 0: the threads scored in place. */
+  readonly devices: number;
+  /** Rows of a slot, and slots of each thread; on a CPU a slot holds one batch, and there is one. */
+  readonly slotRows: number;
+  readonly slotsPerThread: number;
+  /** Of the job with these settings. */
+  readonly rowsPerSecond: number;
+}
+
+export interface Profile {
+  readonly version: 1;
+  readonly key: ProfileKey;
+  readonly batchSize: number;
+  /** Of the model alone at this batch size on a GPU, which the next run compares; of the whole job on a CPU. */
+  readonly rowsPerSecond: number;
+  /** Of the GPU: bytes = fixed + perRow x rows. Without it the batch size is searched again. */
+  readonly memory?: { readonly fixedBytes: number; readonly perRowBytes: number } | undefined;
+  /** Only `tandem tune` finds these. */
+  readonly job?: TunedJob | undefined;
+  readonly writtenBy: 'run' | 'tune';
+  /** ISO 8601 */
+  readonly writtenAt: string;
+}
+
+/** A profile that was found, and what it decides in this run, in words: what the caller says comes first. */
+export interface UsedProfile {
+  readonly path: string;
+  readonly profile: Profile;
+  /** `batch size 4096`, `threads 8`; empty: the caller said all of it. */
+  readonly sets: readonly string[];
 }
 
 export interface MemoryLine {

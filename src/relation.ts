@@ -55,6 +55,24 @@ export interface Selection {
   readonly sample: number | undefined;
 }
 
+/** Which rows of which shards a run takes, and of how many. */
+export interface PlannedSelection extends Selection {
+  /** As the caller gave it; the contract's `where` comes on top. */
+  readonly given: SelectionOptions;
+  /** Names of the columns that the conditions look at, in lower case. */
+  readonly columns: readonly string[];
+  /** Before the selection. */
+  readonly shardsFound: number;
+  readonly rowsFound: number;
+  /** What counting the rows took; undefined: none had to be looked at. */
+  readonly countSeconds: number | undefined;
+}
+
+/** Whether rows must be looked at to know which are taken. */
+export function hasCondition(selection: Selection | undefined): boolean {
+  return selection !== undefined && (selection.where.length > 0 || selection.sample !== undefined);
+}
+
 /** Consecutive rows of a shard, counted among those that are taken. */
 export interface RelationPart extends Relation, Span {
   /** All that are taken. */

@@ -101,6 +101,30 @@ test('engines know nothing about shards, batches or the pipeline', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('imports go round between two files at most', () => {
+  const own = files.filter(({ path }) => path.startsWith('src/') && !isTest(path));
+  const next = new Map(own.map(({ path }) => [path, new Set<string>()]));
+  for (const { from, to } of imports) next.get(from)?.add(to);
+  const reached = new Map(Array.from(next.keys(), (path) => [path, reachedFrom(path)]));
+  const circles = [...reached].map(([path, seen]) => [...seen].filter((other) => reached.get(other)?.has(path)));
+  assert.deepEqual(
+    circles.filter((circle) => circle.length > 2).map((circle) => circle.toSorted().join(' ')),
+    [],
+  );
+
+  function reachedFrom(start: string): ReadonlySet<string> {
+    const seen = new Set<string>();
+    const stack = [start];
+    for (let path = stack.pop(); path !== undefined; path = stack.pop()) {
+      for (const to of next.get(path) ?? []) {
+        if (!seen.has(to)) stack.push(to);
+        seen.add(to);
+      }
+    }
+    return seen;
+  }
+});
+
 test('nothing but tests and benchmarks imports what is made for testing', () => {
   const wrong = imports.filter(
     ({ from, to }) => to.startsWith('src/testing/') && from.startsWith('src/') && !isTest(from),

@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { score } from '../pipeline.ts';
 import { findShards } from '../read/find-shards.ts';
-import { outputName } from '../shard-format.ts';
 import { PlannerClient } from '../threads/planner-client.ts';
-import type { AgainstOptions, KnownReport } from './report.ts';
+import type { AgainstOptions, KnownReport } from './against-report.ts';
 
 /**
  * Scores into a temporary folder and compares there, in SQL that streams: memory does not grow with the rows.
@@ -15,26 +14,24 @@ import type { AgainstOptions, KnownReport } from './report.ts';
  */
 export async function checkAgainst(options: AgainstOptions): Promise<KnownReport> {
   const { loadContract } = await import('../contract/load.ts');
-  const { against, key = [], map = {}, tolerance, ...common } = options;
+  const { against, key = [], map = {}, tolerance, worst, ...common } = options;
   const { golden } = loadContract(options.model).contract;
-  const { where, limit, sample } = options;
+  const { limit, sample } = options;
   // Before the shards are scored, which takes a while.
   await findShards(against);
-  const names = new Map((await findShards(options.shards)).map(({ name }) => [outputName(name), name]));
+  const shardNames = (await findShards(options.shards)).map(({ name }) => name);
   const folder = mkdtempSync(join(tmpdir(), 'tandem-check-'));
   try {
     const scores = join(folder, 'scores');
     const { device, precision } = await score({ ...common, output: scores, keep: key, useProfile: false });
     const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
     try {
-      const asked = { against, key, map, tolerance: tolerance ?? golden.tolerance, scores, scratch: folder };
-      const request = { ...asked, shards: options.shards, model: options.model, selection: { where, limit, sample } };
+      const asked = { against, key, map, tolerance: tolerance ?? golden.tolerance, worst, shardNames };
+      const { shards, model, threads } = options;
+      const where = { shards, model, selection: { where: options.where, limit, sample }, scores, scratch: folder };
+      const request = { ...asked, ...where, ...(threads === undefined ? {} : { threads }) };
       const { comparison } = await planner.ask({ kind: 'compareKnown', request }, 'knownCompared');
-      const columns = comparison.columns.map((column) => ({
-        ...column,
-        worst: column.worst.map((row) => ({ ...row, shard: names.get(row.shard) ?? row.shard })),
-      }));
-      return { ...comparison, columns, device, precision };
+      return { ...comparison, device, precision };
     } finally {
       await planner.close([]);
     }

@@ -1,9 +1,10 @@
 /** Which row an address means. */
 import { resolve } from 'node:path';
-import { DuckDbError, quoteIdentifier, quoteText, type Connection } from '../engines/duckdb/database.ts';
+import { DuckDbError, quoteIdentifier, quotePath, quoteText, type Connection } from '../engines/duckdb/database.ts';
 import { TandemError } from '../errors.ts';
 import { describe, type Footer } from '../read/footers.ts';
-import { parquetFile } from '../relation.ts';
+import { parquetFile, takenRows } from '../relation.ts';
+import { pairFiles } from './join-rows.ts';
 import { findNamed } from './pair-columns.ts';
 import type { RowAddress, RowReport } from './row-report.ts';
 
@@ -69,6 +70,37 @@ function findByValue(connection: Connection, footers: readonly Footer[], name: s
   throw new TandemError('USAGE', `Expected one row with ${name} = \`${value}\`, got ${places.join(' and ')}.`, {
     remedy: `Name one by its place: --row ${places[0]}.`,
   });
+}
+
+/** A row of the shards among those that the contract takes. */
+interface TakenRow extends FoundRow {
+  readonly footers: readonly Footer[];
+  readonly where: string | undefined;
+}
+
+/** The known row that lies where this one does among the rows that are scored. @throws BAD_SHARD */
+export function copyKnown(
+  connection: Connection,
+  { footers, table, row, where }: TakenRow,
+  known: readonly Footer[],
+  to: string,
+): void {
+  const selection = { where: where === undefined ? [] : [where], sample: undefined };
+  const countRows = (footer: Footer, endRow?: number): number => {
+    if (where === undefined) return endRow ?? footer.rowCount;
+    const [[count] = []] = connection.rows(`SELECT count(*) FROM ${takenRows({ ...footer, endRow }, selection)}`);
+    return Number(count);
+  };
+  const scored = footers.map((footer) => ({ name: footer.name, rowCount: countRows(footer) }));
+  const files = pairFiles(scored, known);
+  const index = footers.findIndex(({ name }) => name === table.name);
+  const before = scored.slice(0, index).reduce((sum, { rowCount }) => sum + rowCount, 0);
+  const at = countRows(table, row) + (files.length === 1 ? before : 0);
+  const file = numbered(files.length === 1 ? files[0]! : files[index]!);
+  connection.execute(
+    `COPY (SELECT * EXCLUDE (file_row_number) FROM ${file.numberedFrom} WHERE shard.file_row_number = ${at})
+     TO ${quotePath(to)} (FORMAT parquet)`,
+  );
 }
 
 /** Columns of a file's first row, in DuckDB's words. */

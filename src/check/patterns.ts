@@ -2,7 +2,7 @@
 import type { Connection } from '../engines/duckdb/database.ts';
 import { knownExactRowsMax, knownPatternRowsMin, knownSampleRows } from '../limits.ts';
 import { beyondSql } from '../planning/golden.ts';
-import type { JoinedColumn } from './joined.ts';
+import type { JoinedColumn } from './compare-column.ts';
 
 /** `sql` is true of a row that fits; `golden` is what is known. */
 interface Pattern {
@@ -70,17 +70,25 @@ export function findPatterns(connection: Connection, both: string, column: Joine
   if (rowCount < knownPatternRowsMin || pair.kind === 'label') return [];
   if (pair.kind === 'list') return listPatterns(connection, both, tolerance);
   const finite = `(SELECT * FROM ${both} WHERE isfinite(golden) AND isfinite(score))`;
+  // What not even these rows show costs no look at all of them.
+  const first = patternIn(connection, `(FROM ${finite} LIMIT ${knownSampleRows})`, tolerance);
+  const found = first === undefined || rowCount <= knownSampleRows ? first : patternIn(connection, finite, tolerance);
+  if (found === 'too few values') return [];
+  return found === undefined ? orderPatterns(connection, finite, column) : [found];
+}
+
+/** What all rows show, as a sentence. */
+function patternIn(connection: Connection, rows: string, tolerance: number): string | undefined {
   const patterns = patternsOf(tolerance);
   const fits = patterns.map(({ sql }) => `coalesce(bool_and(coalesce(${sql}, false)), false)`);
   const [row = []] = connection.rows(
     `SELECT count(*), min(score) < max(score), ${fits.join(', ')},
-       min(golden - score), max(golden - score), min(golden / nullif(score, 0)), max(golden / nullif(score, 0)) FROM ${finite}`,
+       min(golden - score), max(golden - score), min(golden / nullif(score, 0)), max(golden / nullif(score, 0)) FROM ${rows}`,
   );
-  const rows = Number(row[0] ?? 0);
   // Of one value alone any formula could be right.
-  if (rows < knownPatternRowsMin || Number(row[1]) !== 1) return [];
+  if (Number(row[0] ?? 0) < knownPatternRowsMin || Number(row[1]) !== 1) return 'too few values';
   const found = patterns.find((_, index) => Number(row[index + 2]) === 1);
-  if (found !== undefined) return [found.words];
+  if (found !== undefined) return found.words;
   const [offsetMin, offsetMax, ratioMin, ratioMax] = row.slice(-4).map((value) => Number(value ?? NaN)) as [
     number,
     number,
@@ -89,12 +97,12 @@ export function findPatterns(connection: Connection, both: string, column: Joine
   ];
   const spread = (low: number, high: number): boolean => high - low <= 2 * tolerance * Math.max(1, Math.abs(high));
   if (spread(offsetMin, offsetMax)) {
-    return [`known - score is ${short((offsetMin + offsetMax) / 2)} in all rows: an offset, such as a base score.`];
+    return `known - score is ${short((offsetMin + offsetMax) / 2)} in all rows: an offset, such as a base score.`;
   }
   if (ratioMax - ratioMin <= 2 * tolerance * Math.abs(ratioMax)) {
-    return [`known / score is ${short((ratioMin + ratioMax) / 2)} in all rows: a factor, such as another unit.`];
+    return `known / score is ${short((ratioMin + ratioMax) / 2)} in all rows: a factor, such as another unit.`;
   }
-  return orderPatterns(connection, finite, column, rows);
+  return undefined;
 }
 
 function short(value: number): string {
@@ -102,13 +110,8 @@ function short(value: number): string {
 }
 
 /** What only sorted rows show. */
-function orderPatterns(
-  connection: Connection,
-  finite: string,
-  { tolerance, byPosition }: JoinedColumn,
-  rows: number,
-): string[] {
-  if (byPosition && rows <= knownExactRowsMax) {
+function orderPatterns(connection: Connection, finite: string, { tolerance, key, rowCount }: JoinedColumn): string[] {
+  if (key.length === 0 && rowCount <= knownExactRowsMax) {
     const [[apart] = []] = connection.rows(
       `SELECT count(*) FILTER (abs(g.golden - s.score) > ${tolerance} * greatest(1, abs(g.golden)))
        FROM (SELECT golden FROM ${finite} ORDER BY golden) AS g POSITIONAL JOIN (SELECT score FROM ${finite} ORDER BY score) AS s`,

@@ -1,5 +1,5 @@
 /** What `check --row` is asked and what it finds: plain data. */
-import type { AgainstOptions, KnownReport } from './report.ts';
+import type { AgainstOptions, KnownReport } from './against-report.ts';
 import type { RunOptions } from '../options.ts';
 
 /** One row: by shard and number, or by what a column holds. */
@@ -14,7 +14,7 @@ export interface RowOptions extends RunOptions, Partial<Pick<AgainstOptions, 'ag
 }
 
 /** What is asked of the planner's thread. */
-export interface RowRequest extends Pick<RowOptions, 'model' | 'shards' | 'row' | 'against' | 'key'> {
+export interface RowRequest extends Pick<RowOptions, 'model' | 'shards' | 'row' | 'against' | 'key' | 'threads'> {
   /** Folder that gets the row as `row.parquet`, and with known files by position theirs as `known.parquet`. */
   readonly scratch: string;
 }

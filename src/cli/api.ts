@@ -3,7 +3,7 @@ import type { DoctorOptions } from '../doctor/doctor.ts';
 import type { DoctorReport } from '../doctor/report.ts';
 import type { FeaturizeOptions } from '../feature-options.ts';
 import type { RowOptions, RowReport } from '../check/row-report.ts';
-import type { AgainstOptions, KnownReport } from '../check/report.ts';
+import type { AgainstOptions, KnownReport } from '../check/against-report.ts';
 import type { InitOptions, InitReport } from '../init/init.ts';
 import type { FitOptions, FitReport } from '../fit/report.ts';
 import type {

@@ -1,9 +1,11 @@
 /** `tandem check --against`: somebody else's scores of the same rows. */
-import type { AgainstOptions, KnownReport } from '../check/report.ts';
+import type { AgainstOptions, KnownReport } from '../check/against-report.ts';
 import type { RowOptions, RowReport } from '../check/row-report.ts';
 import { formatError, TandemError } from '../errors.ts';
+import { knownWorstMax } from '../limits.ts';
 import type { LoadApi } from './api.ts';
 import { printResult, runOptions, warner } from './command.ts';
+import { filesFromFlag, shardsOf, withListed } from './files-from.ts';
 import type { Arguments, Flag } from './flags.ts';
 import { counted } from './format.ts';
 import type { Io } from './io.ts';
@@ -11,32 +13,45 @@ import { selectionFlags, selectionOptions } from './selection.ts';
 import { watchSignals } from './signals.ts';
 
 export const againstFlags: readonly Flag[] = [
+  filesFromFlag,
   ...selectionFlags,
   {
     name: 'against',
     value: 'files',
     repeatable: true,
-    describe: 'Parquet or CSV files, a folder or a glob with known scores of the rows of <shards..>',
+    describe: 'Files of any format, a folder or a glob with known scores of the rows of <shards..>',
     otherwise: 'golden.parquet',
+  },
+  {
+    name: 'against-from',
+    value: 'file',
+    describe: 'List of such files, in the form of --files-from. Beside or instead of --against',
   },
   {
     name: 'key',
     value: 'columns',
     repeatable: true,
-    describe: 'With --against: columns on both sides that name a row: id,date',
+    describe: 'With --against: columns, or keys of Hive folders, on both sides that name a row: dt,id',
     otherwise: 'by position: the same rows in the same order, in files of the same names or in one',
   },
   {
     name: 'map',
     value: 'pairs',
     repeatable: true,
-    describe: 'With --against: score=known for columns of other names: p=probability[1],label=prediction',
+    describe:
+      'With --against: score=known for columns of other names, or positions of lists: p=probability[1],label=prediction',
   },
   {
     name: 'tolerance',
     value: 'number',
     describe: 'With --against: the largest difference that passes, times max(1, |known|)',
     otherwise: "the contract's for golden rows",
+  },
+  {
+    name: 'worst',
+    value: 'rows',
+    describe: 'With --against: how many rows with the largest differences to name, within the tolerance too',
+    otherwise: 'ten of those beyond the tolerance',
   },
   {
     name: 'row',
@@ -49,10 +64,13 @@ export const againstFlags: readonly Flag[] = [
 /** @throws USAGE for what only goes with --against */
 export function checkUnused(given: Arguments, beside?: 'row'): void {
   const [word] = given.positionals;
-  if (word !== undefined && beside === undefined) {
-    throw usage(`Expected tandem check to be given shards with --against or --row only, got \`${word}\`.`);
+  const shards = word ?? given.text('files-from');
+  if (shards !== undefined && beside === undefined) {
+    throw usage(`Expected tandem check to be given shards with --against or --row only, got \`${shards}\`.`);
   }
-  const flag = ['key', 'map', 'tolerance', 'where', 'limit', 'sample'].find((name) => given.texts(name).length > 0);
+  const flag = ['key', 'map', 'tolerance', 'where', 'limit', 'sample', 'worst'].find(
+    (name) => given.texts(name).length > 0,
+  );
   if (flag !== undefined) throw usage(`Expected --${flag} to come with --against, got it alone.`);
 }
 
@@ -62,8 +80,30 @@ function usage(message: string): TandemError {
   });
 }
 
+/** Files that flags name, lists read. */
+interface NamedFiles {
+  readonly shards: readonly string[];
+  readonly against: readonly string[];
+}
+
+/** Whether known scores are named. */
+export function hasKnown(given: Arguments): boolean {
+  return given.texts('against').length > 0 || given.text('against-from') !== undefined;
+}
+
+/** @throws USAGE, NO_SHARDS */
+async function namedFiles(given: Arguments, io: Io): Promise<NamedFiles> {
+  if (given.text('files-from') === '-' && given.text('against-from') === '-') {
+    throw usage('Expected --files-from or --against-from to read standard input, got both.');
+  }
+  return {
+    shards: await shardsOf(given, io),
+    against: await withListed(given.texts('against'), given, 'against-from', io),
+  };
+}
+
 /** @throws USAGE */
-function againstOptions(given: Arguments, shards: readonly string[]): AgainstOptions {
+function againstOptions(given: Arguments, { shards, against }: NamedFiles): AgainstOptions {
   if (shards.length === 0) {
     throw usage('Expected tandem check to be given shards with --against, got none.');
   }
@@ -76,13 +116,15 @@ function againstOptions(given: Arguments, shards: readonly string[]): AgainstOpt
   if (tolerance !== undefined && !(Number(tolerance) >= 0 && Number.isFinite(Number(tolerance)))) {
     throw usage(`Expected --tolerance to be a number from 0 on, got \`${tolerance}\`.`);
   }
+  const worst = given.count('worst', knownWorstMax);
   return {
     model: given.text('model') ?? '',
     shards,
-    against: given.texts('against'),
+    against,
     key: splitList(given.texts('key')),
     map: Object.fromEntries(pairs),
     ...(tolerance === undefined ? {} : { tolerance: Number(tolerance) }),
+    ...(worst === undefined ? {} : { worst }),
     ...selectionOptions(given),
     ...runOptions(given),
   };
@@ -94,7 +136,7 @@ function splitList(texts: readonly string[]): string[] {
 }
 
 /** @throws USAGE */
-function rowOptions(given: Arguments, text: string): RowOptions {
+function rowOptions(given: Arguments, text: string, { shards, against }: NamedFiles): RowOptions {
   const [, place, row] = /^(.+):(\d+)$/s.exec(text) ?? [];
   const [, column, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
   // `dt=2026-05-01/part-3.parquet:17` is a place, `at=12:30` is none.
@@ -104,25 +146,24 @@ function rowOptions(given: Arguments, text: string): RowOptions {
       `Expected --row to be a shard and a row (part-3.parquet:17) or a column's value (id=5), got \`${text}\`.`,
     );
   }
-  const { positionals } = given;
-  const flag = ['where', 'limit', 'sample'].find((name) => given.texts(name).length > 0);
+  const flag = ['where', 'limit', 'sample', 'worst'].find((name) => given.texts(name).length > 0);
   if (flag !== undefined) throw usage(`Expected --row to name the row alone, got --${flag} too.`);
-  if (!isPlace && positionals.length === 0) {
+  if (!isPlace && shards.length === 0) {
     throw usage('Expected tandem check to be given shards with --row, got none.');
   }
-  const known = given.texts('against').length === 0 ? undefined : againstOptions(given, [place ?? '']);
+  const known = hasKnown(given) ? againstOptions(given, { shards: [place ?? ''], against }) : undefined;
   if (known === undefined) checkUnused(given, 'row');
   return {
     ...known,
     model: given.text('model') ?? '',
-    shards: positionals.length === 0 ? [place!] : positionals,
+    shards: shards.length === 0 ? [place!] : shards,
     row: isPlace ? { shard: place, row: Number(row) } : { column: column!, value: value! },
     ...runOptions(given),
   };
 }
 
 export async function runRow(given: Arguments, text: string, io: Io, loadApi: LoadApi): Promise<number> {
-  const options = rowOptions(given, text);
+  const options = rowOptions(given, text, await namedFiles(given, io));
   const say = (line: string) => void io.stderr.write(`${line}\n`);
   const watch = watchSignals(io, say);
   try {
@@ -156,7 +197,7 @@ function rowError({ shard, row, features, differences, known }: RowReport): Tand
 }
 
 export async function runAgainst(given: Arguments, io: Io, loadApi: LoadApi): Promise<number> {
-  const options = againstOptions(given, given.positionals);
+  const options = againstOptions(given, await namedFiles(given, io));
   const say = (line: string) => void io.stderr.write(`${line}\n`);
   const watch = watchSignals(io, say);
   try {

@@ -1,9 +1,12 @@
 /** `check` as a command: what goes with --against, and what it prints then. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import type { AgainstOptions, KnownReport } from '../check/report.ts';
+import type { AgainstOptions, KnownReport } from '../check/against-report.ts';
 import type { RowAddress, RowOptions } from '../check/row-report.ts';
 import { TandemError } from '../errors.ts';
+import { tempDir } from '../testing/shards.ts';
 import type { Api } from './api.ts';
 import { runCommandLine } from './run.ts';
 
@@ -30,6 +33,7 @@ const found: KnownReport = {
   passed: false,
   device: 'cpu',
   precision: 'float32',
+  notCompared: ['margin'],
   columns: [
     {
       name: 'p',
@@ -83,6 +87,7 @@ test('flags become options, and the report a page', async () => {
     [
       'FAILED: 900 rows by id, tolerance 1e-5',
       'rows without a partner: 100 of the shards, 0 of the known scores',
+      'not compared, as nothing is known of them: margin',
       '  column  known           largest difference  median  99 %  rows beyond',
       '  p       probability[1]            infinite    0.25  0.75          880',
       '  label   prediction                                                 20',
@@ -105,6 +110,11 @@ test('what does not go together is said before anything is loaded', async () => 
     ['check x --model m --against s.parquet --map p', /--map to be score=known, got `p`/],
     ['check x --model m --against s.parquet --tolerance -1', /--tolerance to be a number from 0 on, got `-1`/],
     ['check --model m --key id', /Expected --key to come with --against/],
+    ['check x --model m --against s.parquet --worst 0', /Expected --worst to be/],
+    ['check --model m --worst 3', /Expected --worst to come with --against/],
+    ['check --model m --files-from -', /given shards with --against or --row only, got `-`/],
+    ['check x --model m --row a.parquet:5 --against s --worst 3', /name the row alone, got --worst too/],
+    ['check --model m --files-from - --against-from -', /read standard input, got both/],
     ['check --model m --row 17', /--row to be a shard and a row .* got `17`/],
     ['check --model m --row id=5', /to be given shards with --row, got none/],
     ['check x --model m --row a.parquet:5 --map p=q', /Expected --map to come with --against/],
@@ -114,6 +124,24 @@ test('what does not go together is said before anything is loaded', async () => 
     assert.match(stderr, expected);
     assert.equal(exitCode, 64);
   }
+});
+
+test('lists of shards and of known files', async (t) => {
+  const folder = tempDir(t);
+  const paths = ['a.parquet', 'k 1.parquet', 'k*.parquet'].map((name) => join(folder, name));
+  paths.forEach((path) => writeFileSync(path, ''));
+  writeFileSync(join(folder, 'shards.txt'), `${paths[0]}\n`);
+  writeFileSync(join(folder, 'known.txt'), `${paths[1]}\nfile://${paths[2]}\n`);
+  const lists = `--files-from ${folder}/shards.txt --against-from ${folder}/known.txt`;
+  let options: AgainstOptions | undefined;
+  const checkAgainst = async (given: AgainstOptions): Promise<KnownReport> => {
+    options = given;
+    return { ...found, passed: true };
+  };
+  const { exitCode } = await run(`check --model m ${lists} --key id --worst 3`, { checkAgainst });
+  assert.deepEqual([exitCode, options!.shards, options!.against, options!.worst], [0, [paths[0]], paths.slice(1), 3]);
+  const missing = await run(`check x --model m --against-from ${folder}/none.txt`);
+  assert.match(missing.stderr, /Expected --against-from to be a readable file or -/);
 });
 
 test('no rows in common is a failure of its own', async () => {

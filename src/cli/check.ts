@@ -2,7 +2,7 @@
 import { formatError, TandemError } from '../errors.ts';
 import { goldenGrossDifference } from '../limits.ts';
 import type { CheckReport } from '../options.ts';
-import { againstFlags, checkUnused, runAgainst, runRow } from './check-against.ts';
+import { againstFlags, checkUnused, hasKnown, runAgainst, runRow } from './check-against.ts';
 import {
   allowCpuNodesFlag,
   batchSizeFlag,
@@ -74,7 +74,7 @@ export const checkCommand: Command = {
   async run(given, io, loadApi) {
     const row = given.text('row');
     if (row !== undefined) return runRow(given, row, io, loadApi);
-    if (given.texts('against').length > 0) return runAgainst(given, io, loadApi);
+    if (hasKnown(given)) return runAgainst(given, io, loadApi);
     checkUnused(given);
     const options = { model: given.text('model') ?? '', ...runOptions(given) };
     const say = (line: string) => void io.stderr.write(`${line}\n`);

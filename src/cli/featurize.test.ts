@@ -1,7 +1,12 @@
 /** `featurize` as a command: flags, and what it prints. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { TandemError } from '../errors.ts';
 import type { FeaturizeOptions } from '../feature-options.ts';
+import { planning } from '../measure/progress.ts';
 import type { ScoreResult } from '../options.ts';
 import type { Api } from './api.ts';
 import { runCommandLine } from './run.ts';
@@ -79,6 +84,35 @@ test('flags become options; what is said at the end fits the files', async () =>
   const parquet = await run('featurize a --model m --output out --progress none', api);
   assert.match(parquet.stdout, /^ +or: pandas\.read_parquet\("out"\)$/m);
   assert.deepEqual([asked[1]!.format, asked[1]!.outputShards, asked[1]!.keep], [undefined, undefined, undefined]);
+});
+
+test('report, trace and metrics are asked for as with score, and a stop says what is whole', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tandem-'));
+  try {
+    const asked: FeaturizeOptions[] = [];
+    const api: Partial<Api> = {
+      featurize: async (options) => {
+        asked.push(options);
+        options.onProgress?.({ ...planning, phase: 'featurizing', rowsDone: 10, rowsTotal: 30, shardsTotal: 3 });
+        throw new TandemError('STOPPED', 'The run was stopped.');
+      },
+      planFeaturize: async () => {
+        throw new TandemError('STOPPED', 'Enough.');
+      },
+    };
+    const [report, trace] = [join(folder, 'r.html'), join(folder, 't.json')];
+    const line = `featurize a --model m --output out --report ${report} --trace ${trace} --metrics 127.0.0.1:0`;
+    const { stderr } = await run(line, api);
+    assert.match(stderr, /^featurizing: 10 of 30 rows/m);
+    assert.match(stderr, /0 of 3 shards/);
+    assert.equal(asked[0]?.trace, trace);
+    assert.deepEqual([asked[0]?.metrics?.host, asked[0]?.metrics?.port], ['127.0.0.1', 0]);
+    assert.ok(asked[0]?.onRecord !== undefined);
+    assert.match((await run(`${line} --dry-run`, api)).stderr, /without effect: --report, --trace, --metrics/);
+    assert.match((await run(line.replace(trace, report), api)).stderr, /--report and --trace to be two files/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('what is missing or wrong is said before anything is loaded', async () => {

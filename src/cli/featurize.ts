@@ -1,12 +1,14 @@
 /** `tandem featurize`: what the model would get, as files for whoever trains the next one. */
 import type { FeaturizeOptions } from '../feature-options.ts';
-import type { PlannedSelection } from '../plan.ts';
+import type { Progress } from '../options.ts';
+import type { PlannedSelection } from '../relation.ts';
 import { outputShardsMax, threadsMax } from '../limits.ts';
 import { jsonFlag, keepFlag, memoryFlag, printResult, threadsFlag, warner, type Command } from './command.ts';
 import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Arguments, Flag } from './flags.ts';
 import { outputFlags, outputOptions } from './output-flags.ts';
 import { openProgress, type ProgressMode } from './progress-view.ts';
+import { noteUnused, openRunFiles, recordFlags, sayWhatIsWhole } from './run-files.ts';
 import { parseKeep, progressFlag } from './score.ts';
 import { selectionFlags, selectionLines, selectionOptions } from './selection.ts';
 import { watchSignals } from './signals.ts';
@@ -48,6 +50,7 @@ export const featurizeFlags: readonly Flag[] = [
   memoryFlag,
   ...outputFlags,
   progressFlag,
+  ...recordFlags,
   jsonFlag,
 ];
 
@@ -94,12 +97,15 @@ export const featurizeCommand: Command = {
   async run(given, io, loadApi) {
     const options = { ...featurizeOptions(given), shards: await shardsOf(given, io) };
     const isDry = given.isOn('dry-run');
+    const files = await openRunFiles(given, options.output, isDry);
     const view = await openProgress(isDry ? 'none' : ((given.text('progress') ?? 'auto') as ProgressMode), io);
     const watch = watchSignals(io, (line) => view.say(line));
     const warn = warner((line) => view.say(line));
     const common = { ...options, signal: watch.signal, onWarning: warn };
+    let last: Progress | undefined;
     try {
       const api = await loadApi();
+      if (isDry) noteUnused(given, (line) => view.say(line));
       if (isDry) {
         const [plan, { renderPlan }] = await Promise.all([api.planFeaturize(common), import('./render-plan.ts')]);
         plan.warnings.forEach(warn);
@@ -109,7 +115,11 @@ export const featurizeCommand: Command = {
       const [result, { renderFeaturize }] = await Promise.all([
         api.featurize({
           ...common,
-          onProgress: (progress) => view.show(progress),
+          ...files.options((line) => view.say(line)),
+          onProgress: (progress) => {
+            last = progress;
+            view.show(progress);
+          },
           onSelection: (selection: PlannedSelection, rowCount: number) =>
             view.log(selectionLines(selection, rowCount).join(', '), false),
         }),
@@ -117,7 +127,13 @@ export const featurizeCommand: Command = {
       ]);
       view.close();
       printResult(io, given, result, (done) => renderFeaturize(done, options.format));
+      files.writeReport(view);
       return 0;
+    } catch (thrown) {
+      view.close();
+      files.writeReportAfterFailure(view);
+      await sayWhatIsWhole(thrown, last, view);
+      throw thrown;
     } finally {
       view.close();
       watch.close();

@@ -14,32 +14,42 @@ export const filesFromFlag: Flag = {
     'List of shards, one path or file:// URL a line, relative to the current folder; - reads standard input. Beside or instead of <shards..>',
 };
 
+/** What a command is to read: its arguments, then the files of the list. @throws see {@link withListed} */
+export function shardsOf(given: Arguments, io: Pick<Io, 'stdin'>): Promise<readonly string[]> {
+  return withListed(given.positionals, given, 'files-from', io);
+}
+
 /**
- * What a command is to read: its arguments, then the files of the list. Paths of the list are taken as they are, never as
+ * Paths and patterns, then the files of the list that a flag names. Paths of the list are taken as they are, never as
  * patterns, and relative ones start at the working directory, as those of tar and rsync do.
  * @throws USAGE for a list that cannot be read or holds nothing, NO_SHARDS naming the line of a file that is missing, is
  * none, or is there twice
  */
-export async function shardsOf(given: Arguments, io: Pick<Io, 'stdin'>): Promise<readonly string[]> {
-  const list = given.text('files-from');
-  if (list === undefined) return given.positionals;
-  const paths = parseList(await readList(list, io), list === '-' ? 'standard input' : list);
-  return [...given.positionals, ...paths];
+export async function withListed(
+  named: readonly string[],
+  given: Arguments,
+  flag: string,
+  io: Pick<Io, 'stdin'>,
+): Promise<readonly string[]> {
+  const list = given.text(flag);
+  if (list === undefined) return named;
+  const paths = parseList(await readList(list, flag, io), list === '-' ? 'standard input' : list, flag);
+  return [...named, ...paths];
 }
 
-async function readList(list: string, { stdin }: Pick<Io, 'stdin'>): Promise<string> {
+async function readList(list: string, flag: string, { stdin }: Pick<Io, 'stdin'>): Promise<string> {
   try {
     if (list !== '-') return await readFile(list, 'utf8');
     const parts: Buffer[] = [];
     for await (const part of stdin?.() ?? []) parts.push(Buffer.from(part));
     return Buffer.concat(parts).toString('utf8');
   } catch (cause) {
-    const message = `Expected --files-from to be a readable file or -, got \`${list}\` (${(cause as Error).message}).`;
+    const message = `Expected --${flag} to be a readable file or -, got \`${list}\` (${(cause as Error).message}).`;
     throw new TandemError('USAGE', message, { remedy: 'One path a line; `-` reads standard input.', cause });
   }
 }
 
-function parseList(text: string, source: string): string[] {
+function parseList(text: string, source: string, flag: string): string[] {
   const lineOf = new Map<string, number>();
   text
     .replace(/^\uFEFF/, '')
@@ -61,7 +71,7 @@ function parseList(text: string, source: string): string[] {
       );
     });
   if (lineOf.size > 0) return [...lineOf.keys()];
-  throw new TandemError('USAGE', `Expected --files-from to name at least one file, got an empty list (${source}).`);
+  throw new TandemError('USAGE', `Expected --${flag} to name at least one file, got an empty list (${source}).`);
 }
 
 /** Absolute; undefined for a URL that is no file's. Hadoop writes `file:/data/x`. */

@@ -58,6 +58,7 @@ const fitted: FitReport = {
       notes: ['2 of them in fewer than 10 rows'],
     },
   ],
+  unmarked: [],
   written: true,
 };
 
@@ -66,7 +67,8 @@ test('flags become options, passes go to stderr, values and notes to stdout', as
   const api: Partial<Api> = {
     fit: async (options) => {
       got = options;
-      for (const rowsDone of [10, 20, 1_000]) options.onProgress?.({ pass: 2, rowsDone, rowsTotal: 12_000 });
+      for (const rowsDone of [10, 20, 1_000])
+        options.onProgress?.({ pass: 2, rowsDone, rowsTotal: 12_000, secondsElapsed: 1 });
       return fitted;
     },
   };
@@ -109,5 +111,14 @@ test('a dry run and nothing to fit are said, and --json gives all digits', async
     none.stdout,
     /^nothing to fit: every parameter in m\/tandem\.json has a value; --all fits again those that a fit has found/,
   );
+  const unmarked = ['inputs.x[0].standardize', 'inputs.x[1].steps[0].clip'];
+  for (const parameters of [fitted.parameters, []]) {
+    const left = await run('fit a --model m --all', { fit: async () => ({ ...fitted, parameters, unmarked }) });
+    assert.match(
+      left.stdout,
+      /no "fit" stands beside them .*: inputs\.x\[0\]\.standardize, inputs\.x\[1\]\.steps\[0\]\.clip$/m,
+    );
+    assert.match(left.stdout, /^ {2}to have one fitted, write its word .*: "standardize": "fit"/m);
+  }
   assert.equal((await run('fit a', api)).exitCode, 64);
 });

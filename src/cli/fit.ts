@@ -4,6 +4,7 @@ import { jsonFlag, memoryFlag, printResult, threadsFlag, warner, type Command } 
 import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Flag } from './flags.ts';
 import { counted, formatCount } from './format.ts';
+import { readingText } from './progress-text.ts';
 import { selectionFlags, selectionOptions } from './selection.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
@@ -64,10 +65,12 @@ export const fitCommand: Command = {
         ...options,
         signal: watch.signal,
         onWarning: warner(say),
-        onProgress: ({ pass, rowsDone, rowsTotal }) => {
+        onProgress: (progress) => {
           if (io.nowMs() - saidMs < saidEveryMs - progressIntervalMs) return;
           saidMs = io.nowMs();
-          say(`pass ${pass}: ${formatCount(rowsDone)} of ${counted(rowsTotal, 'row')}`);
+          const { pass, rowsDone, rowsTotal, reading } = progress;
+          const passText = `pass ${pass}: ${formatCount(rowsDone)} of ${counted(rowsTotal, 'row')}`;
+          say(reading === undefined ? passText : readingText(progress));
         },
       });
       const { renderFit } = await import('./render-fit.ts');

@@ -112,7 +112,8 @@ export const profileCommand: Command = {
         signal: watch.signal,
         onWarning: warner(say),
         onProgress: (progress) => {
-          if (progress.phase !== phase && progress.phase !== 'done') say(words[progress.phase]);
+          const text = words[progress.phase];
+          if (progress.phase !== phase && text !== undefined) say(text);
           phase = progress.phase;
         },
       });
@@ -125,8 +126,9 @@ export const profileCommand: Command = {
   },
 };
 
-const words = {
+const words: Partial<Record<Progress['phase'], string>> = {
   planning: 'planning',
   reading: 'reading files that are no Parquet',
+  counting: 'counting the rows that are taken',
   scoring: 'scoring into a temporary folder; the profile begins when the run has warmed up',
 };

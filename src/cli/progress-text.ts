@@ -14,6 +14,7 @@ export function progressJson(progress: Progress): string {
 export function progressLine(progress: Progress): string {
   if (progress.phase === 'planning') return planningText;
   if (progress.phase === 'reading') return readingText(progress);
+  if (progress.phase === 'counting') return countingText(progress);
   const { rowsDone, rowsTotal, secondsElapsed } = progress;
   const start = `${progress.phase}: ${formatCount(rowsDone)} of ${counted(rowsTotal, 'row')} (${percent(progress)})`;
   const end = progress.phase === 'done' ? [`${formatSeconds(secondsElapsed)}`] : timeLeft(progress);
@@ -29,7 +30,8 @@ export function progressLines(progress: Progress, width: number, color: boolean)
   const room = width - 1;
   if (progress.phase === 'planning') return [shorten(planningText, room)];
   if (progress.phase === 'reading') return [shorten(readingText(progress), room)];
-  const label = `${progress.phase === 'done' ? 'done   ' : 'scoring'} `;
+  if (progress.phase === 'counting') return [shorten(countingText(progress), room)];
+  const label = `${progress.phase.padEnd('scoring'.length)} `;
   const share = ` ${percent(progress).padStart(6)}`;
   const barWidth = Math.max(4, Math.min(60, room - label.length - share.length));
   const times = [`${formatSeconds(progress.secondsElapsed)} so far`, ...timeLeft(progress)];
@@ -47,7 +49,7 @@ export function progressLines(progress: Progress, width: number, color: boolean)
 }
 
 /** `reading what is no Parquet: 1 of 3 files, 12 MB of 1.2 GB (1.0 %), 4 s so far` */
-function readingText({ reading, secondsElapsed }: Progress): string {
+export function readingText({ reading, secondsElapsed }: Pick<Progress, 'reading' | 'secondsElapsed'>): string {
   if (reading === undefined) return planningText;
   const { filesDone, filesTotal, bytesDone, bytesTotal } = reading;
   const share = `${(Math.floor((bytesDone / Math.max(1, bytesTotal)) * 1000) / 10).toFixed(1)} %`;
@@ -56,6 +58,13 @@ function readingText({ reading, secondsElapsed }: Progress): string {
     `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} (${share})`,
     `${formatSeconds(secondsElapsed)} so far`,
   ].join(', ');
+}
+
+/** `counting the rows that are taken: looked at 12,000,000 of 40,000,000 rows (30.0 %), 2 s so far` */
+function countingText(progress: Progress): string {
+  const { rowsDone, rowsTotal, secondsElapsed } = progress;
+  const looked = `looked at ${formatCount(rowsDone)} of ${counted(rowsTotal, 'row')} (${percent(progress)})`;
+  return `counting the rows that are taken: ${looked}, ${formatSeconds(secondsElapsed)} so far`;
 }
 
 /** `width` characters. Full only when the share is 1. */
@@ -89,8 +98,9 @@ function rates({ phase, rowsDone, rowsPerSecondNow, rowsPerSecondMean }: Progres
 
 /** Rows count when their slot is scored: of the first one, which may be long, nothing else shows. */
 function waiting({ phase, rowsDone, rowsTotal, secondsElapsed }: Progress): string[] {
-  if (phase !== 'scoring' || rowsDone > 0 || rowsTotal === 0 || secondsElapsed < 1) return [];
-  return [`waiting for the scores of the first slot for ${formatSeconds(secondsElapsed)}`];
+  if (phase === 'done' || rowsDone > 0 || rowsTotal === 0 || secondsElapsed < 1) return [];
+  const what = phase === 'scoring' ? 'scores of the first slot' : 'first slot';
+  return [`waiting for the ${what} for ${formatSeconds(secondsElapsed)}`];
 }
 
 function timeLeft({ secondsLeft }: Progress): string[] {

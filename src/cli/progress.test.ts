@@ -46,7 +46,14 @@ test('a line says all there is to say', () => {
     'done: 3,000,000 of 3,000,000 rows (100.0 %), 5 of 5 shards (1 more whole already), ' +
       '2.50 M rows/s on average, 1.2 s, batch size 1,024',
   );
+  const features: Progress = { ...half, phase: 'featurizing' };
+  assert.match(progressLine(features), /^featurizing: 1,500,000 of 3,000,000 rows/);
+  assert.match(progressLines(features, 60, false)[0]!, /^featurizing █+░+ +50\.0 %$/);
+  assert.match(progressLine({ ...features, rowsDone: 0, secondsElapsed: 2 }), /waiting for the first slot for /);
   assert.equal(progressLine(planning), 'planning: reading the footers, loading the model');
+  const counting = { ...planning, phase: 'counting', rowsDone: 12_000_000, rowsTotal: 40_000_000 } as const;
+  const line = 'counting the rows that are taken: looked at 12,000,000 of 40,000,000 rows (30.0 %), 2.0 s so far';
+  assert.equal(progressLine({ ...counting, secondsElapsed: 2 }), line);
   const early = progressLine({
     ...half,
     secondsLeft: undefined,

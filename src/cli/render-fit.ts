@@ -3,11 +3,14 @@ import type { FitReport, FittedParameter } from '../fit/report.ts';
 import { counted, formatCount, formatSeconds, formatTable, printable, shorten } from './format.ts';
 
 const valueWidthMax = 48;
+/** Fields that are named. */
+const unmarkedMax = 10;
 
 export function renderFit(report: FitReport & { readonly dryRun: boolean }): string {
   const { rowCount, shards, passes, seconds, parameters, path } = report;
   if (parameters.length === 0) {
-    return `nothing to fit: every parameter in ${printable(path)} has a value; --all fits again those that a fit has found ("fit" stands beside them)`;
+    const nothing = `nothing to fit: every parameter in ${printable(path)} has a value; --all fits again those that a fit has found ("fit" stands beside them)`;
+    return [nothing, ...unmarkedLines(report)].join('\n');
   }
   const read = `${counted(rowCount, 'row')} of ${counted(shards, 'shard')}, ${formatSeconds(seconds)}`;
   const table = formatTable(
@@ -20,8 +23,20 @@ export function renderFit(report: FitReport & { readonly dryRun: boolean }): str
     `${counted(parameters.length, 'parameter')} from ${read}, in ${passes === 1 ? 'one pass' : `${passes} passes`}`,
     table,
     ...(notes.length === 0 ? [] : [`notes\n${notes.join('\n')}`]),
+    ...unmarkedLines(report),
     `${end} ${printable(path)}`,
   ].join('\n');
+}
+
+/** What --all has left alone. */
+function unmarkedLines({ unmarked }: FitReport): string[] {
+  if (unmarked.length === 0) return [];
+  const fields = unmarked.slice(0, unmarkedMax).map(printable).join(', ');
+  const more = unmarked.length > unmarkedMax ? `, and ${formatCount(unmarked.length - unmarkedMax)} more` : '';
+  return [
+    `left as they are, since no "fit" stands beside them (written by hand, or fitted before there were such rules): ${fields}${more}`,
+    '  to have one fitted, write its word in place of its value: "standardize": "fit", "clip": { "quantiles": [0.01, 0.99] }',
+  ];
 }
 
 function notesOf({ nulls, nans, infinite, notes }: FittedParameter): string[] {

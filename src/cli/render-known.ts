@@ -1,9 +1,9 @@
 /** What `tandem check --against` shows. Pure. */
-import type { KnownColumn, KnownReport } from '../check/report.ts';
+import type { KnownColumn, KnownReport } from '../check/against-report.ts';
 import { counted, formatCount, formatDifference, formatTable } from './format.ts';
 
 export function renderKnown(report: KnownReport): string {
-  const { rows, key, columns, device, precision, tolerance } = report;
+  const { rows, key, notCompared, columns, device, precision, tolerance } = report;
   const verdict = report.passed ? 'passed' : 'FAILED';
   const how = key.length === 0 ? 'by position' : `by ${key.join(', ')}`;
   const where = device === 'cpu' ? '' : `, ${device}${precision === 'float32' ? '' : `, ${precision}`}`;
@@ -15,6 +15,7 @@ export function renderKnown(report: KnownReport): string {
     ];
     parts.push(`rows without a partner: ${only.join(', ')}`);
   }
+  if (notCompared.length > 0) parts.push(`not compared, as nothing is known of them: ${notCompared.join(', ')}`);
   if (rows.both === 0) return parts.join('\n');
   parts.push(
     formatTable(

@@ -63,11 +63,12 @@ function scoreTable({ scores, known }: RowReport): string {
       scores.map(({ name, value }) => [name, value ?? 'null']),
     );
   }
+  const same = known.rows.both === 0 ? 'no such row' : 'the same';
   const rows = scores.map(({ name, value }) => {
-    const column = known.columns.find((each) => each.name === name);
-    if (column === undefined) return [name, value ?? 'null', ''];
-    const same = known.rows.both === 0 ? 'no such row' : 'the same';
-    return [name, value ?? 'null', column.worst[0]?.known ?? same];
+    // `probability[1]` is a position of `probability`.
+    const found = known.columns.filter((each) => each.name === name || each.name.startsWith(`${name}[`));
+    const texts = found.map(({ name: each, worst }) => `${each.slice(name.length)} ${worst[0]?.known ?? same}`.trim());
+    return [name, value ?? 'null', texts.join(', ')];
   });
   return table(['column', 'value', 'known'], rows);
 }

@@ -1,10 +1,7 @@
 /** `tandem score`: flags to options, options to `score` or `planScore`, what comes back to text. */
-import { resolve } from 'node:path';
-import { asTandemError, formatError, TandemError } from '../errors.ts';
+import { TandemError } from '../errors.ts';
 import type { BatchSizeDecision, Progress, ReaderName, ScoreOptions } from '../options.ts';
-import type { PlannedSelection } from '../plan.ts';
-import type { RunRecord } from '../run-record.ts';
-import { parseAddress } from './address.ts';
+import type { PlannedSelection } from '../relation.ts';
 import {
   allowCpuNodesFlag,
   batchSizeFlag,
@@ -29,10 +26,10 @@ import { filesFromFlag, shardsOf } from './files-from.ts';
 import type { Arguments, CommandSpec, Flag } from './flags.ts';
 import { counted, printable } from './format.ts';
 import { outputFlags, outputOptions } from './output-flags.ts';
-import { openProgress, progressModes, type ProgressMode, type ProgressView } from './progress-view.ts';
+import { openProgress, progressModes, type ProgressMode } from './progress-view.ts';
+import { noteUnused, openRunFiles, recordFlags, sayWhatIsWhole } from './run-files.ts';
 import { selectionFlags, selectionLines, selectionOptions } from './selection.ts';
 import { watchProfileSignal } from './profile-signal.ts';
-import { checkSideFile } from '../write/side-file.ts';
 import { watchSignals } from './signals.ts';
 import { parseBytes } from './size.ts';
 
@@ -80,22 +77,7 @@ export const scoreFlags: readonly Flag[] = [
   ...outputFlags,
   readerFlag,
   progressFlag,
-  {
-    name: 'report',
-    value: 'file',
-    describe: 'Write what is known of the run as one HTML file: verdict, ledger, timeline, charts; it opens offline',
-  },
-  {
-    name: 'trace',
-    value: 'file',
-    describe: 'Write what each thread did when; Perfetto (ui.perfetto.dev) and chrome://tracing open it',
-  },
-  {
-    name: 'metrics',
-    value: 'host:port',
-    describe:
-      'Serve Prometheus at http://host:port/metrics while the run lasts; port 0 takes a free one and says which',
-  },
+  ...recordFlags,
   jsonFlag,
 ];
 
@@ -124,7 +106,6 @@ const spec: CommandSpec = {
 export function scoreOptions(given: Arguments): ScoreOptions {
   const keep = parseKeep(given.texts('keep'));
   const memory = given.text('memory');
-  const trace = given.text('trace');
   return {
     shards: given.positionals,
     model: given.text('model') ?? '',
@@ -138,7 +119,6 @@ export function scoreOptions(given: Arguments): ScoreOptions {
     overwrite: given.isOn('overwrite'),
     ...(given.isOn('explain') ? { explain: true } : {}),
     ...(given.isOn('no-profile') ? { useProfile: false } : {}),
-    ...(trace === undefined ? {} : { trace }),
   };
 }
 
@@ -167,15 +147,12 @@ export const scoreCommand: Command = {
   spec,
   async run(given, io, loadApi) {
     const options = { ...scoreOptions(given), shards: await shardsOf(given, io) };
-    const metrics = given.text('metrics');
-    const address = metrics === undefined ? undefined : parseAddress('--metrics', metrics);
     const dryRun = given.isOn('dry-run');
     if (given.isOn('explain') && !dryRun) {
       const remedy = 'Add --dry-run: nothing is scored then.';
       throw new TandemError('USAGE', 'Expected --explain to come with --dry-run, got it alone.', { remedy });
     }
-    expectTwoFiles(given.text('report'), given.text('trace'));
-    const reporter = dryRun ? undefined : await openReporter(given.text('report'), options.output);
+    const files = await openRunFiles(given, options.output, dryRun);
     const mode: ProgressMode = dryRun ? 'none' : ((given.text('progress') ?? 'auto') as ProgressMode);
     const view = await openProgress(mode, io);
     const watch = watchSignals(io, (line) => view.say(line));
@@ -202,12 +179,7 @@ export const scoreCommand: Command = {
       const onScorer = (words: string) => view.log(`scorer: ${printable(words)}`, words.startsWith('ONNX Runtime'));
       const onSelection = (selection: PlannedSelection, rowCount: number) =>
         view.log(selectionLines(selection, rowCount).join(', '), false);
-      const onListening = (url: string) => view.say(`metrics: ${url}`);
-      const watched = {
-        command: given.commandLine,
-        ...(address && { metrics: { ...address, onListening } }),
-        ...(reporter && { onRecord: reporter.keep }),
-      };
+      const watched = { command: given.commandLine, ...files.options((line) => view.say(line)) };
       const [result, { renderScore }] = await Promise.all([
         api.score({ ...common, ...watched, onProgress, onSelection, onScorer, onDecision, onRun: profiles.begin }),
         import('./render-score.ts'),
@@ -216,12 +188,12 @@ export const scoreCommand: Command = {
       result.warnings.forEach(warn);
       view.close();
       printResult(io, given, result, renderScore);
-      reporter?.write(view);
+      files.writeReport(view);
       return 0;
     } catch (thrown) {
       await profiles.end();
       view.close();
-      reporter?.writeAfterFailure(view);
+      files.writeReportAfterFailure(view);
       await sayWhatIsWhole(thrown, last, view);
       throw thrown;
     } finally {
@@ -231,49 +203,3 @@ export const scoreCommand: Command = {
     }
   },
 };
-
-/** What only a run writes or serves. */
-function noteUnused(given: Arguments, say: (line: string) => void): void {
-  const unused = ['report', 'trace', 'metrics'].filter((name) => given.text(name) !== undefined);
-  if (unused.length > 0)
-    say(`note: --dry-run only plans; without effect: ${unused.map((name) => `--${name}`).join(', ')}`);
-}
-
-function expectTwoFiles(report: string | undefined, trace: string | undefined): void {
-  if (report === undefined || trace === undefined || resolve(report) !== resolve(trace)) return;
-  throw new TandemError('USAGE', `Expected --report and --trace to be two files, got \`${report}\` twice.`);
-}
-
-/** Keeps the record of a run until its report can be written. @throws USAGE where it could not be */
-async function openReporter(path: string | undefined, output: string) {
-  if (path === undefined) return undefined;
-  const { writeReport } = await import('../report/write-report.ts');
-  checkSideFile('--report', path, output);
-  let record: RunRecord | undefined;
-  /** Once; nothing where no record came. @throws USAGE where the place is gone */
-  const write = (view: ProgressView): void => {
-    const kept = record;
-    record = undefined;
-    if (kept === undefined) return;
-    writeReport(path, [kept]);
-    view.say(`report: ${path}`);
-  };
-  return {
-    keep: (kept: RunRecord): void => void (record = kept),
-    write,
-    /** The run's own failure is what its caller hears; one of the report is said beside it. */
-    writeAfterFailure: (view: ProgressView): void => {
-      try {
-        write(view);
-      } catch (error) {
-        view.say(formatError(asTandemError(error)));
-      }
-    },
-  };
-}
-
-async function sayWhatIsWhole(thrown: unknown, last: Progress | undefined, view: ProgressView): Promise<void> {
-  if (!(thrown instanceof TandemError) || thrown.code !== 'STOPPED' || last === undefined) return;
-  const { renderStopped } = await import('./render-score.ts');
-  view.say(renderStopped(last));
-}

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TandemError } from '../errors.ts';
-import type { PlannedSelection } from '../plan.ts';
-import type { SelectionOptions } from '../relation.ts';
+import type { PlannedSelection, SelectionOptions } from '../relation.ts';
 import { checkArguments } from './flags.ts';
 import { selectionFlags, selectionLines, selectionOptions } from './selection.ts';
 

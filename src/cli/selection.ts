@@ -1,7 +1,6 @@
 /** Flags that say which rows of the shards are taken, and how a selection reads. */
 import { TandemError } from '../errors.ts';
-import type { PlannedSelection } from '../plan.ts';
-import type { SelectionOptions } from '../relation.ts';
+import type { PlannedSelection, SelectionOptions } from '../relation.ts';
 import type { Arguments, Flag } from './flags.ts';
 import { counted, printable } from './format.ts';
 

@@ -3,10 +3,10 @@ import { readdirSync, readFileSync, statSync, type Dirent, type Stats } from 'no
 import { basename, dirname, join } from 'node:path';
 import { TandemError } from '../errors.ts';
 import { loadNow } from '../place.ts';
-import { fromIssues } from './complain.ts';
+import { fromIssues, type FieldPath } from './complain.ts';
 import type { Contract, ElementType, Feature, InputContract } from './contract.ts';
 import { findJsonFault } from './json.ts';
-import { findParameters, withStandIns, type Parameter } from './parameters.ts';
+import { findParameters, findUnmarked, withStandIns, type Parameter } from './parameters.ts';
 import { emptyContract, resolveContract } from './resolve.ts';
 import type { ContractFile } from './schema.ts';
 import { hasPublishedForm } from './published-form.ts';
@@ -26,6 +26,8 @@ export interface UnfittedContract extends LoadedContract {
   /** Absolute path of tandem.json; undefined without one. */
   readonly path: string | undefined;
   readonly parameters: readonly Parameter[];
+  /** See {@link findUnmarked}. */
+  readonly unmarked: readonly FieldPath[];
 }
 
 /** An input as the model declares it. `rowShape`: dimensions without the batch's; a negative one is not fixed. */
@@ -59,12 +61,13 @@ export function loadUnfitted(modelPath: string, all = false): UnfittedContract {
   const { found, text, path } = findContract(modelPath);
   const parsed =
     path === undefined
-      ? { contract: emptyContract(found), parameters: [] }
+      ? { contract: emptyContract(found), parameters: [], unmarked: [] }
       : parsing(path, () => {
           const file = readForm(text);
           return {
             contract: resolveContract(withStandIns(file), dirname(path)),
             parameters: findParameters(file, all),
+            unmarked: findUnmarked(file),
           };
         });
   return { ...parsed, hasFile: path !== undefined, text, path };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { errorOf, featureOf } from '../testing/contracts.ts';
-import { findParameters, withStandIns, type Parameter } from './parameters.ts';
+import { findParameters, findUnmarked, withStandIns, type Parameter } from './parameters.ts';
 import { resolveContract } from './resolve.ts';
 import { checkForm, type ContractFile } from './schema.ts';
 
@@ -147,4 +147,19 @@ test('words that are none', () => {
     assert.equal(error.place.field, `inputs.x.${field}`, `${JSON.stringify(keys)}: ${error.message}`);
     assert.match(error.message, message);
   }
+});
+
+test('values beside which no rule stands', () => {
+  const standardize = { mean: 1, std: 2 };
+  const unmarked = (x: unknown): string[] => findUnmarked(contractOf(x)).map((path) => path.join('.'));
+  assert.deepEqual(unmarked({ column: 'a', standardize, missing: 3 }), ['inputs.x.standardize']);
+  assert.deepEqual(unmarked({ column: 'a', standardize, fit: { standardize: 'sample' } }), []);
+  assert.deepEqual(
+    unmarked([
+      { column: 'a', missing: 'median', standardize: 'fit', clip: [0, 1] },
+      { column: 'b', steps: [{ clip: [0, 1], fit: { clip: { quantiles: [0, 1] } } }, { minMax: [0, 9] }] },
+      { column: 'c', index: ['a'] },
+    ]),
+    ['inputs.x.0.clip', 'inputs.x.1.steps.1.minMax', 'inputs.x.2.index'],
+  );
 });

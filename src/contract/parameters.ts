@@ -49,16 +49,39 @@ const parameterKeys = ['missing', 'index', 'oneHot', 'bucketize', 'standardize',
  * @param all also those that have values, where the rule of an earlier fit stands beside them: others are a person's own
  */
 export function findParameters(file: ContractFile, all: boolean): Parameter[] {
+  return holdersOf(file).flatMap(({ holder, ...at }) =>
+    parametersOf(holder, all).map((found) => ({ ...at, ...found })),
+  );
+}
+
+/**
+ * Fields whose values a fit could find and beside which no rule stands: a person's own, or of a fit before it kept its rules.
+ * What replaces nulls is not among them: it is a person's own as a rule.
+ */
+export function findUnmarked(file: ContractFile): FieldPath[] {
+  return holdersOf(file).flatMap(({ holder, holderPath }) => {
+    const isUnmarked = (key: ParameterKey): boolean =>
+      key !== 'missing' &&
+      (holder as FeatureFile)[key] !== undefined &&
+      (wordRule(holder, key) ?? keptRule(holder, key)) === undefined;
+    return parameterKeys.filter(isUnmarked).map((key) => [...holderPath, key]);
+  });
+}
+
+/** Features and their steps, in the order of the file. */
+function holdersOf(file: ContractFile): (Omit<Parameter, 'rule' | 'value'> & { readonly holder: Holder })[] {
   return Object.entries(file.inputs).flatMap(([input, given]) => {
     if (!Array.isArray(given) && 'constant' in given) return [];
     return [given].flat().flatMap((feature, featureIndex) => {
       const featurePath = ['inputs', input, ...(Array.isArray(given) ? [featureIndex] : [])];
       const nullsAreMean = feature.missing === 'mean' && standardizesFirst(feature);
       const at = { featurePath, input, featureIndex, nullsAreMean };
-      const steps = (feature.steps ?? []).flatMap((step, i) =>
-        parametersOf(step, all).map((found) => ({ ...at, ...found, holderPath: [...featurePath, 'steps', i] })),
-      );
-      return [...parametersOf(feature, all).map((found) => ({ ...at, ...found, holderPath: featurePath })), ...steps];
+      const steps = (feature.steps ?? []).map((holder, i) => ({
+        ...at,
+        holder,
+        holderPath: [...featurePath, 'steps', i],
+      }));
+      return [{ ...at, holder: feature, holderPath: featurePath }, ...steps];
     });
   });
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import type { RowFeature } from '../check/row-report.ts';
-import { explainRow } from '../check/row.ts';
+import { explainRow } from '../check/explain-row.ts';
 import { renderRow } from '../cli/render-row.ts';
 import { identityModel } from '../testing/models.ts';
 import { writeShard } from '../testing/shards.ts';

@@ -1,13 +1,15 @@
 /** Features as files: what they hold against what a model is given, which columns and rows, going on, folders of another run. */
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ElementType } from '../contract/contract.ts';
 import { quoteText } from '../engines/duckdb/database.ts';
 import type { FeaturizeOptions } from '../feature-options.ts';
-import type { ScoreResult } from '../options.ts';
+import type { Progress, ScoreResult } from '../options.ts';
 import { featurize, planFeaturize } from '../pipeline.ts';
+import { renderReport } from '../report/report.ts';
+import type { RunRecord } from '../run-record.ts';
 import type { ModelSpec } from '../testing/onnx.ts';
 import { withConnection } from '../testing/shards.ts';
 import { assertFailure, assertOnlyWholeShards, caught, Workplace, type Row } from './workplace.ts';
@@ -100,7 +102,17 @@ test('what is written is what the model would get, bit for bit, in each type', a
   fill(place);
   place.writeModel(echoModel(tensors), contract);
   await place.score({ keep: ['id'], threads: 2 });
-  const result = await run(place);
+  const phases = new Set<Progress['phase']>();
+  const trace = join(place.folder, 'trace.json');
+  const records: RunRecord[] = [];
+  const result = await run(place, {
+    trace,
+    onProgress: ({ phase }) => phases.add(phase),
+    onRecord: (record) => records.push(record),
+  });
+  assert.match([...phases].join(), /^planning,(featurizing,)?done$/);
+  assert.ok((JSON.parse(readFileSync(trace, 'utf8')) as unknown[]).length > 0);
+  assert.match(renderReport(records), /8,001 rows of 2 shards/);
   assert.deepEqual([result.rowsIn, result.rowsOut, result.shards], [8001, 8001, 2]);
   const given = texts(place.output, ['id', ...names.map((name) => `y_${name}`)]);
   assert.equal(given.length, 8001);

@@ -16,8 +16,41 @@ const refused: [name: string, feature: object, sql: string, failure: Failure][] 
     {
       code: 'BAD_COLUMN',
       place: {},
-      message: /Expected v to be finite for mean and sample .*, got 1 infinite values\./,
+      message: /Expected v to be finite for mean and sample .*, got infinite or too large values: 1\./,
       remedy: /clip/,
+    },
+  ],
+  [
+    'nothing but infinite values',
+    { column: 'v', minMax: 'fit' },
+    "SELECT 'inf'::DOUBLE AS v FROM range(3)",
+    { code: 'BAD_COLUMN', place: {}, message: /to be finite for least .*, got infinite or too large values: 3\./ },
+  ],
+  [
+    'finite values whose sum is not',
+    { column: 'v', missing: 'mean' },
+    'SELECT 1e308 AS v FROM range(30)',
+    { code: 'BAD_COLUMN', place: {}, message: /to be finite for mean, got infinite or too large values: 30\./ },
+  ],
+  [
+    'categories that float64 does not tell apart',
+    { column: 'v', index: 'fit' },
+    'SELECT 9007199254740992 + i AS v FROM range(3) rows(i)',
+    {
+      code: 'BAD_COLUMN',
+      place: {},
+      message: /Expected v to have whole numbers below 2\^53 in size, got 900719925474099[24]\./,
+      remedy: /CAST\(\.\.\. AS VARCHAR\)/,
+    },
+  ],
+  [
+    'what stands for a null is of another type',
+    { column: 'v', oneHot: 'fit', missing: 'none' },
+    'SELECT nullif(i, 1) AS v FROM range(3) rows(i)',
+    {
+      code: 'BAD_CONTRACT',
+      place: {},
+      message: /Expected missing of v to be a number, as its values are, got the text "none"\./,
     },
   ],
   [
@@ -52,7 +85,7 @@ const refused: [name: string, feature: object, sql: string, failure: Failure][] 
     'no rows',
     standardized,
     'SELECT 1 AS v LIMIT 0',
-    { code: 'BAD_SHARD', place: {}, message: /Expected 1 shards to have rows/ },
+    { code: 'BAD_SHARD', place: {}, message: /Expected the shards to have rows to fit to, got none in 1\./ },
   ],
   [
     'categories that nobody takes',
@@ -134,6 +167,20 @@ test('a damaged shard', async (t) => {
     place: { shard: 'a.parquet' },
     message: /Expected the shard to be readable/,
   });
+});
+
+test('a condition that leaves no row is named', async (t) => {
+  const here = new FitPlace(t, standardized);
+  here.shard('a.parquet', 'SELECT i AS v FROM range(4) rows(i)');
+  await here.failsToFit(
+    {
+      code: 'BAD_SHARD',
+      place: {},
+      message: /rows to fit to for which `v < 0`, got none in 1\./,
+      remedy: /another condition/,
+    },
+    { where: 'v < 0' },
+  );
 });
 
 test('a folder without a contract, and a link to one', async (t) => {

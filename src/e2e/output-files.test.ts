@@ -207,6 +207,39 @@ test('long row groups are in the memory table, and may not fit', async (t) => {
   assert.match(error.message, /for a row group being written\.$/);
 });
 
+test('kept texts of long row groups are estimated from the whole file, however few of its rows are taken', async (t) => {
+  const here = place(t);
+  here.writeContract({ inputs: { x: [{ column: 'x' }] }, keep: ['id', 's'] });
+  here.shard('a.parquet', 'SELECT i AS id, i::FLOAT AS x, repeat(md5(i::VARCHAR), 40) AS s FROM range(20000) rows(i)');
+  const bytesWhere = async (where?: string): Promise<number | undefined> => {
+    const { memory } = await planScore(here.options({ rowGroupRows: 1_000_000, where }));
+    return memory.find(({ what }) => what.startsWith('row groups being written'))?.bytesEach;
+  };
+  assert.equal(await bytesWhere('id < 3'), await bytesWhere());
+});
+
+test('no file has more rows than asked for, whichever rows are taken and however long row groups are', async (t) => {
+  const here = place(t);
+  here.shard('a.parquet', 'SELECT i::FLOAT AS x, i AS id FROM range(60000) rows(i)', { rowGroupRows: 5_000 });
+  for (const where of [undefined, 'x::BIGINT % 3 = 1', 'x::BIGINT % 7 < 4 OR id < 20000']) {
+    for (const [rowsPerFile, rowGroupRows] of [
+      [3_000, 2_048],
+      [5_000, 122_880],
+      [9_000, 4_096],
+    ] as const) {
+      await here.score({ where, rowsPerFile, rowGroupRows, overwrite: true, threads: 2 });
+      const [[most, wrong] = []] = withConnection((connection) =>
+        connection.rows(
+          `SELECT max(rows), sum(wrong)::BIGINT FROM (SELECT count(*) AS rows, count(*) FILTER (x IS DISTINCT FROM y) AS wrong
+           FROM read_parquet(${quotePath(here.output).replace(/'$/, "/*.parquet'")}, filename=true) GROUP BY filename)`,
+        ),
+      );
+      assert.ok(Number(most) <= rowsPerFile && Number(most) > rowsPerFile / 3, `${where}: ${most} of ${rowsPerFile}`);
+      assert.equal(Number(wrong), 0);
+    }
+  }
+});
+
 const refused: readonly (readonly [Partial<ScoreOptions>, RegExp])[] = [
   [{ compressionLevel: 3 }, /to come with --compression zstd, got it with snappy/],
   [{ compression: 'zstd', compressionLevel: 23 }, /--compression-level to be a whole number from 1 to 22, got `23`/],

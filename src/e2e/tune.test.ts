@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import type { TuneOptions, TuneReport } from '../options.ts';
 import { planScore } from '../pipeline.ts';
 import { driverModuleVariable } from '../planning/devices.ts';
-import type { Profile } from '../planning/profile.ts';
+import type { Profile } from '../plan.ts';
 import { identityModel } from '../testing/models.ts';
 import { writeShard } from '../testing/shards.ts';
 import { softwareGpusVariable, type SoftwareGpuOptions } from '../testing/software-gpu/driver.ts';

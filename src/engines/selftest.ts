@@ -9,6 +9,7 @@ import { isValid } from '../batch.ts';
 import { bug } from '../errors.ts';
 import { loadDuckDb } from './duckdb/bindings.ts';
 import { closeDatabase, Connection, openDatabase } from './duckdb/database.ts';
+import { registerRowFunction } from './duckdb/row-function.ts';
 import { registerTableFunction, type TableColumn, type TableRows } from './duckdb/table-function.ts';
 import { duckDbType, vectorRows } from './duckdb/types.ts';
 import { copyValues, readListEntries, readStrings, readVector } from './duckdb/vectors.ts';
@@ -58,6 +59,7 @@ export function selfTestDuckDb(): SelfTestLine[] {
     });
     attempt('stream of numbers, nulls, strings and lists', () => checkStream(connection));
     attempt('table function', () => checkTableFunction(connection));
+    attempt('row function', () => checkRowFunction(connection));
     attempt('error message', () => messageThrown(() => connection.execute('SELECT no_such_column'), 'no_such_column'));
     attempt('error inside a callback', () => {
       const table = registerTableFunction(connection, 'self_test_throws', [column('x', duckDbType.BIGINT)], () => {
@@ -111,6 +113,26 @@ function checkStream(connection: Connection): string {
 
 function column(name: string, type: number, arrayLength?: number): TableColumn {
   return { name, type, arrayLength };
+}
+
+/** Rows that come in other portions than they are asked for, of which a condition takes some. */
+function checkRowFunction(connection: Connection): string {
+  const { BIGINT, VARCHAR, FLOAT } = duckDbType;
+  const columns = [column('k', BIGINT), column('name', VARCHAR), column('pair', FLOAT, 2)];
+  let first = 0;
+  const rows = registerRowFunction(connection, 'self_test_rows', columns, (): TableRows => {
+    const ids = Array.from({ length: 700 }, (_, row) => first + row);
+    first += ids.length;
+    const pairs = Float32Array.from(ids.flatMap((id) => [id, id / 2]));
+    return { rowCount: ids.length, columns: [BigInt64Array.from(ids, BigInt), ids.map((id) => `ä${id}`), pairs] };
+  });
+  const [row] = connection.rows(
+    `SELECT count(*), count(*) FILTER (i // 3 = r.c0 AND r.c1 = 'ä' || r.c0 AND r.c2 = [r.c0, r.c0 / 2]::FLOAT[2])
+     FROM (SELECT i, self_test_rows() AS r FROM range(${3 * rowCount}) rows(i) WHERE i % 3 = 1)`,
+  );
+  rows.dispose();
+  same(row, [BigInt(rowCount), BigInt(rowCount)]);
+  return `${rowCount} rows`;
 }
 
 function checkTableFunction(connection: Connection): string {

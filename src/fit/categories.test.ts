@@ -39,6 +39,7 @@ test('a null counts as what replaces it', () => {
   assert.deepEqual(listCategories({ ...plain, missing: 'b' }, { max: 1 }, seen, 25).categories, ['b']);
   assert.deepEqual(listCategories(missing, {}, seen, 0).categories.includes('none'), false);
   assert.deepEqual(listCategories(missing, {}, new Map(), 3).categories, ['none']);
+  assert.deepEqual(listCategories({ ...plain, missing: 1 }, {}, new Map([[7, 2]]), 3).categories, [1, 7]);
 });
 
 test('it says what is left out, rare, or stops a run', () => {
@@ -55,6 +56,7 @@ test('it says what is left out, rare, or stops a run', () => {
 });
 
 const refused: [change: Partial<CategoryFeature>, rule: object, counts: Map<string, number>, error: RegExp][] = [
+  [{ missing: -1 }, {}, seen, /^Expected missing of a to be a text, as its values are, got the number -1\.$/],
   [{ unknown: 'error' }, { max: 2 }, seen, /^Expected unknown of a to say what the 3 categories beyond max 2 become/],
   [{ unknown: 'error' }, { max: 9, minCount: 2 }, seen, /the 1 categories beyond max 9 and minCount 2 become/],
   [{}, { minCount: 31 }, seen, /^Expected a to have a value that 31 rows have \(minCount\), got none\.$/],

@@ -25,7 +25,8 @@ const rareRows = 10;
 
 /**
  * @param counts rows of each value; those of null are `nulls`
- * @throws BAD_CONTRACT where values are left out and nobody says what they become, BAD_COLUMN where there are none or too many
+ * @throws BAD_CONTRACT where values are left out and nobody says what they become, or where `missing` is not of their type;
+ *   BAD_COLUMN where there are none or too many
  */
 export function listCategories(
   feature: CategoryFeature,
@@ -35,11 +36,9 @@ export function listCategories(
 ): CategoryList {
   const counts = new Map(seen);
   const { missing } = feature;
-  if (missing !== undefined && nulls > 0) {
-    // What stands for a null is of the type of the values, or none of them.
-    const key = typeof [...seen.keys()][0] === 'number' ? Number(missing) : missing;
-    counts.set(key, (counts.get(key) ?? 0) + nulls);
-  }
+  const [value] = seen.keys();
+  if (missing !== undefined && value !== undefined && typeof missing !== typeof value) throw otherType(feature, value);
+  if (missing !== undefined && nulls > 0) counts.set(missing, (counts.get(missing) ?? 0) + nulls);
   if (counts.size === 0) throw noValues(feature);
   const byFrequency = [...counts].sort(([a, m], [b, n]) => n - m || compare(a, b));
   const frequent = byFrequency.filter(([, count]) => count >= (rule.minCount ?? 1));
@@ -93,6 +92,22 @@ export function tooMany({ source, kind }: Pick<CategoryFeature, 'source' | 'kind
   const remedy = `Cut the list: "${kind}": { "fit": { "max": 1000 } } with "unknown"; or use { "hash": n }.`;
   const expected = `at most ${fitListMax} different values for a list without \`max\``;
   return new TandemError('BAD_COLUMN', `Expected ${source} to have ${expected}, got ${found}.`, { remedy });
+}
+
+function otherType({ source, missing }: CategoryFeature, value: Category): TandemError {
+  const [wanted, other] = typeof value === 'number' ? ['number', 'text'] : ['text', 'number'];
+  const message = `Expected missing of ${source} to be a ${wanted}, as its values are, got the ${other} ${JSON.stringify(missing)}.`;
+  const inTexts = 'or make texts of the values: { "sql": "CAST(... AS VARCHAR)" }';
+  const remedy = wanted === 'number' ? `Write a number, ${inTexts}.` : `Write it in quotes: "missing": "${missing}".`;
+  return new TandemError('BAD_CONTRACT', message, { remedy });
+}
+
+/** Whole numbers that float64 cannot tell from their neighbours would become one category. */
+export function inexact(source: string, value: number): TandemError {
+  return new TandemError('BAD_COLUMN', `Expected ${source} to have whole numbers below 2^53 in size, got ${value}.`, {
+    remedy:
+      'Make texts of them, which are told apart at any length: { "sql": "CAST(... AS VARCHAR)" }; or use { "hash": n }.',
+  });
 }
 
 /** Before a list is made at all. */

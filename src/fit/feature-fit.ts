@@ -96,7 +96,7 @@ class NumberFit implements FeatureFit {
       if (this.#search.search !== undefined) return;
     }
     const count = this.#search?.count ?? counted[tally.count]!;
-    if (count === 0) throw noNumbers(this.#source, parameter.rule);
+    if (count === 0 && counted[tally.infinite] === 0) throw noNumbers(this.#source, parameter.rule);
     this.#settle(parameter, counted, count);
   }
 

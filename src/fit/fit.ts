@@ -1,5 +1,8 @@
 /** `fit`: finds parameters of a contract in shards and writes them into tandem.json. */
-import { statSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { formatPath } from '../contract/complain.ts';
 import type { Feature } from '../contract/contract.ts';
 import { loadUnfitted, type UnfittedContract } from '../contract/load.ts';
 import type { Parameter } from '../contract/parameters.ts';
@@ -24,7 +27,8 @@ interface OpenFeature {
 /**
  * Fits what tandem.json leaves open (with `all` also what it has) to all rows of the shards. The results are the same for
  * any number of threads. Beside the engines it takes memory for sums of every 1,048,576 rows, for up to
- * {@link fitCountBytesMax} of counts in each thread where quantiles are looked for, and for the texts of categories.
+ * {@link fitCountBytesMax} of counts in each thread where quantiles are looked for, and for the texts of categories. Files that
+ * are no Parquet are kept as Parquet in the folder for temporary files until it ends.
  * @throws BAD_CONTRACT, BAD_COLUMN, BAD_ROW, BAD_SHARD, NO_SHARDS, STOPPED, TRANSIENT, BAD_OUTPUT
  */
 export async function fit(options: FitOptions): Promise<FitReport> {
@@ -32,25 +36,30 @@ export async function fit(options: FitOptions): Promise<FitReport> {
   const loaded = loadUnfitted(options.model, options.all ?? false);
   if (loaded.path === undefined) throw noContract(options.model);
   const open = openFeatures(loaded);
-  const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
+  const stagedIn = mkdtempSync(join(tmpdir(), 'tandem-fit-'));
+  const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}), ({ reading, secondsElapsed }) => {
+    if (reading !== undefined) options.onProgress?.({ pass: 0, rowsDone: 0, rowsTotal: 0, reading, secondsElapsed });
+  });
   let crew: FitCrew | undefined;
   try {
     const features = open.map(({ feature }) => feature);
-    const { shards, model, memoryBytes, where, limit, sample } = options;
+    const { shards, model, threads: threadsAsked, memoryBytes, where, limit, sample } = options;
     const request = {
       kind: 'planFit',
       shards,
       model,
       features,
+      threads: threadsAsked,
       memoryBytes,
+      stagedIn,
       selection: { where, limit, sample },
     } as const;
     const { plan, database } = await planner.ask(request, 'fitPlanned');
-    if (plan.rowCount === 0) throw noRows(plan);
+    if (plan.rowCount === 0) throw noRows(plan, where);
     const fits = open.map(({ feature, parameters }) => fitFeature(feature, parameters));
-    const threads = Math.min(options.threads ?? coreBound().value, plan.units.length);
+    const threads = Math.min(threadsAsked ?? coreBound().value, plan.units.length);
     crew = new FitCrew(plan, database, open.length === 0 ? 0 : threads);
-    const passes = await runPasses(crew, plan, fits, options);
+    const passes = await runPasses(crew, plan, fits, options, startMs);
     const found = fits.flatMap((each) => each.found);
     const from = { rows: plan.rowCount, shards: plan.shards.length, where };
     const text = found.length === 0 ? loaded.text : withParameters(loaded.text, loaded.path, found, from);
@@ -64,11 +73,13 @@ export async function fit(options: FitOptions): Promise<FitReport> {
       passes,
       seconds: (performance.now() - startMs) / 1000,
       parameters: found.map(({ parameter: _, ...rest }) => rest),
+      unmarked: options.all === true ? loaded.unmarked.map(formatPath) : [],
       written,
     };
   } finally {
     await crew?.close();
     await planner.close(crew?.connections ?? []);
+    rmSync(stagedIn, { recursive: true, force: true });
   }
 }
 
@@ -93,9 +104,13 @@ async function runPasses(
   plan: FitPlan,
   fits: readonly FeatureFit[],
   { signal, onProgress }: FitOptions,
+  startMs: number,
 ): Promise<number> {
   let pass = 0;
-  const tell = (): void => onProgress?.({ pass, rowsDone: crew.rowsRead, rowsTotal: plan.rowCount });
+  const tell = (): void => {
+    const secondsElapsed = (performance.now() - startMs) / 1000;
+    onProgress?.({ pass, rowsDone: crew.rowsRead, rowsTotal: plan.rowCount, secondsElapsed });
+  };
   const timer = setInterval(tell, progressIntervalMs);
   try {
     for (let tasks = nextTasks(fits); tasks.length > 0; tasks = nextTasks(fits)) {
@@ -129,8 +144,8 @@ function nextTasks(fits: readonly FeatureFit[]): FitTask[] {
 
 /** Several passes read the same rows, or what is found is nobody's. @throws TRANSIENT */
 function expectUnchanged(plan: FitPlan): void {
-  for (const { path, name, bytes, modifiedMs } of plan.shards) {
-    const now = statSync(path, { throwIfNoEntry: false });
+  for (const { path, sourcePath, name, bytes, modifiedMs } of plan.shards) {
+    const now = statSync(sourcePath ?? path, { throwIfNoEntry: false });
     if (now?.size === bytes && Math.floor(now.mtimeMs) === modifiedMs) continue;
     throw new TandemError('TRANSIENT', 'Expected the shard to stay as it was while it was read, got another one.', {
       place: { shard: name },
@@ -145,8 +160,14 @@ function noContract(model: string): TandemError {
   });
 }
 
-function noRows({ shards }: FitPlan): TandemError {
-  return new TandemError('BAD_SHARD', `Expected ${shards.length} shards to have rows to fit to, got none.`, {
-    remedy: 'Give shards that have rows.',
-  });
+function noRows({ shards }: FitPlan, where: string | undefined): TandemError {
+  const which = where === undefined ? '' : ` for which \`${where}\``;
+  return new TandemError(
+    'BAD_SHARD',
+    `Expected the shards to have rows to fit to${which}, got none in ${shards.length}.`,
+    {
+      remedy:
+        where === undefined ? 'Give shards that have rows.' : 'Give shards that have such rows, or another condition.',
+    },
+  );
 }

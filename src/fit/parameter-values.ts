@@ -107,7 +107,7 @@ function exactMean(counted: Float64Array): number {
 function notFinite(source: string, rule: Rule, infinite: number): TandemError {
   return new TandemError(
     'BAD_COLUMN',
-    `Expected ${source} to be finite for ${ruleWords(rule)}, got ${infinite} infinite values.`,
+    `Expected ${source} to be finite for ${ruleWords(rule)}, got infinite or too large values: ${infinite}.`,
     { remedy: 'Put "clip" before this step ("steps" gives an order), or turn them into nulls with "sql".' },
   );
 }

@@ -1,5 +1,5 @@
 /** What `fit` takes and gives: plain data. */
-import type { InputOptions } from '../options.ts';
+import type { InputOptions, Progress } from '../options.ts';
 
 export interface FitOptions extends InputOptions {
   /** Also parameters that have values; where a value does not say how it was found, a rule of an earlier fit has to. */
@@ -18,10 +18,14 @@ export interface FitOptions extends InputOptions {
 }
 
 export interface FitProgress {
-  /** From 1. How many there will be shows only as quantiles are narrowed down. */
+  /** From 1; 0 while files that are no Parquet are read. How many there will be shows only as quantiles are narrowed down. */
   readonly pass: number;
   readonly rowsDone: number;
   readonly rowsTotal: number;
+  /** Files that are no Parquet are being turned into it; undefined: they are not. */
+  readonly reading?: NonNullable<Progress['reading']>;
+  /** Since the fit began. */
+  readonly secondsElapsed: number;
 }
 
 /** One parameter that was fitted. */
@@ -53,6 +57,8 @@ export interface FitReport {
   readonly passes: number;
   readonly seconds: number;
   readonly parameters: readonly FittedParameter[];
+  /** With `all`: fields that keep their values, since no rule of an earlier fit stands beside them (`inputs.x[0].clip`). */
+  readonly unmarked: readonly string[];
   /** Whether tandem.json was written. */
   readonly written: boolean;
 }

@@ -10,7 +10,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { setJsonValue } from '../contract/json-edit.ts';
 import { parseContract } from '../contract/load.ts';
@@ -73,7 +73,8 @@ export function replaceContract(path: string, before: string, after: string): vo
     const file = openSync(temporary, 'wx');
     try {
       fchmodSync(file, statSync(place).mode);
-      writeSync(file, after);
+      // Not `writeSync`: on a disk without room it writes less than all, and does not say so.
+      writeFileSync(file, after);
       fsyncSync(file);
     } finally {
       closeSync(file);

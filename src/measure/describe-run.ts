@@ -5,7 +5,8 @@ import { duckDbVersion } from '../engines/duckdb/bindings.ts';
 import { onnxRuntimeVersion } from '../engines/onnxruntime/bindings.ts';
 import { coreBound, cpuLabel } from '../machine.ts';
 import type { GpuMemory, ScoreOptions } from '../options.ts';
-import type { PlannedSelection, RunPlan } from '../plan.ts';
+import type { RunPlan } from '../plan.ts';
+import type { PlannedSelection } from '../relation.ts';
 import type { RunRecord } from '../run-record.ts';
 import { placeOf } from '../place.ts';
 

@@ -5,17 +5,9 @@ import type { Pointer } from '../engines/native.ts';
 import { featureBatchRows, memoryShare, processBytesBase } from '../limits.ts';
 import { coreBound, memoryBound, type Bound } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type {
-  ModelPlan,
-  OutputLayout,
-  PlannedFeatures,
-  PlannedSchema,
-  PlannedSelection,
-  PlannedShard,
-  RunPlan,
-} from '../plan.ts';
+import type { ModelPlan, OutputLayout, PlannedFeatures, PlannedSchema, PlannedShard, RunPlan } from '../plan.ts';
 import { columnBytes, rowGroupBytesMax, type Footer } from '../read/footers.ts';
-import { relationOf } from '../relation.ts';
+import { hasCondition, relationOf, type PlannedSelection } from '../relation.ts';
 import type { KernelModel } from '../score/kernels/kernel.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { planOutputFiles, writtenBytesBeyond } from '../write/output-files.ts';
@@ -57,7 +49,7 @@ export function buildPlan(
   options: PlainScoreOptions,
   asked?: ChosenDevices,
 ): Planned {
-  const files = planOutputFiles(options);
+  const files = planOutputFiles(options, hasCondition(selection));
   const footers = gatherShards(found, options.features);
   const { resolved, described } = describeModel(engines, found, options);
   const { requests, schemas } = resolved;
@@ -107,7 +99,7 @@ export function buildPlan(
     batchSize,
     slotRows: allocation.slot.rows,
     slotsPerThread: allocation.slot.count,
-    memory: planMemory(allocation, selection, pending, model, devices, keep),
+    memory: [...allocation.memory, ...deviceMemory(devices, model)],
     memoryLimitBytes: allocation.limit.value,
     memoryBound: allocation.limit.setBy,
     ...(options.explain === true
@@ -177,45 +169,6 @@ function namesOf(columns: readonly { readonly name: string }[]): string[] {
 /** As the shard spells them. */
 function selectedColumns(selection: PlannedSelection | undefined, { columns }: Footer): string[] {
   return namesOf(columns).filter((name) => selection?.columns.includes(name.toLowerCase()));
-}
-
-/**
- * Where a condition cannot be left to the Parquet reader, DuckDB's POSITIONAL JOIN holds all scores of a shard until it
- * reads the kept columns.
- */
-function selectionMemory(
-  selection: PlannedSelection | undefined,
-  pending: readonly Footer[],
-  threads: number,
-  model: ModelPlan,
-): RunPlan['memory'] {
-  if (selection === undefined || selection.where.length === 0) return [];
-  const rows = pending.map(({ rowCount }) => rowCount).sort((a, b) => b - a);
-  const bytesEach = sum(rows.slice(0, threads)) * scoreBytesPerRow(model);
-  return [
-    { what: 'scores of shards read in part, until their kept columns are read', where: 'host', count: 1, bytesEach },
-  ];
-}
-
-function planMemory(
-  { memory, threads }: Allocation,
-  selection: PlannedSelection | undefined,
-  pending: readonly OutputShard[],
-  model: ModelPlan,
-  devices: RunPlan['devices'],
-  keep: readonly string[] | undefined,
-): RunPlan['memory'] {
-  const held =
-    pending[0]?.parts === undefined
-      ? selectionMemory(selection, pending, threads, model)
-      : gatheredMemory(pending[0], keep, threads);
-  return [...memory, ...held, ...deviceMemory(devices, model)];
-}
-
-/** What a writer holds of a gathered shard, see `ShardWriter`: no file has more rows than the first. */
-function gatheredMemory(shard: OutputShard, keep: readonly string[] | undefined, threads: number): RunPlan['memory'] {
-  const bytesEach = Math.ceil(shard.rowCount * outputRowBytes(shard, keep, { outputs: [] }));
-  return bytesEach === 0 ? [] : [{ what: 'kept columns of a file', where: 'host', count: threads, bytesEach }];
 }
 
 function plannedKeep(

@@ -11,13 +11,12 @@ import {
   slotsPerThreadMin,
 } from '../limits.ts';
 import type { DeviceOptions, GpuMemory, Precision } from '../options.ts';
-import type { DeviceProfile, MemoryLine, ModelPlan, PlannedDevice } from '../plan.ts';
+import type { DeviceProfile, MemoryLine, ModelPlan, PlannedDevice, Profile, UsedProfile } from '../plan.ts';
 import { deviceBufferBytes } from '../score/device-buffer.ts';
 import { kernelRows } from '../score/kernels/kernel.ts';
 import { restModel } from '../score/kernels/model-rest.ts';
 import { slotBytes } from '../score/scorer.ts';
 import { placeOf } from '../place.ts';
-import type { Profile, UsedProfile } from './profile.ts';
 
 /** Another module in place of CUDA's; the tests' software GPU comes this way. */
 export const driverModuleVariable = 'TANDEM_GPU_DRIVER';

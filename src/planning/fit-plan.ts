@@ -17,7 +17,7 @@ export interface FitUnit extends TakenSpan {
 
 export interface FitShard extends Pick<
   Footer,
-  'path' | 'name' | 'from' | 'numberedFrom' | 'rowCount' | 'rowGroupRows' | 'bytes' | 'modifiedMs'
+  'path' | 'sourcePath' | 'name' | 'from' | 'numberedFrom' | 'rowCount' | 'rowGroupRows' | 'bytes' | 'modifiedMs'
 > {
   /** Position in `expressions`. */
   readonly schema: number;
@@ -38,10 +38,11 @@ export function planFit(reader: TableReader, footers: readonly Footer[], feature
   const requests = features.map((feature) => requestOf(feature, schemas, footers));
   const expressions: (readonly string[])[] = [];
   const shards = footers.map((footer): FitShard => {
-    const { path, name, from, numberedFrom, rowCount, rowGroupRows, bytes, modifiedMs } = footer;
+    const { path, sourcePath, name, from, numberedFrom, rowCount, rowGroupRows, bytes, modifiedMs } = footer;
     const schema = schemas.indexOf(footer);
     expressions[schema] ??= requests.map((request) => schemas.expression(footer, request));
-    return { path, name, from, numberedFrom, rowCount, rowGroupRows, bytes, modifiedMs, schema };
+    const file = { path, ...(sourcePath === undefined ? {} : { sourcePath }), name, bytes, modifiedMs };
+    return { ...file, from, numberedFrom, rowCount, rowGroupRows, schema };
   });
   const units = footers.flatMap((footer, shardIndex) => unitsOf(footer).map((unit) => ({ ...unit, shardIndex })));
   return { requests, expressions, shards, units, rowCount: footers.reduce((sum, { rowCount }) => sum + rowCount, 0) };

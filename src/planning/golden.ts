@@ -85,7 +85,7 @@ function compareColumn(
     `SELECT max(difference), count(*) FILTER (beyond) FROM (${both})`,
   );
   const worst = connection.rows(
-    `SELECT row, golden::VARCHAR, score::VARCHAR, difference FROM (${both}) WHERE difference > 0 ORDER BY difference DESC, row LIMIT ${worstRowsMax}`,
+    `SELECT row, golden::VARCHAR, score::VARCHAR, difference FROM (${both}) WHERE beyond ORDER BY difference DESC, row LIMIT ${worstRowsMax}`,
   );
   return {
     name,

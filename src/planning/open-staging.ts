@@ -1,9 +1,8 @@
 /** Threads and memory for turning files of other formats into Parquet. */
-import { loadContract } from '../contract/load.ts';
+import { loadUnfitted } from '../contract/load.ts';
 import type { Connection } from '../engines/duckdb/database.ts';
 import { processBytesBase } from '../limits.ts';
 import { coreBound } from '../machine.ts';
-import type { PlainScoreOptions } from '../messages.ts';
 import type { ShardFile } from '../read/find-shards.ts';
 import { formatOf } from '../shard-format.ts';
 import { Stagers } from '../threads/stagers.ts';
@@ -18,12 +17,13 @@ export function openStaging(
     threads,
     memoryBytes,
     model,
-  }: Pick<PlainScoreOptions, 'threads'> & {
+  }: {
+    readonly threads?: number | undefined;
     readonly memoryBytes?: number | undefined;
     readonly model: string | undefined;
   },
 ): Staging {
-  const csv = model === undefined ? {} : loadContract(model).contract.csv;
+  const csv = model === undefined ? {} : loadUnfitted(model).contract.csv;
   const wanted = threads ?? coreBound().value;
   const count = Math.min(wanted, files.filter(({ name }) => formatOf(name) !== 'parquet').length);
   const memoryLimitBytes = Math.max(0, memoryLimit(memoryBytes).value - processBytesBase) / count;

@@ -28,15 +28,17 @@ const unpackedFactor = 4;
 
 /** Bytes, estimated from the first shard. @param keep undefined: all columns */
 export function outputRowBytes(
-  { columns, columnSizes, rowCount }: Pick<Footer, 'columns' | 'columnSizes' | 'rowCount'>,
+  { columns, columnSizes, rowGroupRows }: Pick<Footer, 'columns' | 'columnSizes' | 'rowGroupRows'>,
   keep: readonly string[] | undefined,
   model: Pick<ModelPlan, 'outputs'>,
 ): number {
   const kept = keep && new Set(keep.map((name) => name.toLowerCase()));
+  // Sizes are those of the whole file, however few of its rows are taken.
+  const fileRows = rowGroupRows.reduce((sum, rows) => sum + rows, 0);
   let bytes = scoreBytesPerRow(model);
   for (const { name, type } of columns) {
     if (kept?.has(name.toLowerCase()) === false) continue;
-    const packed = (columnSizes.get(name)?.bytes ?? 0) / Math.max(1, rowCount);
+    const packed = (columnSizes.get(name)?.bytes ?? 0) / Math.max(1, fileRows);
     bytes += fixedBytes[type] ?? wideBytes + unpackedFactor * packed;
   }
   return bytes;

@@ -1,7 +1,7 @@
 /** The form of a profile's file. */
 import { z } from 'zod';
 import { deviceBatchRowsMax, slotsPerThreadMax, threadsMax } from '../limits.ts';
-import type { Profile } from './profile.ts';
+import type { Profile } from '../plan.ts';
 
 const rows = z.int().min(1).max(deviceBatchRowsMax);
 const rate = z.number().positive();

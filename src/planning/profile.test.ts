@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { BatchSizeFinding } from '../messages.ts';
 import { tempDir } from '../testing/shards.ts';
-import { profilePath, rememberFindings, writeProfile, type Profile, type ProfileKey } from './profile.ts';
+import type { Profile, ProfileKey } from '../plan.ts';
+import { profilePath, rememberFindings, writeProfile } from './profile.ts';
 import { readProfile } from './stored-profiles.ts';
 
 const key: ProfileKey = {

@@ -7,57 +7,7 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeFolder } from '../engines/make-folder.ts';
 import type { BatchSizeFinding } from '../messages.ts';
-import type { Precision } from '../options.ts';
-import type { ChosenScorer, RunPlan } from '../plan.ts';
-
-/** What must be the same for a profile to say anything. */
-export interface ProfileKey {
-  readonly modelSha256: string;
-  readonly contractSha256: string;
-  /** Label of the GPU (`NVIDIA H200`), or model of the CPU and its cores. */
-  readonly device: string;
-  /** `580.65.06`; undefined on a CPU, and where nobody can tell. */
-  readonly driverVersion?: string | undefined;
-  readonly onnxRuntimeVersion: string;
-  readonly precision: Precision;
-  /** A kernel likes another batch size than ONNX Runtime. */
-  readonly scorer: ChosenScorer['kind'];
-}
-
-/** Settings of the whole job. They depend on each other: slots without their threads say nothing. */
-export interface TunedJob {
-  readonly threads: number;
-  /** GPUs that shared the work; 0: the threads scored in place. */
-  readonly devices: number;
-  /** Rows of a slot, and slots of each thread; on a CPU a slot holds one batch, and there is one. */
-  readonly slotRows: number;
-  readonly slotsPerThread: number;
-  /** Of the job with these settings. */
-  readonly rowsPerSecond: number;
-}
-
-export interface Profile {
-  readonly version: 1;
-  readonly key: ProfileKey;
-  readonly batchSize: number;
-  /** Of the model alone at this batch size on a GPU, which the next run compares; of the whole job on a CPU. */
-  readonly rowsPerSecond: number;
-  /** Of the GPU: bytes = fixed + perRow x rows. Without it the batch size is searched again. */
-  readonly memory?: { readonly fixedBytes: number; readonly perRowBytes: number } | undefined;
-  /** Only `tandem tune` finds these. */
-  readonly job?: TunedJob | undefined;
-  readonly writtenBy: 'run' | 'tune';
-  /** ISO 8601 */
-  readonly writtenAt: string;
-}
-
-/** A profile that was found, and what it decides in this run, in words: what the caller says comes first. */
-export interface UsedProfile {
-  readonly path: string;
-  readonly profile: Profile;
-  /** `batch size 4096`, `threads 8`; empty: the caller said all of it. */
-  readonly sets: readonly string[];
-}
+import type { Profile, ProfileKey, RunPlan } from '../plan.ts';
 
 /** Where the profile of a key lies. */
 export function profilePath(folder: string, key: ProfileKey): string {

@@ -208,6 +208,11 @@ export class Staging {
     }
   }
 
+  /** The same below a folder that {@link close} removes, for a look at rows that no run scores. */
+  stageAside(tell: (progress: StagingProgress) => void): Promise<Footer[]> {
+    return this.stage(join(this.#scratch, 'whole'), new Set(), tell);
+  }
+
   stop(): void {
     this.#checks.abort();
     this.#stagers.stop();
@@ -292,6 +297,6 @@ function requireRoom(folder: string, missing: readonly Found[]): void {
   throw new TandemError(
     'TRANSIENT',
     `Expected about ${gib(needed)} under ${dirname(folder)} for ${missing.length} files as Parquet, got ${gib(free)} free.`,
-    { remedy: 'Make room, choose another --output, or score fewer files at once.' },
+    { remedy: 'Make room, choose another folder (--output; TMPDIR for fit and tune), or take fewer files at once.' },
   );
 }

@@ -5,9 +5,9 @@ import { profileFolder } from '../engines/cuda/libraries.ts';
 import { onnxRuntimeVersion } from '../engines/onnxruntime/bindings.ts';
 import { coreBound, cpuLabel } from '../machine.ts';
 import type { PlainScoreOptions } from '../messages.ts';
-import type { ChosenScorer, ModelPlan, RunPlan } from '../plan.ts';
+import type { ChosenScorer, ModelPlan, Profile, ProfileKey, RunPlan, UsedProfile } from '../plan.ts';
 import { loadNow } from '../place.ts';
-import { profilePath, type Profile, type ProfileKey, type UsedProfile } from './profile.ts';
+import { profilePath } from './profile.ts';
 
 /** The profile of a key; undefined: there is none. What is there and is none goes to `warn`. */
 export function readProfile(folder: string, key: ProfileKey, warn: (text: string) => void): Profile | undefined {

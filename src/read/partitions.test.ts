@@ -32,3 +32,11 @@ test('names and values are decoded, quotes doubled, other folders and the file i
     { name: 'b', type: 'BIGINT', sql: "'3'::BIGINT" },
   ]);
 });
+
+test('names that differ in capitals are one key: the last value counts, and types are those of all paths', () => {
+  const columns = partitionColumns(['/DT=1/dt=2/part.parquet', '/Dt=x/part.parquet']);
+  assert.deepEqual(columns, [
+    [{ name: 'dt', type: 'VARCHAR', sql: "'2'::VARCHAR" }],
+    [{ name: 'Dt', type: 'VARCHAR', sql: "'x'::VARCHAR" }],
+  ]);
+});

@@ -9,36 +9,44 @@ type Type = PartitionColumn['type'];
 
 /**
  * The keys of each path as columns. A key has one type over all paths, as texts decide: BIGINT, DATE, TIMESTAMP, or else
- * VARCHAR. Of a key that a path names twice the last value counts.
+ * VARCHAR. Of a key that a path names twice, in capitals or not, the last value counts.
  * @param paths absolute, of files
  */
 export function partitionColumns(paths: readonly string[]): PartitionColumn[][] {
   const keys = paths.map(keysOf);
   const texts = new Map<string, Set<string>>();
   for (const path of keys)
-    for (const [name, text] of path) if (text !== null) (texts.get(name) ?? setAt(texts, name)).add(text);
-  const types = new Map([...texts].map(([name, values]) => [name, typeOf([...values])]));
+    for (const [key, { text }] of path) if (text !== null) (texts.get(key) ?? setAt(texts, key)).add(text);
+  const types = new Map([...texts].map(([key, values]) => [key, typeOf([...values])]));
   return keys.map((path) =>
-    [...path].map(([name, text]) => {
-      const type = types.get(name) ?? 'VARCHAR';
+    [...path].map(([key, { name, text }]) => {
+      const type = types.get(key) ?? 'VARCHAR';
       return { name, type, sql: text === null ? `NULL::${type}` : `${quoteText(text)}::${type}` };
     }),
   );
 }
 
-function setAt(sets: Map<string, Set<string>>, name: string): Set<string> {
+function setAt(sets: Map<string, Set<string>>, key: string): Set<string> {
   const set = new Set<string>();
-  sets.set(name, set);
+  sets.set(key, set);
   return set;
 }
 
-function keysOf(path: string): Map<string, string | null> {
-  const keys = new Map<string, string | null>();
+/** A key as its path spells it; its text is null for a key that is. */
+interface Key {
+  readonly name: string;
+  readonly text: string | null;
+}
+
+/** By their names in lower case, as columns are told apart. */
+function keysOf(path: string): Map<string, Key> {
+  const keys = new Map<string, Key>();
   for (const folder of path.split(/[/\\]/).slice(0, -1)) {
     const at = folder.indexOf('=');
     if (at < 1) continue;
+    const name = decode(folder.slice(0, at));
     const value = folder.slice(at + 1);
-    keys.set(decode(folder.slice(0, at)), value === nullValue ? null : decode(value));
+    keys.set(name.toLowerCase(), { name, text: value === nullValue ? null : decode(value) });
   }
   return keys;
 }

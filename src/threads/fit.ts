@@ -3,7 +3,7 @@ import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import type { ColumnRequest } from '../batch.ts';
 import { Connection, DuckDbError } from '../engines/duckdb/database.ts';
 import { asTandemError, bug, TandemError } from '../errors.ts';
-import { uncountable, type Category } from '../fit/categories.ts';
+import { inexact, uncountable, type Category } from '../fit/categories.ts';
 import { emptyTally, tally } from '../fit/moments.ts';
 import { NumberColumn } from '../fit/number-column.ts';
 import { fitCategoriesMax } from '../limits.ts';
@@ -90,6 +90,7 @@ class FitThread {
 
   #countCategories(unit: FitUnit, { task, counts, tallies }: CategoryWork): void {
     const sql = `SELECT ${this.#expressionOf(unit, task)} AS c, count(*) ${this.#rowsOf(unit)} GROUP BY ALL`;
+    const source = sourceName(this.#requestOf(task).feature.source);
     const counted = emptyTally();
     let rowCount = 0;
     for (const [value, count] of this.#connection.rows(sql)) {
@@ -99,10 +100,11 @@ class FitThread {
       if (key === null) counted[tally.nulls]! += rows;
       else if (Number.isNaN(key)) counted[tally.nans]! += rows;
       else if (typeof key === 'number' && !Number.isFinite(key)) counted[tally.infinite]! += rows;
+      else if (Number.isInteger(key) && !Number.isSafeInteger(key)) throw inexact(source, key as number);
       else counts.set(key, (counts.get(key) ?? 0) + rows);
     }
     expectRows(unit, rowCount);
-    if (counts.size > fitCategoriesMax) throw uncountable(sourceName(this.#requestOf(task).feature.source));
+    if (counts.size > fitCategoriesMax) throw uncountable(source);
     tallies.push(counted);
   }
 

@@ -1,6 +1,6 @@
 /** Entry of the planner's thread: opens the engines, reads footers, plans; holds the engines until the run is over. */
 import { existsSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { parentPort } from 'node:worker_threads';
 import type { Contract } from '../contract/contract.ts';
 import { loadContract, loadUnfitted } from '../contract/load.ts';
@@ -11,6 +11,8 @@ import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { countedTextBytesMax } from '../limits.ts';
+import { coreBound } from '../machine.ts';
+import { planning } from '../measure/progress.ts';
 import type {
   PlainScoreOptions,
   PlannerReply,
@@ -19,7 +21,9 @@ import type {
   Survey,
   SurveyRequest,
 } from '../messages.ts';
-import type { KnownComparison, KnownRequest } from '../check/report.ts';
+import type { KnownComparison, KnownRequest } from '../check/against-report.ts';
+import type { StageFiles } from '../check/known-files.ts';
+import type { RowRequest, RowWay } from '../check/row-report.ts';
 import type { InspectReport } from '../inspect-report.ts';
 import type { InputOptions, ReaderName } from '../options.ts';
 import { buildPlan, memoryLimit, type Planned } from '../planning/build-plan.ts';
@@ -36,6 +40,7 @@ import {
 } from '../planning/parquetjs-tables.ts';
 import { describeSelection, isSelection, selectRows, type Selected } from '../planning/selection.ts';
 import type { Staging } from '../planning/staging.ts';
+import type { FitPlan } from '../planning/fit-plan.ts';
 import { DuckDbTables, type TableReader } from '../planning/tables.ts';
 import { findShards } from '../read/find-shards.ts';
 import { readFooters, type Footer } from '../read/footers.ts';
@@ -43,12 +48,13 @@ import { readParquetJsFooters } from '../read/parquetjs/footers.ts';
 import { partitionColumns } from '../read/partitions.ts';
 import { nameColumns } from '../read/shard-columns.ts';
 import { takenRows } from '../relation.ts';
-import { formatOf, outputName } from '../shard-format.ts';
+import { formatOf } from '../shard-format.ts';
 import { knownShards } from '../write/manifests.ts';
 import { stagedFolder } from '../write/staged-files.ts';
 import { identityOf } from '../write/shard-writer.ts';
 import { prepareOutput } from '../write/output-folder.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
+import { closeCounter, openCounter } from './counting.ts';
 import { prepare } from './prep-work.ts';
 import { isAhead } from './start-worker.ts';
 
@@ -92,8 +98,9 @@ function useSession(other: Pointer): void {
 }
 
 /** What a request says about its shards; without a model there is no contract that names columns and chooses rows. */
-interface AskedShards extends Omit<InputOptions, 'model'>, Pick<PlainScoreOptions, 'threads'> {
+interface AskedShards extends Omit<InputOptions, 'model'> {
   readonly model: string | undefined;
+  readonly threads?: number | undefined;
   readonly reader?: ReaderName | undefined;
   readonly memoryBytes?: number | undefined;
   /** Undefined: nothing is written. */
@@ -128,7 +135,13 @@ async function openShards(asked: AskedShards): Promise<OpenShards> {
   // Of the files themselves, wherever they are staged.
   const partitions = partitionColumns(files.map(({ path }) => path));
   const name = (footers: readonly Footer[]): Footer[] => nameColumns(footers, renames, partitions);
-  const select = (footers: readonly Footer[]): Selected => selectRows(open, name(footers), asked, where);
+  const select = (footers: readonly Footer[]): Selected => {
+    const rowsTotal = footers.reduce((sum, { rowCount }) => sum + rowCount, 0);
+    const needsCounting = asked.sample !== undefined || asked.where !== undefined || where !== undefined;
+    const settings = { threads: asked.threads ?? coreBound().value, memoryLimitBytes: memoryLimit(memoryBytes).value };
+    const counter = needsCounting ? openCounter(settings, rowsTotal, post) : {};
+    return selectRows(open, name(footers), asked, where, counter);
+  };
   const opened = { reader: tables, select, isSelecting: isSelection(asked) || where !== undefined };
   if (files.every(({ name: file }) => formatOf(file) === 'parquet')) {
     return { ...opened, selected: select(readFooters(open, files)) };
@@ -165,11 +178,14 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
   session = options.features === undefined ? load(options.model) : loadIfThere(options.model);
   const engines = { reader: opened.reader, session: session ?? 0n };
   if (staging === undefined) return buildPlan(engines, opened.selected, options, devices);
-  if (options.features?.shards !== undefined) throw onlyParquet('output in files of equally many rows');
-  if (dryRun) {
-    if (opened.isSelecting) throw onlyParquet('a plan of some of their rows');
-    return buildPlan(engines, opened.select(await staging.counted()), options, devices);
+  const gathers = options.features?.shards !== undefined;
+  if (opened.isSelecting && gathers) throw onlyParquet('some of their rows in files of equally many');
+  if (opened.isSelecting && dryRun) {
+    return buildPlan(engines, opened.select(await staging.stageAside(tellStaging)), options, devices);
   }
+  // Files of equally many rows are the same only where all row counts are.
+  const heads = gathers || dryRun ? opened.select(await staging.counted()) : opened.selected;
+  if (dryRun) return buildPlan(engines, heads, options, devices);
   // Whatever is wrong with columns, model or output is found out before files are read for hours.
   const quick = {
     ...options,
@@ -178,13 +194,13 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
     explain: false,
     useProfile: false,
   } as const;
-  const first = buildPlan(engines, opened.selected, quick, devices);
+  const first = buildPlan(engines, heads, quick, devices);
   if (first.restSession !== undefined) closeSession(first.restSession);
   // Which rows are taken shows in the files alone, those that are done included.
-  const done = opened.isSelecting ? [] : first.plan.shards.filter((shard) => shard.done);
-  const tell = (progress: StagingProgress): void => post({ kind: 'staging', progress });
+  const done = opened.isSelecting || gathers ? [] : first.plan.shards.filter((shard) => shard.done);
+  if (gathers && first.plan.shards.every((shard) => shard.done)) return buildPlan(engines, heads, options, devices);
   const folder = stagedIn ?? stagedFolder(output);
-  const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tell);
+  const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tellStaging);
   return buildPlan(engines, opened.select(footers), options, devices);
 }
 
@@ -200,6 +216,19 @@ function onlyParquet(what: string): TandemError {
   });
 }
 
+async function planFitOf(request: Extract<PlannerRequest, { kind: 'planFit' }>): Promise<FitPlan> {
+  const opened = await openShards({ ...request, ...request.selection, output: undefined });
+  const { planFit } = await import('../planning/fit-plan.ts');
+  const first = planFit(opened.reader, opened.selected.footers, request.features);
+  if (staging === undefined) return first;
+  const footers = await staging.stage(request.stagedIn, new Set(), tellStaging);
+  return planFit(opened.reader, opened.select(footers).footers, request.features);
+}
+
+function tellStaging({ secondsElapsed, ...reading }: StagingProgress): void {
+  post({ kind: 'progress', progress: { ...planning, phase: 'reading', secondsElapsed, reading } });
+}
+
 async function inspectShards({
   model,
   scorers,
@@ -207,10 +236,9 @@ async function inspectShards({
   ...asked
 }: Extract<PlannerRequest, { kind: 'inspect' }>): Promise<InspectReport> {
   const opened = await openShards({ ...asked, ...selection, model, output: undefined });
-  if (staging !== undefined && opened.isSelecting) throw onlyParquet('a look at some of their rows');
   if (model !== undefined) session = load(model, true);
   const engines = session === undefined ? undefined : { reader: opened.reader, session };
-  const counted = await staging?.counted(countedTextBytesMax);
+  const counted = await (opened.isSelecting ? staging?.stageAside(tellStaging) : staging?.counted(countedTextBytesMax));
   return buildInspection(engines, counted === undefined ? opened.selected : opened.select(counted), model, scorers);
 }
 
@@ -225,15 +253,73 @@ async function surveyShards({ shards, modelPath, sample }: SurveyRequest): Promi
   return survey(connection, footers, session);
 }
 
+/** @param asked `model` undefined: what a contract says of CSV files is not about these */
+function stageInto(open: Connection, folder: string, asked: Pick<AskedShards, 'threads' | 'model'>): StageFiles {
+  return async (files) => {
+    const { openStaging } = await import('../planning/open-staging.ts');
+    staging = openStaging(open, files, asked);
+    if (isStopped) staging.stop();
+    try {
+      await staging.look();
+      return await staging.stage(folder, new Set(), tellStaging);
+    } catch (error) {
+      const { model } = asked;
+      if (model !== undefined || !(error instanceof TandemError) || !/tandem\.json/.test(error.remedy ?? ''))
+        throw error;
+      const remedy = 'Correct the file, or write the known scores as Parquet: "csv" in tandem.json is about shards.';
+      throw new TandemError(error.code, error.message, { place: error.place, remedy, cause: error });
+    } finally {
+      await closeStaging();
+    }
+  };
+}
+
 async function compareWithKnown(request: KnownRequest): Promise<KnownComparison> {
-  const { compareKnown } = await import('../check/known.ts');
-  const { shards, model, selection } = request;
+  const { compareKnown } = await import('../check/compare-known.ts');
+  const { model, selection, scratch } = request;
+  const open = connect();
+  const stage = stageInto(open, join(scratch, 'known'), { ...request, model: undefined });
+  const comparison = await compareKnown(open, request, stage);
   const isSelecting = isSelection(selection) || contractOf(model)?.where !== undefined;
-  if (!isSelecting) return compareKnown(connect(), request);
-  // Scores lie as the taken rows do, and rows have the numbers of their file.
-  const opened = await openShards({ ...selection, shards, model, output: undefined }).finally(closeStaging);
-  const footers = new Map(opened.selected.footers.map((footer) => [outputName(footer.name), footer]));
-  return compareKnown(connection!, request, (shard, row) => opened.reader.fileRow(footers.get(shard)!, row));
+  if (!isSelecting || comparison.columns.every(({ worst }) => worst.length === 0)) return comparison;
+  // Settings of the other one are not those that the rows were taken with.
+  const again = new Connection(database!);
+  try {
+    return await withFileRows(again, request, comparison);
+  } finally {
+    again.close();
+  }
+}
+
+/** Scores lie as the taken rows do; people know rows by their numbers in the file. */
+async function withFileRows(
+  open: Connection,
+  request: KnownRequest,
+  comparison: KnownComparison,
+): Promise<KnownComparison> {
+  const { openFiles } = await import('../check/known-files.ts');
+  const { shards, model, selection, scratch } = request;
+  const { renames, where } = contractOf(model) ?? {};
+  const stage = stageInto(open, join(scratch, 'shards'), request);
+  const { footers } = selectRows(open, await openFiles(open, shards, stage, renames), selection, where);
+  const taken = new Map(footers.map((footer) => [footer.name, footer]));
+  const tables = new DuckDbTables(open);
+  const columns = comparison.columns.map((column) => ({
+    ...column,
+    worst: column.worst.map((each) => ({ ...each, row: tables.fileRow(taken.get(each.shard)!, each.row) })),
+  }));
+  return { ...comparison, columns };
+}
+
+async function follow(request: RowRequest): Promise<RowWay> {
+  const { followRow } = await import('../check/follow-row.ts');
+  const { model, scratch } = request;
+  session = load(model);
+  const open = connect();
+  return followRow(open, session, request, {
+    shards: stageInto(open, join(scratch, 'shards'), request),
+    known: stageInto(open, join(scratch, 'known'), { ...request, model: undefined }),
+  });
 }
 
 async function answer(request: PlannerRequest): Promise<void> {
@@ -256,13 +342,7 @@ async function answer(request: PlannerRequest): Promise<void> {
       return post({ kind: 'compared', comparison });
     }
     case 'planFit': {
-      const { reader, selected } = await openShards({ ...request, ...request.selection, output: undefined });
-      if (staging !== undefined) {
-        await closeStaging();
-        throw onlyParquet('fit');
-      }
-      const { planFit } = await import('../planning/fit-plan.ts');
-      const plan = planFit(reader, selected.footers, request.features);
+      const plan = await planFitOf(request).finally(closeStaging);
       return post({ kind: 'fitPlanned', plan, database: database! });
     }
     case 'survey': {
@@ -276,11 +356,8 @@ async function answer(request: PlannerRequest): Promise<void> {
       return prepare(request.start, (message) => request.port.postMessage(message));
     case 'compareKnown':
       return post({ kind: 'knownCompared', comparison: await compareWithKnown(request.request) });
-    case 'followRow': {
-      const { followRow } = await import('../check/row-way.ts');
-      session = load(request.request.model);
-      return post({ kind: 'rowFollowed', way: await followRow(connect(), session, request.request) });
-    }
+    case 'followRow':
+      return post({ kind: 'rowFollowed', way: await follow(request.request) });
     case 'readScores': {
       const { readScores } = await import('../check/find-row.ts');
       return post({ kind: 'scoresRead', scores: readScores(connect(), request.path) });
@@ -290,6 +367,7 @@ async function answer(request: PlannerRequest): Promise<void> {
       closeEnvironment();
       for (const pointer of request.connections) loadDuckDb().duckdb_disconnect([pointer]);
       connection?.close();
+      closeCounter();
       if (database !== undefined) closeDatabase(database);
       post({ kind: 'closed' });
       return parentPort!.close();

@@ -9,8 +9,8 @@ import { slotsPerThreadMax, slotsPerThreadMin, tuneRoundsMin, tuneSecondsDefault
 import type { BatchSizeFinding } from '../messages.ts';
 import type { Precision, TuneOptions, TuneReport } from '../options.ts';
 import { planScore } from '../pipeline.ts';
-import type { RunPlan } from '../plan.ts';
-import { writeProfile, type Profile } from '../planning/profile.ts';
+import type { Profile, RunPlan } from '../plan.ts';
+import { writeProfile } from '../planning/profile.ts';
 import { startSweep } from '../score/batch-size.ts';
 import { explain, type Rates } from './explain.ts';
 import { stoppedTuning, type Trial } from './trial.ts';

@@ -3,7 +3,7 @@ import { TandemError } from '../errors.ts';
 import { rowGroupRowsDefault, rowGroupRowsMax, writtenRowFactor, zstdLevelMax } from '../limits.ts';
 import type { Compression, OutputFiles, OutputOptions } from '../output-options.ts';
 
-/** COPY closes row groups between vectors of so many rows only. */
+/** COPY closes row groups between vectors of so many rows only; of rows that a condition takes, vectors have fewer. */
 const vectorRows = 2_048;
 
 const codecs: Readonly<Record<Compression, string>> = {
@@ -13,8 +13,8 @@ const codecs: Readonly<Record<Compression, string>> = {
   none: 'UNCOMPRESSED',
 };
 
-/** @throws USAGE */
-export function planOutputFiles(options: OutputOptions): OutputFiles {
+/** @param hasCondition whether a condition takes rows @throws USAGE */
+export function planOutputFiles(options: OutputOptions, hasCondition = false): OutputFiles {
   const { compression = 'snappy', compressionLevel, rowGroupRows = rowGroupRowsDefault, rowsPerFile } = options;
   if (compressionLevel !== undefined && compression !== 'zstd') {
     throw new TandemError(
@@ -29,10 +29,14 @@ export function planOutputFiles(options: OutputOptions): OutputFiles {
   if (rowsPerFile === undefined)
     return { compression, compressionLevel, rowGroupRows: whole, rowsPerFile, rowGroupsPerFile: undefined };
   requireWithin('--rows-per-file', rowsPerFile, vectorRows, Number.MAX_SAFE_INTEGER);
-  // As few row groups as hold the rows, of equal size, and no row beyond what was asked for.
-  const rowGroupsPerFile = Math.ceil(rowsPerFile / whole);
-  const even = Math.floor(rowsPerFile / rowGroupsPerFile / vectorRows) * vectorRows;
-  return { compression, compressionLevel, rowGroupRows: Math.max(vectorRows, even), rowsPerFile, rowGroupsPerFile };
+  // As few row groups as hold the rows, of equal size, and no row beyond what was asked for: where vectors have fewer rows
+  // than they could, what closes a row group may bring almost a vector's too many.
+  const beyond = hasCondition ? vectorRows - 1 : 0;
+  const most = Math.floor(rowsPerFile / (vectorRows + beyond));
+  const rowGroupsPerFile = Math.max(1, Math.min(Math.ceil(rowsPerFile / whole), most));
+  const even = Math.floor(rowsPerFile / rowGroupsPerFile);
+  const closedAt = hasCondition ? even - beyond : Math.floor(even / vectorRows) * vectorRows;
+  return { compression, compressionLevel, rowGroupRows: closedAt, rowsPerFile, rowGroupsPerFile };
 }
 
 function requireWithin(flag: string, value: number, least: number, most: number): void {

@@ -1,7 +1,8 @@
 /**
- * Writes one shard's output: kept columns straight from the shard, scores beside them. `POSITIONAL JOIN` keeps the order
- * with one thread and never brings a kept value into JavaScript; it would pad with NULL where the counts differ, so
- * both are compared with the plan before the file is published.
+ * Writes one shard's output: kept columns straight from the shard, scores beside them, in order and without bringing a kept
+ * value into JavaScript. `POSITIONAL JOIN` does so for a file's rows; it would pad with NULL where the counts differ, so
+ * both are compared with the plan before the file is published. Rows that a condition takes, or that come from several
+ * files, it would hold all at once: these ask for their scores by a function.
  */
 import { rmSync, statSync } from 'node:fs';
 import {
@@ -12,10 +13,11 @@ import {
   quoteText,
   type Connection,
 } from '../engines/duckdb/database.ts';
+import { registerRowFunction } from '../engines/duckdb/row-function.ts';
 import { registerTableFunction, type TableRows } from '../engines/duckdb/table-function.ts';
 import { TandemError } from '../errors.ts';
 import type { PlannedShard, RunPlan } from '../plan.ts';
-import { partRows, takenRows } from '../relation.ts';
+import { hasCondition, partRows, takenRows } from '../relation.ts';
 import { copySettings } from './output-files.ts';
 import type { RunIdentity } from './manifests.ts';
 import { publishShard } from './output-folder.ts';
@@ -33,6 +35,7 @@ export class ShardWriter {
   readonly #attempt: string;
   readonly #functionName: string;
   readonly #scores: ReturnType<typeof registerTableFunction>;
+  readonly #rowScores: ReturnType<typeof registerRowFunction>;
   #next: NextScores = () => ({ rowCount: 0, columns: [] });
   #delivered = 0;
   #failure: unknown;
@@ -42,8 +45,10 @@ export class ShardWriter {
     this.#plan = plan;
     this.#attempt = attempt;
     this.#functionName = `tandem_scores_${threadName}`;
-    this.#scores = registerTableFunction(connection, this.#functionName, tableColumns(plan.model), () =>
-      this.#deliver(),
+    const columns = tableColumns(plan.model);
+    this.#scores = registerTableFunction(connection, this.#functionName, columns, () => this.#deliver());
+    this.#rowScores = registerRowFunction(connection, `${this.#functionName}_of_row`, columns, () =>
+      this.#deliverMore(),
     );
   }
 
@@ -57,8 +62,11 @@ export class ShardWriter {
     this.#next = next;
     this.#delivered = 0;
     this.#failure = undefined;
+    this.#rowScores.reset();
     try {
       const rows = this.#connection.rows(this.#copySql(shard, temporary));
+      // More scores than kept rows show here only.
+      if (this.#isPerRow(shard)) this.#deliver();
       checkRows(shard, this.#delivered, Number(rows[0]?.[0] ?? -1));
       return publishShard(this.#plan, identityOf(this.#plan), shard, this.#attempt, this.#parts(temporary));
     } catch (error) {
@@ -69,6 +77,7 @@ export class ShardWriter {
 
   close(): void {
     this.#scores.dispose();
+    this.#rowScores.dispose();
   }
 
   #deliver(): TableRows {
@@ -82,23 +91,42 @@ export class ShardWriter {
     }
   }
 
-  #copySql(shard: PlannedShard, temporary: string): string {
-    const { keepProjection } = this.#plan.schemas[shard.schema]!;
-    const scores = this.#plan.model.columns.map((column) => `scores.${quoteIdentifier(column.name)}`).join(', ');
-    const from =
-      keepProjection === ''
-        ? `${this.#functionName}() AS scores`
-        : this.#beside(shard, `${this.#functionName}() AS scores`);
-    const columns = keepProjection === '' ? scores : `${keepProjection}, ${scores}`;
-    return `COPY (SELECT ${columns} FROM ${from}) TO ${quoteText(temporary)} (${copySettings(this.#plan.files)})`;
+  /** For a row that must be there: more kept rows than scores. */
+  #deliverMore(): TableRows {
+    const rows = this.#deliver();
+    if (rows.rowCount > 0) return rows;
+    const message = `Expected as many rows of the shard as of scores, ${this.#delivered}, got more.`;
+    throw (this.#failure = new TandemError('TRANSIENT', message, { remedy: changedRemedy }));
   }
 
-  /** Kept columns and scores. */
-  #beside(shard: PlannedShard, scores: string): string {
-    if (shard.parts === undefined)
-      return `${takenRows(shard, this.#plan.selection)} AS shard POSITIONAL JOIN ${scores}`;
-    // Such a join holds the side on its right: the kept columns are narrower than features.
-    return `${scores} POSITIONAL JOIN ${keptTable(this.#plan, shard)} AS shard`;
+  #copySql(shard: PlannedShard, temporary: string): string {
+    const query = this.#isPerRow(shard) ? this.#perRow(shard) : this.#positional(shard);
+    return `COPY (${query}) TO ${quoteText(temporary)} (${copySettings(this.#plan.files)})`;
+  }
+
+  #isPerRow(shard: PlannedShard): boolean {
+    const { schemas, selection } = this.#plan;
+    return (shard.parts !== undefined || hasCondition(selection)) && schemas[shard.schema]!.keepProjection !== '';
+  }
+
+  #positional(shard: PlannedShard): string {
+    const { keepProjection } = this.#plan.schemas[shard.schema]!;
+    const scores = this.#plan.model.columns.map((column) => `scores.${quoteIdentifier(column.name)}`).join(', ');
+    if (keepProjection === '') return `SELECT ${scores} FROM ${this.#functionName}() AS scores`;
+    const from = `${takenRows(shard, this.#plan.selection)} AS shard POSITIONAL JOIN ${this.#functionName}() AS scores`;
+    return `SELECT ${keepProjection}, ${scores} FROM ${from}`;
+  }
+
+  /** The function is called in a query below: in two fields of its value it would be called twice. */
+  #perRow(shard: PlannedShard): string {
+    const { columns } = this.#plan.schemas[shard.schema]!;
+    let name = 'scores';
+    while (columns.some((column) => column.name.toLowerCase() === name)) name += '_';
+    const fields = this.#plan.model.columns.map(
+      (column, index) => `${name}.c${index} AS ${quoteIdentifier(column.name)}`,
+    );
+    const rows = `SELECT *, ${this.#functionName}_of_row() AS ${name} FROM ${keptTable(this.#plan, shard)}`;
+    return `SELECT * EXCLUDE (${name}), ${fields.join(', ')} FROM (${rows})`;
   }
 
   /** Rows of each file in the temporary folder, but of the empty one that COPY begins after a full one. */
@@ -137,11 +165,12 @@ export class ShardWriter {
   }
 }
 
+const changedRemedy = 'The file changed while it was read: run the same command again.';
+
 /** @throws TRANSIENT where one side has other rows than were planned, or a file has changed */
 export function checkRows(shard: PlannedShard, delivered: number, written: number): void {
-  const files = shard.parts ?? [{ ...shard, path: shard.sourcePath ?? shard.path }];
-  const changed = files.some(({ path, bytes, modifiedMs }) => {
-    const { size, mtimeMs } = statSync(path);
+  const changed = (shard.parts ?? [shard]).some(({ path, sourcePath, bytes, modifiedMs }) => {
+    const { size, mtimeMs } = statSync(sourcePath ?? path);
     return size !== bytes || Math.floor(mtimeMs) !== modifiedMs;
   });
   if (!changed && written === shard.rowCount && delivered === shard.rowCount) return;
@@ -150,7 +179,7 @@ export function checkRows(shard: PlannedShard, delivered: number, written: numbe
     `Expected ${shard.rowCount} rows of scores and of the shard, got ${delivered} and ${written}${changed ? '; the file has changed' : ''}.`,
     {
       place: { shard: shard.name },
-      remedy: 'The file changed while it was read: run the same command again.',
+      remedy: changedRemedy,
     },
   );
 }

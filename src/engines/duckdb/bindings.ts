@@ -92,6 +92,17 @@ const signatures = {
   duckdb_init_set_init_data: 'void duckdb_init_set_init_data(void *info, void *data, void *destroy)',
   duckdb_function_get_init_data: 'void *duckdb_function_get_init_data(void *info)',
   duckdb_function_set_error: 'void duckdb_function_set_error(void *info, const char *message)',
+  duckdb_create_struct_type: 'void *duckdb_create_struct_type(const void *types, const char **names, uint64_t count)',
+  duckdb_struct_vector_get_child: 'void *duckdb_struct_vector_get_child(void *vector, uint64_t index)',
+  duckdb_create_scalar_function: 'void *duckdb_create_scalar_function()',
+  duckdb_destroy_scalar_function: 'void duckdb_destroy_scalar_function(_Inout_ void **function)',
+  duckdb_scalar_function_set_name: 'void duckdb_scalar_function_set_name(void *function, const char *name)',
+  duckdb_scalar_function_set_volatile: 'void duckdb_scalar_function_set_volatile(void *function)',
+  duckdb_scalar_function_set_return_type: 'void duckdb_scalar_function_set_return_type(void *function, void *type)',
+  duckdb_scalar_function_set_function:
+    'void duckdb_scalar_function_set_function(void *function, TandemRowsCallback *rows)',
+  duckdb_scalar_function_set_error: 'void duckdb_scalar_function_set_error(void *info, const char *message)',
+  duckdb_register_scalar_function: 'int duckdb_register_scalar_function(void *connection, void *function)',
 } as const;
 
 type Name = keyof typeof signatures;
@@ -176,12 +187,25 @@ export interface DuckDb {
   duckdb_init_set_init_data(info: Pointer, data: Pointer, destroy: Pointer | null): void;
   duckdb_function_get_init_data(info: Pointer): Pointer;
   duckdb_function_set_error(info: Pointer, message: string): void;
+  /** `types`: array of pointers to logical types, which it copies. */
+  duckdb_create_struct_type(types: BigUint64Array, names: readonly string[], count: number): Pointer;
+  duckdb_struct_vector_get_child(vector: Pointer, index: number): Pointer;
+  duckdb_create_scalar_function(): Pointer;
+  duckdb_destroy_scalar_function(scalar: Out): void;
+  duckdb_scalar_function_set_name(scalar: Pointer, name: string): void;
+  duckdb_scalar_function_set_volatile(scalar: Pointer): void;
+  duckdb_scalar_function_set_return_type(scalar: Pointer, type: Pointer): void;
+  duckdb_scalar_function_set_function(scalar: Pointer, rows: Pointer): void;
+  duckdb_scalar_function_set_error(info: Pointer, message: string): void;
+  duckdb_register_scalar_function(connection: Pointer, scalar: Pointer): number;
 }
 const everyNameIsTyped: Record<Name, true> extends Record<keyof DuckDb, true> ? true : never = true;
 void everyNameIsTyped;
 
+type CallbackKind = 'info' | 'fill' | 'rows';
+
 let functions: DuckDb | undefined;
-let callbackTypes: { readonly info: TypeObject; readonly fill: TypeObject } | undefined;
+let callbackTypes: Readonly<Record<CallbackKind, TypeObject>> | undefined;
 
 /** Path of the library that npm installed for this platform. @throws ENVIRONMENT */
 export function duckDbLibraryPath(): string {
@@ -219,6 +243,7 @@ export function loadDuckDb(): DuckDb {
   callbackTypes = {
     info: koffi.proto('void TandemInfoCallback(void *info)'),
     fill: koffi.proto('void TandemFillCallback(void *info, void *chunk)'),
+    rows: koffi.proto('void TandemRowsCallback(void *info, void *chunk, void *vector)'),
   };
   const bound = Object.fromEntries(
     Object.entries(signatures).map(([name, signature]) => [name, library.func(signature)]),
@@ -235,7 +260,10 @@ export function loadDuckDb(): DuckDb {
 }
 
 /** A JavaScript function as a C callback. Called only on the thread that registered it; must never throw. */
-export function registerCallback(kind: 'info' | 'fill', callback: (info: Pointer, chunk: Pointer) => void): Pointer {
+export function registerCallback(
+  kind: CallbackKind,
+  callback: (info: Pointer, chunk: Pointer, vector: Pointer) => void,
+): Pointer {
   loadDuckDb();
   return koffi.register(callback, koffi.pointer(callbackTypes![kind])) as unknown as Pointer;
 }

@@ -68,7 +68,8 @@ export function registerTableFunction(
       () => {
         const rows = next();
         rows.columns.forEach((values, index) => {
-          writeVector(duckdb.duckdb_data_chunk_get_vector(chunk, index), columns[index]!, values, rows.rowCount);
+          const vector = duckdb.duckdb_data_chunk_get_vector(chunk, index);
+          writeVector(vector, columns[index]!, values, { from: 0, to: 0, count: rows.rowCount });
         });
         duckdb.duckdb_data_chunk_set_size(chunk, rows.rowCount);
       },
@@ -91,7 +92,8 @@ export function registerTableFunction(
   };
 }
 
-function withType(column: TableColumn, use: (type: Pointer) => void): void {
+/** Gives the column's type to `use`, and frees it. */
+export function withType(column: TableColumn, use: (type: Pointer) => void): void {
   const duckdb = loadDuckDb();
   const element = duckdb.duckdb_create_logical_type(column.type);
   if (column.arrayLength === undefined) use(element);
@@ -103,19 +105,26 @@ function withType(column: TableColumn, use: (type: Pointer) => void): void {
   duckdb.duckdb_destroy_logical_type([element]);
 }
 
-function writeVector(vector: Pointer, column: TableColumn, values: TableValues, rowCount: number): void {
-  if (rowCount === 0) return;
+/** Copies `count` rows of the values, `from` one of them on, to rows `to` and on of a vector. */
+export function writeVector(
+  vector: Pointer,
+  column: TableColumn,
+  values: TableValues,
+  { from, to, count }: { readonly from: number; readonly to: number; readonly count: number },
+): void {
+  if (count === 0) return;
   const duckdb = loadDuckDb();
   const target = column.arrayLength === undefined ? vector : duckdb.duckdb_array_vector_get_child(vector);
-  const count = rowCount * (column.arrayLength ?? 1);
+  const width = column.arrayLength ?? 1;
   if (column.type !== duckDbType.VARCHAR) {
-    const source = values as Uint8Array;
-    memcpy(duckdb.duckdb_vector_get_data(target), source, count * source.BYTES_PER_ELEMENT);
+    const source = (values as Uint8Array).subarray(from * width, (from + count) * width);
+    const bytesBefore = BigInt(to * width * source.BYTES_PER_ELEMENT);
+    memcpy(duckdb.duckdb_vector_get_data(target) + bytesBefore, source, source.byteLength);
     return;
   }
   const strings = values as readonly string[];
-  for (let row = 0; row < count; row++) {
-    const bytes = encoder.encode(strings[row]!);
-    duckdb.duckdb_vector_assign_string_element_len(target, row, bytes, bytes.byteLength);
+  for (let index = 0; index < count * width; index++) {
+    const bytes = encoder.encode(strings[from * width + index]!);
+    duckdb.duckdb_vector_assign_string_element_len(target, to * width + index, bytes, bytes.byteLength);
   }
 }

@@ -1,7 +1,6 @@
 /** Whether a kernel's scores are ONNX Runtime's. */
 import type { TensorValues } from '../../batch.ts';
 import { kernelGrossDifference } from '../../limits.ts';
-import type { OutputLayout } from '../../plan.ts';
 
 /** How two sets of scores compare. */
 export interface Comparison {
@@ -33,7 +32,7 @@ export interface Agreement extends Omit<Comparison, 'worst'> {
   readonly worst: (Omit<Difference, 'row'> & { /** `row 17 of part-3.parquet` */ readonly where: string }) | undefined;
 }
 
-type Outputs = readonly Pick<OutputLayout, 'name' | 'width'>[];
+type Outputs = readonly { readonly name: string; readonly width: number }[];
 
 /** @param kernel, onnxRuntime the rows of each output, row-major, both of the same length */
 export function compareScores(

@@ -17,7 +17,12 @@ export async function explainRow(options: RowOptions): Promise<RowReport> {
   const scratch = mkdtempSync(join(tmpdir(), 'tandem-row-'));
   try {
     const planner = new PlannerClient(options.signal, options.onWarning ?? (() => {}));
-    const asked = { model, shards, row, key, scratch, ...(against === undefined ? {} : { against }) };
+    const { threads } = options;
+    const asked = {
+      ...{ model, shards, row, key, scratch },
+      ...(against === undefined ? {} : { against }),
+      ...(threads === undefined ? {} : { threads }),
+    };
     const { way } = await planner
       .ask({ kind: 'followRow', request: asked }, 'rowFollowed')
       .finally(() => planner.close([]));
@@ -38,6 +43,7 @@ export async function explainRow(options: RowOptions): Promise<RowReport> {
             ...alone,
             against: key.length === 0 ? join(scratch, 'known.parquet') : against,
             key,
+            worst: 1,
             ...(map === undefined ? {} : { map }),
             ...(tolerance === undefined ? {} : { tolerance }),
           });

@@ -1,57 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
-import { tempDir, withConnection, writeShard } from '../testing/shards.ts';
-import { compareKnown } from './known.ts';
-import type { KnownComparison, KnownRequest } from './report.ts';
-
-interface Sides {
-  /** Queries, by name of the file. */
-  readonly scores: Readonly<Record<string, string>>;
-  readonly known: Readonly<Record<string, string>>;
-}
-
-function compare(
-  t: TestContext,
-  sides: Sides,
-  changes: Partial<Omit<KnownRequest, 'shards' | 'model' | 'selection'>> = {},
-): Promise<KnownComparison> {
-  const folder = tempDir(t);
-  mkdirSync(join(folder, 'scratch'));
-  for (const side of ['scores', 'known'] as const) {
-    for (const [name, sql] of Object.entries(sides[side])) writeShard(join(folder, side, name), sql);
-  }
-  const request = {
-    against: join(folder, 'known'),
-    key: [],
-    map: {},
-    tolerance: 1e-6,
-    scores: join(folder, 'scores'),
-    scratch: join(folder, 'scratch'),
-    ...changes,
-  };
-  return withOpen((connection) => compareKnown(connection, request));
-}
-
-async function withOpen<T>(use: (connection: Connection) => Promise<T>): Promise<T> {
-  const database = openDatabase();
-  const connection = new Connection(database);
-  try {
-    return await use(connection);
-  } finally {
-    connection.close();
-    closeDatabase(database);
-  }
-}
-
-/** Rows 0 to count - 1: `id`, and y from an expression of p, a probability that is its own for each row. */
-function rows(y: string, count = 1000): string {
-  return `SELECT i AS id, ${y} AS y FROM (SELECT i::INTEGER AS i, ((i * 7919) % 1000 + 0.5) / 1001 AS p FROM range(${count}) AS r(i))`;
-}
-
-const one = (y: string, count?: number) => ({ 'a.parquet': rows(y, count) });
+import { test } from 'node:test';
+import { compare, one, rows } from '../testing/known-scores.ts';
 
 test('equal scores pass, by position and by key', async (t) => {
   for (const key of [[], ['id']]) {
@@ -163,57 +112,43 @@ test('nulls and NaN on one side, and on both', async (t) => {
   assert.deepEqual([differenceMax, differenceMedian, differenceP99], [Infinity, 0, 0]);
 });
 
-test('labels: equality and which for which', async (t) => {
-  const scores = { 'a.parquet': rows("CASE WHEN i % 10 = 0 THEN 'late' ELSE 'on time' END") };
-  const known = { 'a.parquet': rows("CASE WHEN i % 20 = 0 THEN 'late' ELSE 'on time' END") };
-  const [texts] = (await compare(t, { scores, known }, { key: ['id'] })).columns;
-  assert.deepEqual([texts!.kind, texts!.rowsBeyond], ['label', 50]);
-  assert.deepEqual(texts!.confusion, [{ known: 'on time', score: 'late', rows: 50 }]);
-  // Spark writes labels as doubles.
-  const numbers = { scores: one('(i % 3)::BIGINT'), known: one('(i % 3)::DOUBLE') };
-  const [integers] = (await compare(t, numbers, { key: ['id'] })).columns;
-  assert.deepEqual([integers!.kind, integers!.rowsBeyond], ['label', 0]);
-});
-
-test("lists, Spark's vectors dense and sparse, and one position of them", async (t) => {
-  const vector = (sql: string): string =>
-    `CASE WHEN i % 2 = 0 THEN {'type': 1::TINYINT, 'size': NULL::INTEGER, 'indices': NULL::INTEGER[], 'values': ${sql}}
-     ELSE {'type': 0::TINYINT, 'size': 3::INTEGER, 'indices': [2]::INTEGER[], 'values': [p::DOUBLE]} END`;
-  const dense = 'CASE WHEN i % 2 = 0 THEN [1 - p, 0.5, p] ELSE [0, 0, p] END::DOUBLE[]';
-  const known = one(vector('[(1 - p)::DOUBLE, 0.5::DOUBLE, p::DOUBLE]'));
-  const lists = await compare(t, { scores: one(`(${dense})::FLOAT[3]`), known }, { key: ['id'] });
-  assert.deepEqual([lists.passed, lists.columns[0]!.kind], [true, 'list']);
-  const picked = await compare(t, { scores: one('p'), known }, { key: ['id'], map: { y: 'y[2]' } });
-  assert.deepEqual([picked.passed, picked.columns[0]!.known], [true, 'y[2]']);
-  const reversed = one(`list_reverse(${dense})`);
-  const other = await compare(t, { scores: one(dense), known: reversed }, { key: ['id'] });
-  assert.match(other.columns[0]!.hints[0]!, /reversed/);
-});
-
-test('a key that names several rows', async (t) => {
-  const twice = { 'a.parquet': `SELECT id % 998 AS id, y FROM (${rows('p')})` };
-  await assert.rejects(compare(t, { scores: one('p'), known: twice }, { key: ['id'] }), {
-    code: 'BAD_ROW',
-    message: /one row of the known scores, got 2 rows of `0`, and 2 such keys/,
+test('a position of the scores, and scores that nothing is known of', async (t) => {
+  const scores = {
+    'a.parquet':
+      'SELECT i AS id, [1 - i / 10, i / 10]::FLOAT[2] AS p, i AS label, 0.5 AS margin FROM range(10) AS rows(i)',
+  };
+  const known = { 'a.parquet': 'SELECT i AS id, i / 10 AS late, i AS LABEL FROM range(10) AS rows(i)' };
+  const { columns, notCompared, passed } = await compare(
+    t,
+    { scores, known },
+    { key: ['id'], map: { 'P[1]': 'late' } },
+  );
+  assert.deepEqual(
+    columns.map(({ name, known: other, kind }) => [name, other, kind]),
+    [
+      ['P[1]', 'late', 'number'],
+      ['label', 'LABEL', 'label'],
+    ],
+  );
+  assert.deepEqual([notCompared, passed], [['margin'], true]);
+  await assert.rejects(compare(t, { scores, known }, { key: ['id'], map: { p: 'late' } }), {
+    code: 'BAD_COLUMN',
+    remedy: /--map 'p\[1\]=late'/,
   });
-  await assert.rejects(compare(t, { scores: twice, known: one('p') }, { key: ['id'] }), /one row of the shards/);
 });
 
-test('files that do not pair by position', async (t) => {
-  const short = compare(t, { scores: one('p'), known: one('p', 999) });
-  await assert.rejects(short, { code: 'BAD_SHARD', message: /1000 rows.*got 999/, remedy: /--key id/ });
-  const scores = { 'a.parquet': rows('p'), 'b.parquet': rows('p') };
-  const named = compare(t, { scores, known: { 'a.parquet': rows('p'), 'c.parquet': rows('p') } });
-  await assert.rejects(named, { code: 'BAD_SHARD', message: /called like the shards.*got c\.parquet/ });
-  const whole = await compare(t, { scores, known: { 'all.parquet': `${rows('p')} UNION ALL ${rows('p')}` } });
-  assert.deepEqual([whole.passed, whole.rows.both], [true, 2000]);
-});
-
-test('known scores in a CSV file', async (t) => {
-  const path = join(tempDir(t), 'notebook.csv');
-  withConnection((connection) => connection.execute(`COPY (${rows('p')} ORDER BY y) TO '${path}' (HEADER)`));
-  const { passed, rows: counted } = await compare(t, { scores: one('p'), known: {} }, { against: path, key: ['id'] });
-  assert.deepEqual([passed, counted.both], [true, 1000]);
+test('rows within the tolerance are named only when asked for', async (t) => {
+  for (const [worst, count] of [
+    [undefined, 0],
+    [3, 3],
+  ] as const) {
+    const { passed, columns } = await compare(
+      t,
+      { scores: one('p'), known: one('p + i * 1e-10') },
+      { key: ['id'], worst },
+    );
+    assert.deepEqual([passed, columns[0]!.worst.map(({ key }) => key)], [true, ['999', '998', '997'].slice(0, count)]);
+  }
 });
 
 test('columns that cannot be compared', async (t) => {

@@ -7,7 +7,6 @@ import { BoundRun, createRunOptions, releaseRunOptions } from '../engines/onnxru
 import type { Pointer } from '../engines/native.ts';
 import { alignedBytes, createKernelMemory, type KernelMemory } from '../engines/wasm.ts';
 import { loadContract } from '../contract/load.ts';
-import { TandemError } from '../errors.ts';
 import { BadRowError } from '../featurize/bad-row.ts';
 import { createFeaturizer } from '../featurize/featurizer.ts';
 import type { StoredValue } from '../featurize/reference.ts';
@@ -16,22 +15,29 @@ import { kernelBytes } from '../planning/kernel-bytes.ts';
 import { resolveModel, type ResolvedModel } from '../planning/model.ts';
 import { usedColumns } from '../planning/schemas.ts';
 import { DuckDbTables } from '../planning/tables.ts';
-import { findShards } from '../read/find-shards.ts';
-import { readFooters, type Footer } from '../read/footers.ts';
-import { nameColumns } from '../read/shard-columns.ts';
+import type { Footer } from '../read/footers.ts';
 import { sourceSql } from '../read/projection.ts';
 import { openChunks } from '../read/shard-reader.ts';
 import { createVectorPlaces } from '../read/vector-places.ts';
 import { constantTensor, slotBytes } from '../score/scorer.ts';
-import { findRow } from './find-row.ts';
+import { copyKnown, findRow } from './find-row.ts';
+import { openFiles, type StageFiles } from './known-files.ts';
 import type { RowFeature, RowRequest, RowWay } from './row-report.ts';
-import { storedText, traceFeature } from './trace.ts';
+import { storedText, traceFeature } from './trace-feature.ts';
 
-/** @throws NO_SHARDS or USAGE for a row that is not there, and what planning a run throws */
-export async function followRow(connection: Connection, session: Pointer, request: RowRequest): Promise<RowWay> {
+/**
+ * @param stage for files of other formats
+ * @throws NO_SHARDS or USAGE for a row that is not there, and what planning a run throws
+ */
+export async function followRow(
+  connection: Connection,
+  session: Pointer,
+  request: RowRequest,
+  stage: { readonly shards: StageFiles; readonly known: StageFiles },
+): Promise<RowWay> {
   const { renames, where } = loadContract(request.model).contract;
   // Whichever rows a run takes: one that it leaves out is followed as well.
-  const footers = nameColumns(readFooters(connection, await findShards(request.shards)), renames);
+  const footers = await openFiles(connection, request.shards, stage.shards, renames);
   const { table, row } = findRow(connection, footers, request.row);
   const reader = new DuckDbTables(connection);
   const resolved = resolveModel({ reader, session }, request.model, footers);
@@ -39,13 +45,15 @@ export async function followRow(connection: Connection, session: Pointer, reques
   connection.execute(
     `COPY (SELECT * EXCLUDE (file_row_number) FROM ${from} = ${row}) TO ${quotePath(join(request.scratch, 'row.parquet'))} (FORMAT parquet)`,
   );
-  if (request.against !== undefined && (request.key ?? []).length === 0) {
-    await copyKnown(connection, footers, table, row, request.against, request.scratch);
-  }
   try {
     const [[taken] = []] =
       where === undefined ? [[1]] : connection.rows(`SELECT ((${where}\n) IS TRUE)::INTEGER FROM ${from} = ${row}`);
     const leftOutBy = taken === 1 ? undefined : where;
+    const { against, key = [], scratch } = request;
+    if (against !== undefined && key.length === 0 && leftOutBy === undefined) {
+      const known = await openFiles(connection, against, stage.known);
+      copyKnown(connection, { footers, table, row, where }, known, join(scratch, 'known.parquet'));
+    }
     return { ...readWay(connection, session, resolved, table, row), leftOutBy };
   } catch (error) {
     throw reader.explain(error, { ...table, rowCount: row + 1 }, resolved.requests) ?? error;
@@ -249,28 +257,4 @@ function tensorOf(
   const values = viewOf(elementType, new ArrayBuffer(length * elementBytes[elementType]), 0, length);
   repeated.forEach((value, index) => (values[index] = value as number));
   return values;
-}
-
-/** The known row that lies where this one does. */
-async function copyKnown(
-  connection: Connection,
-  footers: readonly Footer[],
-  table: Footer,
-  row: number,
-  against: string | readonly string[],
-  scratch: string,
-): Promise<void> {
-  const known = readFooters(connection, await findShards(against));
-  const before = footers.slice(0, footers.indexOf(table)).reduce((sum, { rowCount }) => sum + rowCount, 0);
-  const file = known.length === 1 ? known[0]! : known.find(({ name }) => name === table.name);
-  const at = known.length === 1 ? before + row : row;
-  if (file === undefined || at >= file.rowCount) {
-    throw new TandemError('BAD_SHARD', `Expected known scores of row ${row} of ${table.name}, got none.`, {
-      remedy: 'Join rows by columns that both sides have, wherever they lie: --key id.',
-    });
-  }
-  connection.execute(
-    `COPY (SELECT * EXCLUDE (file_row_number) FROM ${file.numberedFrom} WHERE shard.file_row_number = ${at})
-     TO ${quotePath(join(scratch, 'known.parquet'))} (FORMAT parquet)`,
-  );
 }
