@@ -22,16 +22,21 @@ import pyarrow.parquet
 import pyspark
 from pyspark.ml import Pipeline
 from pyspark.ml.classification import (
-    DecisionTreeClassifier, GBTClassifier, LinearSVC, LogisticRegression, RandomForestClassifier,
+    DecisionTreeClassifier, FMClassifier, GBTClassifier, LinearSVC, LogisticRegression, MultilayerPerceptronClassifier, NaiveBayes,
+    OneVsRest, RandomForestClassifier,
 )
+from pyspark.ml.clustering import KMeans
 from pyspark.ml.evaluation import BinaryClassificationEvaluator
 from pyspark.ml.feature import (
-    Bucketizer, Imputer, IndexToString, MaxAbsScaler, MinMaxScaler, Normalizer, OneHotEncoder, StandardScaler,
-    StringIndexer, VectorAssembler, VectorIndexer, VectorSlicer,
+    Binarizer, Bucketizer, ElementwiseProduct, Imputer, IndexToString, MaxAbsScaler, MinMaxScaler, Normalizer, OneHotEncoder, PCA,
+    RobustScaler, StandardScaler, StringIndexer, VarianceThresholdSelector, VectorAssembler, VectorIndexer, VectorSlicer,
 )
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import Vectors
-from pyspark.ml.regression import DecisionTreeRegressor, GBTRegressor, LinearRegression, RandomForestRegressor
+from pyspark.ml.regression import (
+    AFTSurvivalRegression, DecisionTreeRegressor, FMRegressor, GBTRegressor, GeneralizedLinearRegression, LinearRegression,
+    RandomForestRegressor,
+)
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import SparkSession
 from pyspark.sql.types import (
@@ -204,6 +209,36 @@ def tree_cases():
     ]
 
 
+def further_cases():
+    label = StringIndexer(inputCol='kind', outputCol='label')
+    numbers = [impute('mean', 'amount', 'gap', 'age'), assemble('raw', 'amount_filled', 'gap_filled', 'age_filled', 'rank')]
+    scaled = [*numbers, StandardScaler(inputCol='raw', outputCol='features', withMean=True)]
+    yield 'scalers', 'rows', [
+        assemble('four', 'clicks', 'amount', 'gap', 'flat', invalid='keep'), Binarizer(inputCol='amount', outputCol='big', threshold=-1.5),
+        RobustScaler(inputCol='four', outputCol='robust', withCentering=True),
+        ElementwiseProduct(inputCol='robust', outputCol='weighed', scalingVec=Vectors.dense([1.5, -2.0, 0.25, 0.0])),
+        PCA(inputCol='four', outputCol='turned', k=2), Normalizer(inputCol='four', outputCol='unit', p=3.0),
+        Binarizer(inputCol='weighed', outputCol='bits', threshold=-0.1),
+        VarianceThresholdSelector(featuresCol='four', outputCol='varied', varianceThreshold=10.0),
+        assemble('vector', 'weighed', 'turned', 'unit', 'bits', 'varied', 'big', invalid='keep'),
+    ]
+    yield 'glm-binomial', 'rows', [*scaled, GeneralizedLinearRegression(
+        labelCol='answer', family='binomial', link='cloglog', linkPredictionCol='eta')]
+    yield 'glm-gamma', 'clean', [*scaled, GeneralizedLinearRegression(labelCol='age', family='gamma', link='log')]
+    yield 'bayes-gaussian', 'rows', [label, *numbers, NaiveBayes(
+        featuresCol='raw', modelType='gaussian', thresholds=[0.5, 0.2, 0.3])]
+    hot = [indexers('keep', 'plan', 'city'), one_hot(['plan_index', 'city_index']), assemble('features', 'plan_index_hot', 'city_index_hot')]
+    for kind in ['multinomial', 'complement', 'bernoulli']:
+        yield f'bayes-{kind}', 'rows', [label, *hot, NaiveBayes(modelType=kind)]
+    yield 'perceptron', 'rows', [label, *scaled, MultilayerPerceptronClassifier(layers=[4, 5, 4, 3], maxIter=20, seed=1)]
+    yield 'machine-classifier', 'rows', [*scaled, FMClassifier(labelCol='answer', factorSize=3, maxIter=20, seed=1)]
+    yield 'machine-regressor', 'rows', [*scaled, FMRegressor(labelCol='value', factorSize=2, maxIter=20, seed=1)]
+    yield 'one-vs-rest', 'rows', [label, *scaled, OneVsRest(classifier=GBTClassifier(maxIter=2, maxDepth=3, seed=1))]
+    yield 'survival', 'rows', [*scaled, AFTSurvivalRegression(labelCol='age', censorCol='answer')]
+    yield 'clusters', 'rows', [*scaled, KMeans(k=4, seed=1)]
+    yield 'clusters-cosine', 'rows', [*scaled, KMeans(k=3, seed=1, distanceMeasure='cosine')]
+
+
 def odd_cases():
     yield 'odd-values', 'odd', [
         indexers('keep', 'number', 'real', 'text'), StringIndexer(inputCol='place.y', outputCol='Place_Index', handleInvalid='keep'),
@@ -218,7 +253,7 @@ def odd_cases():
 
 def columns_of(frame):
     """The columns that a model adds, vectors as lists, beside the row numbers."""
-    added = [name for name in ['prediction', 'probability', 'rawPrediction', 'chances', 'guess', 'guessed', 'predicted', 'vector']
+    added = [name for name in ['prediction', 'probability', 'rawPrediction', 'chances', 'guess', 'guessed', 'predicted', 'eta', 'vector']
              if name in frame.columns]
     vectors = {field.name for field in frame.schema if 'Vector' in type(field.dataType).__name__}
     return frame.select('row', *[vector_to_array(name).alias(name) if name in vectors else name for name in added])
@@ -231,7 +266,7 @@ def write_table(path, table):
 def write_scores(path, frame):
     chosen = columns_of(frame)
     rows = sorted(chosen.collect())
-    kinds = {'row': pyarrow.int64(), 'bigint': pyarrow.int64(), 'double': pyarrow.float64(), 'string': pyarrow.string(),
+    kinds = {'row': pyarrow.int64(), 'bigint': pyarrow.int64(), 'double': pyarrow.float64(), 'int': pyarrow.int32(), 'string': pyarrow.string(),
              'array<double>': pyarrow.list_(pyarrow.float64())}
     write_table(path, pyarrow.table({
         name: pyarrow.array([row[name] for row in rows], kinds[kind]) for name, kind in chosen.dtypes}))
@@ -286,7 +321,7 @@ def main():
     write_table(ROOT / 'odd.parquet', pyarrow.table({
         column: pyarrow.array([row[at] for row in made], kind) for at, (column, _, kind) in enumerate(ODD_FIELDS)}))
     train_odd = spark.createDataFrame(make_odd(400, 6, False), odd).cache()
-    for name, rows, stages in [*linear_cases(), *tree_cases(), *odd_cases()]:
+    for name, rows, stages in [*linear_cases(), *tree_cases(), *further_cases(), *odd_cases()]:
         if name not in (sys.argv[1:] or (OF_SPARK_3 if pyspark.__version__.startswith('3.') else [name])):
             continue
         model = (Pipeline(stages=stages) if isinstance(stages, list) else stages).fit(train_odd if rows == 'odd' else train)

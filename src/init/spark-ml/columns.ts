@@ -6,6 +6,7 @@ import type { Source } from '../../contract/contract.ts';
 import type { FeatureFile, StepFile } from '../../contract/schema.ts';
 import { quoteIdentifier } from '../../engines/duckdb/database.ts';
 import { TandemError } from '../../errors.ts';
+import type { Graph } from './graph.ts';
 import type { SavedStage } from './saved.ts';
 
 export interface NumberColumn {
@@ -54,7 +55,13 @@ export type Piece =
   | NumberColumn
   | IndexColumn
   | { readonly kind: 'feature'; readonly feature: FeatureFile; readonly width: number }
-  | { readonly kind: 'normalized'; readonly vector: VectorColumn; readonly p: number; readonly width: number };
+  /** What the model computes of the values of a vector. @param x [N, values]; gives [N, width] */
+  | {
+      readonly kind: 'computed';
+      readonly vector: VectorColumn;
+      readonly width: number;
+      readonly compute: (graph: Graph, x: string) => string;
+    };
 
 /** (x - subtract) * multiply + add, in float64 and in this order, as Spark computes it. */
 export interface Scaling {

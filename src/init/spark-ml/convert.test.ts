@@ -72,6 +72,41 @@ test('a stage that no score needs is left out, and named', (t) => {
   ]);
 });
 
+test('skip drops rows by columns that no score needs, but not by one that the shards lack', (t) => {
+  const both: Stage = {
+    kind: 'feature.StringIndexerModel',
+    params: { inputCols: ['a', 'answer'], outputCols: ['ai', 'label'], handleInvalid: 'skip' },
+    data: "SELECT [['x'], ['yes', 'no']] AS labelsArray",
+  };
+  const read = { ...assembler, params: { ...assembler.params, inputCols: ['AI', 'b'] } };
+  const folder = savePipeline(tempDir(t), [both, read, regression]);
+  const whereOf = (...names: readonly string[]): string | undefined =>
+    convertSparkMl(folder, { columnTypes: new Map(names.map((name) => [name, 'VARCHAR'])) }).contract.where;
+  const ofA = `CAST("a" AS VARCHAR) IN ('x')`;
+  assert.equal(whereOf('a', 'b'), ofA);
+  assert.equal(whereOf('a', 'b', 'Answer'), `${ofA} AND CAST("answer" AS VARCHAR) IN ('yes', 'no')`);
+  assert.equal(whereOf(), whereOf('a', 'b', 'answer'));
+});
+
+test('numbers are looked up by the texts that Java makes of them', (t) => {
+  const numbers: Stage = {
+    kind: 'feature.StringIndexerModel',
+    params: { inputCol: 'a', outputCol: 'i', handleInvalid: 'keep' },
+    data: "SELECT [['1.0E7', '0.5']] AS labelsArray",
+  };
+  const one = { ...assembler, params: { ...assembler.params, inputCols: ['i', 'b'] } };
+  const folder = savePipeline(tempDir(t), [numbers, one, regression]);
+  const read = (type: string): unknown => {
+    const { contract } = convertSparkMl(folder, { columnTypes: new Map([['a', type]]) });
+    return contract.inputs['features']![0]!.sql;
+  };
+  assert.equal(
+    read('FLOAT'),
+    `CASE TRY_CAST("a" AS FLOAT) WHEN '1.0E7'::FLOAT THEN '1.0E7' ELSE CAST("a" AS VARCHAR) END`,
+  );
+  assert.equal(read('VARCHAR'), undefined);
+});
+
 test('a pipeline without a predictor gives its vector', async (t) => {
   const place = new Workplace(t);
   const normalizer: Stage = { kind: 'feature.Normalizer', params: { inputCol: 'features', outputCol: 'unit', p: 1 } };
@@ -135,6 +170,9 @@ test('what is no fitted model is an error', async (t) => {
   await refused(join(folder, 'outer'), { message: /in it are saved models: [^,]*outer\/v1\.$/ });
   const pipeline = saveStage(join(folder, 'unfitted'), 'Pipeline', 'Pipeline_1', { stageUids: [] });
   await refused(pipeline, { message: /to be a fitted PipelineModel, got a Pipeline\.$/, remedy: /fit/ });
+  await refused(savePipeline(join(folder, 'empty'), []), {
+    message: /^Expected the pipeline to have stages, got none\.$/,
+  });
   const torn = savePipeline(join(folder, 'torn'), [assembler, regression]);
   rmSync(join(torn, 'stages', '0_VectorAssembler_0a'), { recursive: true });
   await refused(torn, { message: /to hold a folder of stage VectorAssembler_0a, got 1_LinearRegressionModel_1a\.$/ });

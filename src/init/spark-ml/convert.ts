@@ -6,6 +6,7 @@ import { TandemError } from '../../errors.ts';
 import { columnKey, Frame, type VectorColumn } from './columns.ts';
 import { inputName, writeFeatures } from './features.ts';
 import { Graph } from './graph.ts';
+import type { PredictedOutput, Prediction, Predictor } from './model.ts';
 import {
   boostedClassification,
   linearRegression,
@@ -13,14 +14,34 @@ import {
   logisticRegression,
   treeClassification,
   treeRegression,
-  type PredictedOutput,
-  type Prediction,
-  type Predictor,
 } from './predictors.ts';
+import {
+  factorizationClassification,
+  factorizationRegression,
+  generalizedLinearRegression,
+  kMeans,
+  naiveBayes,
+  oneVsRest,
+  perceptron,
+  survivalRegression,
+} from './further-predictors.ts';
 import { paramsOf, readStages, type SavedStage } from './saved.ts';
 import { bucketize, encodeOneHot, hintSize, impute, indexStrings } from './scalar-stages.ts';
 import { remedyFor } from './unsupported.ts';
-import { assemble, indexVector, normalize, scaleByLargest, scaleToRange, slice, standardize } from './vector-stages.ts';
+import {
+  assemble,
+  binarize,
+  indexVector,
+  multiply,
+  normalize,
+  project,
+  scaleByLargest,
+  scaleByQuantiles,
+  scaleToRange,
+  select,
+  slice,
+  standardize,
+} from './vector-stages.ts';
 
 export interface ConvertOptions {
   /** Whether `rawPrediction` becomes a column too. Default: false. */
@@ -60,6 +81,13 @@ const transformers: Readonly<Record<string, (stage: SavedStage, frame: Frame) =>
   StandardScalerModel: standardize,
   MinMaxScalerModel: scaleToRange,
   MaxAbsScalerModel: scaleByLargest,
+  RobustScalerModel: scaleByQuantiles,
+  ElementwiseProduct: multiply,
+  Binarizer: binarize,
+  PCAModel: project,
+  ChiSqSelectorModel: select,
+  UnivariateFeatureSelectorModel: select,
+  VarianceThresholdSelectorModel: select,
   Normalizer: normalize,
   VectorSlicer: slice,
   VectorIndexerModel: indexVector,
@@ -75,6 +103,14 @@ const predictors: Readonly<Record<string, Predictor>> = {
   RandomForestRegressionModel: treeRegression,
   GBTClassificationModel: boostedClassification,
   GBTRegressionModel: treeRegression,
+  GeneralizedLinearRegressionModel: generalizedLinearRegression,
+  AFTSurvivalRegressionModel: survivalRegression,
+  NaiveBayesModel: naiveBayes,
+  MultilayerPerceptronClassificationModel: perceptron,
+  FMClassificationModel: factorizationClassification,
+  FMRegressionModel: factorizationRegression,
+  OneVsRestModel: oneVsRest,
+  KMeansModel: kMeans,
 };
 
 const labelsOfIndices = 'IndexToString';

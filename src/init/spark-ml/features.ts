@@ -43,7 +43,7 @@ class FeatureWriter {
 
   prepare(vector: VectorColumn): VectorColumn {
     const slots = vector.slots.map((slot): Slot => {
-      if (slot.piece.kind !== 'normalized') return slot;
+      if (slot.piece.kind !== 'computed') return slot;
       return { ...slot, piece: { ...slot.piece, vector: this.prepare(slot.piece.vector) } };
     });
     const takesSteps = ({ piece, scalings }: Slot): boolean =>
@@ -55,7 +55,7 @@ class FeatureWriter {
   /** Gives each feature its place in the input. */
   place(vector: VectorColumn): void {
     for (const { piece } of vector.slots) {
-      if (piece.kind === 'normalized') this.place(piece.vector);
+      if (piece.kind === 'computed') this.place(piece.vector);
       else if (!this.#starts.has(keyOf(piece))) {
         this.#starts.set(keyOf(piece), this.width);
         this.features.push(featureOf(piece));
@@ -76,10 +76,10 @@ class FeatureWriter {
       return start;
     };
     const places = vector.slots.map(({ piece, at }) => {
-      if (piece.kind !== 'normalized') {
+      if (piece.kind !== 'computed') {
         return startOf(inputName, this.width, () => inputName) + this.#starts.get(keyOf(piece))! + at;
       }
-      return startOf(piece, piece.width, () => this.#normalized(piece.vector, piece.p)) + at;
+      return startOf(piece, piece.width, () => piece.compute(this.#graph, this.write(piece.vector))) + at;
     });
     const values = [...known.values()].map(({ value }) => value);
     const joined = values.length === 1 ? values[0]! : this.#graph.add('Concat', values, { axis: { int: 1 } });
@@ -106,21 +106,9 @@ class FeatureWriter {
     }
     return scaled;
   }
-
-  /** What is all zeros stays so. */
-  #normalized(vector: VectorColumn, p: number): string {
-    const value = this.write(vector);
-    if (p !== Infinity) return this.#graph.add('LpNormalization', [value], { axis: { int: 1 }, p: { int: p } });
-    // Spark looks for the largest among the numbers, whatever is NaN.
-    const isNan = this.#graph.add('IsNaN', [value]);
-    const numbers = this.#graph.add('Where', [isNan, this.#graph.constant([0]), this.#graph.add('Abs', [value])]);
-    const largest = this.#graph.add('ReduceMax', [numbers], { axes: { ints: [1] }, keepdims: { int: 1 } });
-    const divisor = this.#graph.add('Max', [largest, this.#graph.constant([Number.MIN_VALUE])]);
-    return this.#graph.add('Div', [value, divisor]);
-  }
 }
 
-type FeaturePiece = Exclude<Piece, { kind: 'normalized' }>;
+type FeaturePiece = Exclude<Piece, { kind: 'computed' }>;
 
 function keyOf(piece: FeaturePiece): string {
   return JSON.stringify(featureOf(piece));

@@ -7,6 +7,7 @@ import {
   type NodeSpec,
   type TensorSpec,
 } from '../../engines/onnxruntime/write-model.ts';
+import { onnxTypeOf } from '../../engines/onnxruntime/session.ts';
 
 /** Version 5 of ai.onnx.ml has trees with float64 leaves and sets of categories. */
 const opset = [
@@ -55,6 +56,40 @@ export class Graph {
       this.add('MatMul', [x, this.constant(columns, [size, rows.length])]),
       this.constant(intercepts),
     ]);
+  }
+
+  /** 1 where a value is above the threshold, else 0, NaN too. */
+  above(value: string, threshold: number): string {
+    return this.asNumber(this.add('Greater', [value, this.constant([threshold])]));
+  }
+
+  /** float64. */
+  asNumber(value: string): string {
+    return this.add('Cast', [value], { to: { int: onnxTypeOf('float64') } });
+  }
+
+  asInt32(value: string): string {
+    return this.add('Cast', [value], { to: { int: onnxTypeOf('int32') } });
+  }
+
+  /** Of [N, values] from each of the points the squares, each divided by its spread, added up: [N, points]. */
+  distances(x: string, points: readonly (readonly number[])[], spreads?: readonly (readonly number[])[]): string {
+    const shape = [1, points.length, points[0]!.length];
+    const apart = this.add('Reshape', [x, this.places([-1, 1, shape[2]!])]);
+    const way = this.add('Sub', [apart, this.constant(points.flat(), shape)]);
+    const square = this.add('Mul', [way, way]);
+    const weighed = spreads && this.add('Div', [square, this.constant(spreads.flat(), shape)]);
+    return this.sum(weighed ?? square, 2);
+  }
+
+  /** Over one axis, which goes unless it is kept. */
+  sum(value: string, axis: number, isKept = false): string {
+    return this.add('ReduceSum', [value, this.places([axis])], { keepdims: { int: isKept ? 1 : 0 } });
+  }
+
+  /** Place of the first largest value in each row. */
+  largest(value: string): string {
+    return this.add('ArgMax', [value], { axis: { int: 1 }, keepdims: { int: 0 } });
   }
 
   /** [N, 1] as [N]. */

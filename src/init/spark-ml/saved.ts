@@ -37,16 +37,16 @@ export const double = z.union([
   z.enum(['NaN', 'Inf', '-Inf']).transform((text) => (text === 'NaN' ? NaN : text === 'Inf' ? Infinity : -Infinity)),
 ]);
 
-/** A vector as VectorUDT lays it out; becomes all of its values. */
+/** A vector as VectorUDT lays it out, or as a parameter holds it; becomes all of its values. */
 export const vector = z
   .object({
     type: z.literal([0, 1]),
-    size: z.number().nullable(),
-    indices: z.array(z.number()).nullable(),
-    values: z.array(z.number()),
+    size: z.number().nullish(),
+    indices: z.array(z.number()).nullish(),
+    values: z.array(double),
   })
   .transform(({ size, indices, values }) => {
-    if (indices === null || size === null) return values;
+    if (!indices || !size) return values;
     const all = new Array<number>(size).fill(0);
     indices.forEach((index, at) => (all[index] = values[at]!));
     return all;

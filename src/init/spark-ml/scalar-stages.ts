@@ -32,7 +32,7 @@ const columnsForm = z.object({
 const handleInvalid = z.enum(['error', 'skip', 'keep']);
 
 /** Names of the input and output columns in pairs. */
-function pairsOf(stage: SavedStage): [input: string, output: string][] {
+export function pairsOf(stage: SavedStage): [input: string, output: string][] {
   const { inputCol, outputCol, inputCols, outputCols } = paramsOf(stage, columnsForm);
   if (inputCols !== undefined) return inputCols.map((input, at) => [input, outputCols?.[at] ?? '']);
   return [[inputCol ?? '', outputCol ?? '']];
@@ -63,20 +63,23 @@ export function indexStrings(stage: SavedStage, frame: Frame): void {
   });
 }
 
-/** Spark casts numbers to text before it looks them up, as Java writes them: 1.0E7 is 10000000.0 in DuckDB. */
+/** Spark casts numbers to text before it looks them up, as Java writes them: 1.0E7 is 10000000.0 in DuckDB, 1E-8 of a DECIMAL 0.00000001. */
 function textSource(source: Source, type: string | undefined, labels: readonly string[]): Source {
-  const differing = labels.filter((label) => /^-?\d\.\d+E-?\d+$|^NaN$|^-?Infinity$/.test(label));
-  const mayBeFloating = type === undefined || type === 'FLOAT' || type === 'DOUBLE';
-  if (differing.length === 0 || !mayBeFloating) return source;
+  const differing = labels.filter((label) => /^-?\d+(\.\d+)?E-?\d+$|^NaN$|^-?Infinity$/.test(label));
+  const mayDiffer = type === undefined || /^(FLOAT|DOUBLE|DECIMAL.*)$/.test(type);
+  if (differing.length === 0 || !mayDiffer) return source;
   const value = sourceSql(source);
   const text = `CAST(${value} AS VARCHAR)`;
   const textOf = (floating: string): string => {
     const cases = differing.map((label) => `WHEN ${quoteText(label)}::${floating} THEN ${quoteText(label)}`);
     return `CASE TRY_CAST(${value} AS ${floating}) ${cases.join(' ')} ELSE ${text} END`;
   };
-  if (type !== undefined) return { sql: textOf(type) };
-  const whens = ['DOUBLE', 'FLOAT'].map((floating) => `WHEN typeof(${value}) = '${floating}' THEN ${textOf(floating)}`);
-  return { sql: `CASE ${whens.join(' ')} ELSE ${text} END` };
+  if (type !== undefined) return { sql: textOf(type === 'FLOAT' ? type : 'DOUBLE') };
+  const name = `typeof(${value})`;
+  const isDouble = `${name} = 'DOUBLE' OR ${name} LIKE 'DECIMAL%'`;
+  return {
+    sql: `CASE WHEN ${name} = 'FLOAT' THEN ${textOf('FLOAT')} WHEN ${isDouble} THEN ${textOf('DOUBLE')} ELSE ${text} END`,
+  };
 }
 
 /** True where the text is one of the labels. */
@@ -179,6 +182,16 @@ export function bucketize(stage: SavedStage, frame: Frame): void {
     const sql = bucketSql(counted, isOpen ? cases : [...cases, beyond], boundaries);
     frame.set(output, { ...counted, source: { sql }, isComplete });
   });
+}
+
+/** 1 above the threshold; NaN, and what is null, is not above it. */
+export function binarizeNumber(number: NumberColumn, threshold: number): NumberColumn {
+  const value = numberSql(number);
+  const isAbove = `${value} > ${sqlNumber(threshold)}`;
+  // To DuckDB NaN is the largest number.
+  const sql = `CASE WHEN ${mayBeNan(number) ? `NOT isnan(CAST(${value} AS DOUBLE)) AND ` : ''}${isAbove} THEN 1 ELSE 0 END`;
+  const type = 'INTEGER';
+  return { kind: 'number', source: { sql }, type, missing: undefined, boundaries: undefined, isComplete: true };
 }
 
 /** True where the value is neither null nor NaN. */

@@ -5,13 +5,14 @@ const inSql =
 const asText =
   'Texts become vectors of thousands of values: let Spark write the vectors as lists of numbers, and save the pipeline that starts there.';
 const otherModel = 'Export the model to ONNX with onnxmltools (convert_sparkml), and write tandem.json beside it.';
+const ofLightGbm = 'Write the trees with model.saveNativeModel(path), and take them with tandem init --lightgbm.';
+const ofXgboost =
+  'Write the trees with model.get_booster().save_model("model.json") (nativeBooster in Scala), and take them with tandem init --xgboost.';
 const asLists =
   'Let Spark write the vector as a list of numbers (vector_to_array), and save the pipeline that starts there.';
 
 const remedies: Readonly<Record<string, string>> = {
   SQLTransformer: inSql,
-  Binarizer: inSql,
-  ElementwiseProduct: 'Fit the pipeline with StandardScaler in its place.',
   RFormulaModel: 'Fit the pipeline with StringIndexer, OneHotEncoder and VectorAssembler, which RFormula stands for.',
   Tokenizer: asText,
   RegexTokenizer: asText,
@@ -21,18 +22,19 @@ const remedies: Readonly<Record<string, string>> = {
   CountVectorizerModel: asText,
   IDFModel: asText,
   Word2VecModel: asText,
-  PCAModel: asLists,
   DCT: asLists,
   Interaction: asLists,
   PolynomialExpansion: asLists,
-  RobustScalerModel: 'Fit the pipeline with StandardScaler in its place.',
-  NaiveBayesModel: otherModel,
-  OneVsRestModel: otherModel,
-  MultilayerPerceptronClassificationModel: otherModel,
-  GeneralizedLinearRegressionModel: otherModel,
-  FMClassificationModel: otherModel,
-  FMRegressionModel: otherModel,
-  KMeansModel: otherModel,
+  BisectingKMeansModel: otherModel,
+  GaussianMixtureModel: otherModel,
+  IsotonicRegressionModel: otherModel,
+  LightGBMClassificationModel: ofLightGbm,
+  LightGBMRegressionModel: ofLightGbm,
+  LightGBMRankerModel: ofLightGbm,
+  SparkXGBClassifierModel: ofXgboost,
+  SparkXGBRegressorModel: ofXgboost,
+  XGBoostClassificationModel: ofXgboost,
+  XGBoostRegressionModel: ofXgboost,
 };
 
 /** @param kind class of the stage without its package */

@@ -12,9 +12,11 @@ import {
   type Piece,
   type Scaling,
   type Slot,
+  type VectorColumn,
 } from './columns.ts';
-import { double, oneOf, paramsOf, vector, type SavedStage } from './saved.ts';
-import { isListed, isNumber } from './scalar-stages.ts';
+import type { Graph } from './graph.ts';
+import { double, matrix, oneOf, paramsOf, vector, type SavedStage } from './saved.ts';
+import { binarizeNumber, isListed, isNumber, pairsOf } from './scalar-stages.ts';
 
 const inOut = z.object({ inputCol: z.string(), outputCol: z.string() });
 const handleInvalid = z.enum(['error', 'skip', 'keep']);
@@ -83,16 +85,99 @@ function scale(stage: SavedStage, frame: Frame, size: number, scalingOf: (at: nu
   frame.set(outputCol, { ...input, slots });
 }
 
-export function normalize(stage: SavedStage, frame: Frame): void {
-  const { inputCol, outputCol, p } = paramsOf(stage, inOut.extend({ p: double }));
-  const input = frame.vector(inputCol, undefined, stage);
-  if (p !== 1 && p !== 2 && p !== Infinity) {
-    throw new TandemError('BAD_MODEL', `Expected p of stage ${stage.uid} to be 1, 2 or infinite, got ${p}.`, {
-      remedy: 'Fit the pipeline with one of these.',
-    });
-  }
-  const piece: Piece = { kind: 'normalized', vector: input, p, width: input.slots.length };
+/** Spark's RobustScaler: what had no range becomes 0. */
+export function scaleByQuantiles(stage: SavedStage, frame: Frame): void {
+  const form = z.object({ withCentering: z.boolean(), withScaling: z.boolean() });
+  const { withCentering, withScaling } = paramsOf(stage, form);
+  const { range, median } = oneOf(stage, z.object({ range: vector, median: vector }));
+  scale(stage, frame, range.length, (at) => {
+    const [center, width] = [withCentering ? median[at]! : 0, withScaling ? range[at]! : 1];
+    const step: StepFile | undefined = width > 0 ? { standardize: { mean: center, std: width } } : undefined;
+    return { subtract: center, multiply: width === 0 ? 0 : 1 / width, add: 0, step };
+  });
+}
+
+export function multiply(stage: SavedStage, frame: Frame): void {
+  const { scalingVec } = paramsOf(stage, z.object({ scalingVec: vector }));
+  scale(stage, frame, scalingVec.length, (at) => ({ ...doNothing, multiply: scalingVec[at]! }));
+}
+
+function compute(
+  stage: SavedStage,
+  frame: Frame,
+  size: number | undefined,
+  make: (graph: Graph, x: string) => string,
+  width?: number,
+): void {
+  const { inputCol, outputCol } = paramsOf(stage, inOut);
+  const input = frame.vector(inputCol, size, stage);
+  const piece: Piece = { kind: 'computed', vector: input, width: width ?? input.slots.length, compute: make };
   frame.set(outputCol, { ...input, slots: slotsOf(piece) });
+}
+
+/** What is all zeros stays so. */
+export function normalize(stage: SavedStage, frame: Frame): void {
+  const { p } = paramsOf(stage, z.object({ p: double }));
+  compute(stage, frame, undefined, (graph, x) => {
+    if (p === 1 || p === 2) return graph.add('LpNormalization', [x], { axis: { int: 1 }, p: { int: p } });
+    const sizes = graph.add('Abs', [x]);
+    let norm: string;
+    if (p === Infinity) {
+      // Spark looks for the largest among the numbers, whatever is NaN.
+      const numbers = graph.add('Where', [graph.add('IsNaN', [x]), graph.constant([0]), sizes]);
+      norm = graph.add('ReduceMax', [numbers], { axes: { ints: [1] }, keepdims: { int: 1 } });
+    } else {
+      const sum = graph.sum(graph.add('Pow', [sizes, graph.constant([p])]), 1, true);
+      norm = graph.add('Pow', [sum, graph.constant([1 / p])]);
+    }
+    const isZero = graph.add('Equal', [norm, graph.constant([0])]);
+    return graph.add('Div', [x, graph.add('Where', [isZero, graph.constant([1]), norm])]);
+  });
+}
+
+export function project(stage: SavedStage, frame: Frame): void {
+  const { pc } = oneOf(stage, z.object({ pc: matrix }));
+  const width = pc[0]!.length;
+  const weights = pc.flat();
+  compute(
+    stage,
+    frame,
+    pc.length,
+    (graph, x) => graph.add('MatMul', [x, graph.constant(weights, [pc.length, width])]),
+    width,
+  );
+}
+
+/** Of single numbers {@link binarizeNumber}. */
+export function binarize(stage: SavedStage, frame: Frame): void {
+  const form = z.object({ threshold: double, thresholds: z.array(double).optional() });
+  const { threshold, thresholds } = paramsOf(stage, form);
+  pairsOf(stage).forEach(([input, output], at) => {
+    const column = frame.column(input, stage);
+    const least = thresholds?.[at] ?? threshold;
+    if (column.kind === 'number') {
+      frame.set(output, binarizeNumber(column, least));
+      return;
+    }
+    const vector: VectorColumn =
+      column.kind === 'vector' ? column : { kind: 'vector', slots: slotsOf(column), nullable: [] };
+    // Below 0 Spark looks for what is no more than the threshold, which NaN is not.
+    const above = (graph: Graph, x: string): string =>
+      least >= 0
+        ? graph.above(x, least)
+        : graph.asNumber(graph.add('Not', [graph.add('LessOrEqual', [x, graph.constant([least])])]));
+    const piece: Piece = { kind: 'computed', vector, width: vector.slots.length, compute: above };
+    frame.set(output, { ...vector, slots: slotsOf(piece) });
+  });
+}
+
+/** ChiSqSelector and its successors. */
+export function select(stage: SavedStage, frame: Frame): void {
+  const { featuresCol, outputCol } = paramsOf(stage, z.object({ featuresCol: z.string(), outputCol: z.string() }));
+  const { selectedFeatures } = oneOf(stage, z.object({ selectedFeatures: z.array(z.number()) }));
+  const input = frame.vector(featuresCol, undefined, stage);
+  const indices = selectedFeatures.toSorted((one, other) => one - other);
+  frame.set(outputCol, { ...input, slots: indices.map((index) => input.slots[index]!) });
 }
 
 export function slice(stage: SavedStage, frame: Frame): void {
