@@ -20,6 +20,14 @@ export const spanRowsTarget = 262_144;
  * these. Few enough for spans of about equal work, and 16 numbers in the plan for a million rows.
  */
 export const takenBlockRows = 65_536;
+/** Rows that one query looks at where a condition's are counted: a second or less, after which progress and a limit show. */
+export const countedRowsMax = 2 ** 24;
+/** The same of the first query where there is a limit: a few row groups for each of some threads. */
+export const countedRowsFirst = 2 ** 20;
+/** Blocks that one query tells apart: eight comparisons a row. */
+export const countedBlocksMax = 256;
+/** How often the planner says how many rows it has looked at. */
+export const countingIntervalMs = 200;
 /** Scores of a split shard that wait for their turn in the output; also bounds spans of wide scores. */
 export const ringBytesMax = 64 * 2 ** 20;
 /** Spans that fit into the ring for each prep thread: one in work, one waiting to be written. */

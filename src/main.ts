@@ -8,8 +8,9 @@ const args = process.argv.slice(2);
 // Before anything that takes time to load. What asks for a profile must not end the process while nothing listens.
 if (process.platform !== 'win32') process.on('SIGUSR2', () => {});
 const io = withFirstSignals(processIo(), args.includes('--json'));
+const isJob = args[0] === 'score' || args[0] === 'featurize';
 // The planner gets ready while the command line is read.
-if (args[0] === 'score' || args[0] === 'featurize') startWorkersAhead('./planner.js', 1);
+if (isJob) startWorkersAhead('./planner.js', 1);
 const { runCommandLine } = await import('./cli/run.ts');
 
 // Not by way of index.ts, which also loads apache-arrow: a quarter of a second that no command needs.
@@ -34,7 +35,7 @@ const loadApi: LoadApi = async () => ({
 
 process.exitCode = await runCommandLine(args, io, loadApi);
 endIdleWorkers();
-if (args[0] === 'score' && process.exitCode === 0 && endsAtOnce()) io.exitNow(0);
+if (isJob && process.exitCode === 0 && endsAtOnce()) io.exitNow(0);
 
 /**
  * Whether nothing is left to do for the process: all is closed, what it had to say has been written, and nobody has asked

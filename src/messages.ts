@@ -133,7 +133,8 @@ export type PlannerReply =
   | { readonly kind: 'rowFollowed'; readonly way: RowWay }
   | { readonly kind: 'scoresRead'; readonly scores: RowReport['scores'] }
   | { readonly kind: 'warning'; readonly text: string }
-  | { readonly kind: 'staging'; readonly progress: StagingProgress }
+  /** Before the first row is scored. */
+  | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'closed' };
 

@@ -171,7 +171,8 @@ export type DeviceOptions = Pick<RunOptions, 'device' | 'precision' | 'ortDir' |
 
 /** Where a run stands. Totals are exact: they come from the shards' footers. */
 export interface Progress {
-  readonly phase: 'planning' | 'reading' | 'scoring' | 'featurizing' | 'done';
+  /** While rows that a condition takes are counted (`counting`) `rowsDone` are those that have been looked at. */
+  readonly phase: 'planning' | 'reading' | 'counting' | 'scoring' | 'featurizing' | 'done';
   /** Of shards that are no Parquet and are turned into it before the first row is scored; undefined: none is, or all are. */
   readonly reading?: {
     readonly filesDone: number;

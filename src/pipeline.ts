@@ -58,9 +58,7 @@ async function carryOut(options: ScoreOptions, features?: FeatureFiles): Promise
     options.onWarning?.(text);
   };
   const recorder = await Recorder.open(options, startMs, warn);
-  const planner = new PlannerClient(options.signal, warn, ({ secondsElapsed, ...reading }) =>
-    options.onProgress?.({ ...planning, phase: 'reading', secondsElapsed, reading }),
-  );
+  const planner = new PlannerClient(options.signal, warn, options.onProgress);
   if (features?.format !== 'arrow') startThreadsAhead(options);
   let plan: RunPlan | undefined;
   let crew: Crew | undefined;

@@ -129,5 +129,6 @@ export const profileCommand: Command = {
 const words: Partial<Record<Progress['phase'], string>> = {
   planning: 'planning',
   reading: 'reading files that are no Parquet',
+  counting: 'counting the rows that are taken',
   scoring: 'scoring into a temporary folder; the profile begins when the run has warmed up',
 };

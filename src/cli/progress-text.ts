@@ -14,6 +14,7 @@ export function progressJson(progress: Progress): string {
 export function progressLine(progress: Progress): string {
   if (progress.phase === 'planning') return planningText;
   if (progress.phase === 'reading') return readingText(progress);
+  if (progress.phase === 'counting') return countingText(progress);
   const { rowsDone, rowsTotal, secondsElapsed } = progress;
   const start = `${progress.phase}: ${formatCount(rowsDone)} of ${counted(rowsTotal, 'row')} (${percent(progress)})`;
   const end = progress.phase === 'done' ? [`${formatSeconds(secondsElapsed)}`] : timeLeft(progress);
@@ -29,6 +30,7 @@ export function progressLines(progress: Progress, width: number, color: boolean)
   const room = width - 1;
   if (progress.phase === 'planning') return [shorten(planningText, room)];
   if (progress.phase === 'reading') return [shorten(readingText(progress), room)];
+  if (progress.phase === 'counting') return [shorten(countingText(progress), room)];
   const label = `${progress.phase.padEnd('scoring'.length)} `;
   const share = ` ${percent(progress).padStart(6)}`;
   const barWidth = Math.max(4, Math.min(60, room - label.length - share.length));
@@ -56,6 +58,13 @@ export function readingText({ reading, secondsElapsed }: Pick<Progress, 'reading
     `${formatBytes(bytesDone)} of ${formatBytes(bytesTotal)} (${share})`,
     `${formatSeconds(secondsElapsed)} so far`,
   ].join(', ');
+}
+
+/** `counting the rows that are taken: looked at 12,000,000 of 40,000,000 rows (30.0 %), 2 s so far` */
+function countingText(progress: Progress): string {
+  const { rowsDone, rowsTotal, secondsElapsed } = progress;
+  const looked = `looked at ${formatCount(rowsDone)} of ${counted(rowsTotal, 'row')} (${percent(progress)})`;
+  return `counting the rows that are taken: ${looked}, ${formatSeconds(secondsElapsed)} so far`;
 }
 
 /** `width` characters. Full only when the share is 1. */

@@ -51,6 +51,9 @@ test('a line says all there is to say', () => {
   assert.match(progressLines(features, 60, false)[0]!, /^featurizing █+░+ +50\.0 %$/);
   assert.match(progressLine({ ...features, rowsDone: 0, secondsElapsed: 2 }), /waiting for the first slot for /);
   assert.equal(progressLine(planning), 'planning: reading the footers, loading the model');
+  const counting = { ...planning, phase: 'counting', rowsDone: 12_000_000, rowsTotal: 40_000_000 } as const;
+  const line = 'counting the rows that are taken: looked at 12,000,000 of 40,000,000 rows (30.0 %), 2.0 s so far';
+  assert.equal(progressLine({ ...counting, secondsElapsed: 2 }), line);
   const early = progressLine({
     ...half,
     secondsLeft: undefined,

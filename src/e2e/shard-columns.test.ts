@@ -1,6 +1,6 @@
 /** Columns that shards have under other names, in another order or type, and those that their paths give. */
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { inspect } from '../inspect.ts';
@@ -177,6 +177,14 @@ test('rows and columns of CSV files: keys of paths, renames, conditions, limits,
     writeFileSync(path, ['id,was', ...rows].join('\n'));
   }
   const selection = { shards: join(here.data, '**/*.csv'), where: 'day > 1', limit: 2_000 };
+  const temporary = join(here.folder, 'temporary');
+  mkdirSync(temporary);
+  process.env['TMPDIR'] = temporary;
+  const planned = await planScore(here.options(selection));
+  assert.deepEqual([planned.shards.length, planned.rowsTotal, existsSync(here.output)], [2, 2_000, false]);
+  assert.equal((await inspect({ ...selection, model: here.model })).rowCount, 2_000);
+  assert.deepEqual(readdirSync(temporary), []);
+  delete process.env['TMPDIR'];
   const first = await here.score(selection);
   assert.deepEqual([first.shards, first.rowsOut], [2, 2_000]);
   const even = Array.from({ length: 1_500 }, (_, row) => 2 * row);

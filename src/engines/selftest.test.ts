@@ -15,6 +15,7 @@ test('both engines pass their self-tests', () => {
     'DuckDB: one row',
     'DuckDB: stream of numbers, nulls, strings and lists',
     'DuckDB: table function',
+    'DuckDB: row function',
     'DuckDB: error message',
     'DuckDB: error inside a callback',
     'ONNX Runtime: version',

@@ -3,8 +3,6 @@
  * two sides of the run are held against these counts.
  */
 import { DuckDbError, quoteIdentifier, type Connection } from '../engines/duckdb/database.ts';
-import { copyValues } from '../engines/duckdb/vectors.ts';
-import { vectorRows } from '../engines/duckdb/types.ts';
 import { TandemError } from '../errors.ts';
 import { shardError, type Footer } from '../read/footers.ts';
 import { explainRowFailure } from '../read/row-failure.ts';
@@ -23,6 +21,7 @@ import {
   type ConditionPart,
   type WrittenCondition,
 } from './condition.ts';
+import { countRows } from './count-rows.ts';
 
 export interface Selected {
   /** Those of which rows are taken, or might have been; with these rows only. */
@@ -41,10 +40,11 @@ export function selectRows(
   footers: readonly Footer[],
   options: SelectionOptions,
   contractWhere: string | undefined,
+  counter: RowCounter = {},
 ): Selected {
   if (!isSelection(options) && contractWhere === undefined) return { footers, selection: undefined };
   const startedMs = performance.now();
-  const selector = new RowSelector(connection, options, contractWhere);
+  const selector = new RowSelector(connection, options, contractWhere, counter);
   const taken = footers.flatMap((footer) => selector.take(footer) ?? []);
   if (taken.length === 0) throw nothingLeft(footers, selector.selection.where);
   const counted = selector.hasCounted ? (performance.now() - startedMs) / 1000 : undefined;
@@ -88,6 +88,14 @@ export function isSelection({ where, limit, sample }: SelectionOptions): boolean
   return where !== undefined || limit !== undefined || sample !== undefined;
 }
 
+/** What counts rows, and who hears of it. */
+export interface RowCounter {
+  /** Of a database that may have several threads; default: the selector's own. */
+  readonly connection?: Connection;
+  /** Told of rows that have been looked at, or need not be. */
+  readonly tell?: (rowCount: number) => void;
+}
+
 /** Takes rows from one shard after the other. */
 export class RowSelector {
   readonly selection: Selection;
@@ -100,10 +108,16 @@ export class RowSelector {
   readonly #fitting = new Set<string>();
   /** What a part gives for the values of a path. */
   readonly #answers = new Map<string, boolean>();
+  readonly #counter: RowCounter;
   #left: number;
 
   /** @throws USAGE, BAD_CONTRACT for a condition that is none */
-  constructor(connection: Connection, options: SelectionOptions, contractWhere: string | undefined) {
+  constructor(
+    connection: Connection,
+    options: SelectionOptions,
+    contractWhere: string | undefined,
+    counter: RowCounter = {},
+  ) {
     checkNumbers(options);
     const { where, limit = Infinity, sample } = options;
     const written: WrittenCondition[] = [];
@@ -111,6 +125,7 @@ export class RowSelector {
       written.push({ sql: contractWhere, what: '`where` in tandem.json', code: 'BAD_CONTRACT' });
     if (where !== undefined) written.push({ sql: where, what: '--where', code: 'USAGE' });
     this.#connection = connection;
+    this.#counter = counter;
     this.#conditions = written.map((each) => parseCondition(connection, each));
     this.#parts = this.#conditions.flatMap(({ parts }) => parts);
     this.selection = { where: written.map(({ sql }) => sql), sample };
@@ -162,31 +177,13 @@ export class RowSelector {
   #count(footer: Footer, rowsMax: number): Footer {
     refuseNumberColumn(footer);
     this.hasCounted = true;
-    const blocks = countedBlocks(footer.rowGroupRows);
-    const taken = blocks.map(() => 0);
-    const from = takenRows(footer, this.selection, true);
-    const numbers = new Float64Array(vectorRows);
-    let [block, blockEnd, rowCount, endRow] = [0, blocks[0] ?? 0, 0, undefined as number | undefined];
     try {
-      const stream = this.#connection.stream(`SELECT shard.file_row_number::DOUBLE FROM ${from} AS shard`);
-      try {
-        for (let count = stream.next(); count > 0 && endRow === undefined; count = stream.next()) {
-          copyValues(stream.vector(0), numbers, count);
-          const take = Math.min(count, rowsMax - rowCount);
-          for (let row = 0; row < take; row++) {
-            while (numbers[row]! >= blockEnd) blockEnd += blocks[++block]!;
-            taken[block]!++;
-          }
-          rowCount += take;
-          if (rowCount === rowsMax) endRow = numbers[take - 1]! + 1;
-        }
-      } finally {
-        stream.close();
-      }
+      const { connection = this.#connection, tell = () => {} } = this.#counter;
+      const { takenBlocks, rowCount, endRow } = countRows(connection, footer, this.selection, rowsMax, tell);
+      return taking(this.selection, footer, takenBlocks, rowCount, endRow);
     } catch (error) {
       throw this.#explain(error, footer);
     }
-    return taking(this.selection, footer, taken, rowCount, endRow);
   }
 
   #explain(error: unknown, footer: Footer): unknown {

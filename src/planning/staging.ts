@@ -208,6 +208,11 @@ export class Staging {
     }
   }
 
+  /** The same below a folder that {@link close} removes, for a look at rows that no run scores. */
+  stageAside(tell: (progress: StagingProgress) => void): Promise<Footer[]> {
+    return this.stage(join(this.#scratch, 'whole'), new Set(), tell);
+  }
+
   stop(): void {
     this.#checks.abort();
     this.#stagers.stop();

@@ -5,7 +5,8 @@ import { interrupt } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { interruptIntervalMs } from '../limits.ts';
-import type { PlannerReply, PlannerRequest, StagingProgress, WorkerMessage, WorkerStart } from '../messages.ts';
+import type { PlannerReply, PlannerRequest, WorkerMessage, WorkerStart } from '../messages.ts';
+import type { Progress } from '../options.ts';
 import { startWorker } from './start-worker.ts';
 
 type Reply<Kind extends PlannerReply['kind']> = Extract<PlannerReply, { kind: Kind }>;
@@ -19,7 +20,8 @@ function ended(): TandemError {
 export class PlannerClient {
   readonly #worker = startWorker('./planner.js');
   readonly #signal: AbortSignal | undefined;
-  #connection: Pointer | undefined;
+  /** Of its databases, where a stop interrupts what runs. */
+  readonly #connections: Pointer[] = [];
   /** Nobody would ever answer. */
   #ended = false;
   #pending: { resolve(reply: PlannerReply): void; reject(error: unknown): void } | undefined;
@@ -27,13 +29,13 @@ export class PlannerClient {
   constructor(
     signal: AbortSignal | undefined,
     onWarning: (text: string) => void,
-    onStaging: (progress: StagingProgress) => void = () => {},
+    onProgress: (progress: Progress) => void = () => {},
   ) {
     this.#signal = signal;
     this.#worker.on('message', (reply: PlannerReply) => {
-      if (reply.kind === 'connected') this.#connection = reply.connection;
+      if (reply.kind === 'connected') this.#connections.push(reply.connection);
       else if (reply.kind === 'warning') onWarning(reply.text);
-      else if (reply.kind === 'staging') onStaging(reply.progress);
+      else if (reply.kind === 'progress') onProgress(reply.progress);
       else if (reply.kind === 'failed')
         this.#settle((pending) => pending.reject(this.#explain(TandemError.fromRecord(reply.error))));
       else this.#settle((pending) => pending.resolve(reply));
@@ -50,7 +52,7 @@ export class PlannerClient {
     let again: NodeJS.Timeout | undefined;
     // Again and again: an interrupt that falls between two queries is forgotten when the next one starts.
     const stop = (): void => {
-      if (this.#connection !== undefined) interrupt(this.#connection);
+      this.#connections.forEach(interrupt);
       if (again === undefined) this.#worker.postMessage({ kind: 'stop' } satisfies PlannerRequest);
       again = setTimeout(stop, interruptIntervalMs);
     };
@@ -96,7 +98,7 @@ export class PlannerClient {
 
   /** Disconnects what other threads have left, closes the engines, ends the thread. */
   async close(connections: readonly Pointer[]): Promise<void> {
-    this.#connection = undefined;
+    this.#connections.length = 0;
     await this.ask({ kind: 'close', connections }, 'closed').catch(() => this.#worker.terminate());
   }
 

@@ -11,6 +11,8 @@ import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
 import { asTandemError, TandemError } from '../errors.ts';
 import { countedTextBytesMax } from '../limits.ts';
+import { coreBound } from '../machine.ts';
+import { planning } from '../measure/progress.ts';
 import type {
   PlainScoreOptions,
   PlannerReply,
@@ -52,6 +54,7 @@ import { stagedFolder } from '../write/staged-files.ts';
 import { identityOf } from '../write/shard-writer.ts';
 import { prepareOutput } from '../write/output-folder.ts';
 import { explainLoadFailure } from '../score/load-failure.ts';
+import { closeCounter, openCounter } from './counting.ts';
 import { prepare } from './prep-work.ts';
 import { isAhead } from './start-worker.ts';
 
@@ -132,7 +135,13 @@ async function openShards(asked: AskedShards): Promise<OpenShards> {
   // Of the files themselves, wherever they are staged.
   const partitions = partitionColumns(files.map(({ path }) => path));
   const name = (footers: readonly Footer[]): Footer[] => nameColumns(footers, renames, partitions);
-  const select = (footers: readonly Footer[]): Selected => selectRows(open, name(footers), asked, where);
+  const select = (footers: readonly Footer[]): Selected => {
+    const rowsTotal = footers.reduce((sum, { rowCount }) => sum + rowCount, 0);
+    const needsCounting = asked.sample !== undefined || asked.where !== undefined || where !== undefined;
+    const settings = { threads: asked.threads ?? coreBound().value, memoryLimitBytes: memoryLimit(memoryBytes).value };
+    const counter = needsCounting ? openCounter(settings, rowsTotal, post) : {};
+    return selectRows(open, name(footers), asked, where, counter);
+  };
   const opened = { reader: tables, select, isSelecting: isSelection(asked) || where !== undefined };
   if (files.every(({ name: file }) => formatOf(file) === 'parquet')) {
     return { ...opened, selected: select(readFooters(open, files)) };
@@ -169,11 +178,14 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
   session = options.features === undefined ? load(options.model) : loadIfThere(options.model);
   const engines = { reader: opened.reader, session: session ?? 0n };
   if (staging === undefined) return buildPlan(engines, opened.selected, options, devices);
-  if (options.features?.shards !== undefined) throw onlyParquet('output in files of equally many rows');
-  if (dryRun) {
-    if (opened.isSelecting) throw onlyParquet('a plan of some of their rows');
-    return buildPlan(engines, opened.select(await staging.counted()), options, devices);
+  const gathers = options.features?.shards !== undefined;
+  if (opened.isSelecting && gathers) throw onlyParquet('some of their rows in files of equally many');
+  if (opened.isSelecting && dryRun) {
+    return buildPlan(engines, opened.select(await staging.stageAside(tellStaging)), options, devices);
   }
+  // Files of equally many rows are the same only where all row counts are.
+  const heads = gathers || dryRun ? opened.select(await staging.counted()) : opened.selected;
+  if (dryRun) return buildPlan(engines, heads, options, devices);
   // Whatever is wrong with columns, model or output is found out before files are read for hours.
   const quick = {
     ...options,
@@ -182,10 +194,11 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
     explain: false,
     useProfile: false,
   } as const;
-  const first = buildPlan(engines, opened.selected, quick, devices);
+  const first = buildPlan(engines, heads, quick, devices);
   if (first.restSession !== undefined) closeSession(first.restSession);
   // Which rows are taken shows in the files alone, those that are done included.
-  const done = opened.isSelecting ? [] : first.plan.shards.filter((shard) => shard.done);
+  const done = opened.isSelecting || gathers ? [] : first.plan.shards.filter((shard) => shard.done);
+  if (gathers && first.plan.shards.every((shard) => shard.done)) return buildPlan(engines, heads, options, devices);
   const folder = stagedIn ?? stagedFolder(output);
   const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tellStaging);
   return buildPlan(engines, opened.select(footers), options, devices);
@@ -212,8 +225,8 @@ async function planFitOf(request: Extract<PlannerRequest, { kind: 'planFit' }>):
   return planFit(opened.reader, opened.select(footers).footers, request.features);
 }
 
-function tellStaging(progress: StagingProgress): void {
-  post({ kind: 'staging', progress });
+function tellStaging({ secondsElapsed, ...reading }: StagingProgress): void {
+  post({ kind: 'progress', progress: { ...planning, phase: 'reading', secondsElapsed, reading } });
 }
 
 async function inspectShards({
@@ -223,10 +236,9 @@ async function inspectShards({
   ...asked
 }: Extract<PlannerRequest, { kind: 'inspect' }>): Promise<InspectReport> {
   const opened = await openShards({ ...asked, ...selection, model, output: undefined });
-  if (staging !== undefined && opened.isSelecting) throw onlyParquet('a look at some of their rows');
   if (model !== undefined) session = load(model, true);
   const engines = session === undefined ? undefined : { reader: opened.reader, session };
-  const counted = await staging?.counted(countedTextBytesMax);
+  const counted = await (opened.isSelecting ? staging?.stageAside(tellStaging) : staging?.counted(countedTextBytesMax));
   return buildInspection(engines, counted === undefined ? opened.selected : opened.select(counted), model, scorers);
 }
 
@@ -249,7 +261,13 @@ function stageInto(open: Connection, folder: string, asked: Pick<AskedShards, 't
     if (isStopped) staging.stop();
     try {
       await staging.look();
-      return await staging.stage(folder, new Set(), (progress) => post({ kind: 'staging', progress }));
+      return await staging.stage(folder, new Set(), tellStaging);
+    } catch (error) {
+      const { model } = asked;
+      if (model !== undefined || !(error instanceof TandemError) || !/tandem\.json/.test(error.remedy ?? ''))
+        throw error;
+      const remedy = 'Correct the file, or write the known scores as Parquet: "csv" in tandem.json is about shards.';
+      throw new TandemError(error.code, error.message, { place: error.place, remedy, cause: error });
     } finally {
       await closeStaging();
     }
@@ -349,6 +367,7 @@ async function answer(request: PlannerRequest): Promise<void> {
       closeEnvironment();
       for (const pointer of request.connections) loadDuckDb().duckdb_disconnect([pointer]);
       connection?.close();
+      closeCounter();
       if (database !== undefined) closeDatabase(database);
       post({ kind: 'closed' });
       return parentPort!.close();
