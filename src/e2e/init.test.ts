@@ -1,6 +1,6 @@
 /** `init` as a whole: with models of ONNX, and with a Python that does what the fixture says. */
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { TandemError } from '../errors.ts';
@@ -183,6 +183,7 @@ function fakePython(context: TestContext, place: Workplace, otherwise = ''): Nod
     const args = process.argv.slice(2);
     appendFileSync(${JSON.stringify(join(place.folder, 'calls'))}, args.slice(0, 3).join(' ') + '\\n');
     const [, command, , , folder] = args;
+    if (args[0] === '--version') console.log('Python 3.12.1');
     ${otherwise}
     if (args[1] === 'venv') { mkdirSync(join(args[2], 'bin'), { recursive: true }); cpSync(__filename, join(args[2], 'bin/python')); }
     if (command === 'convert') {
@@ -239,7 +240,7 @@ test('a library: one environment for two exports, a folder that passes its own c
     calls(place).map((call) =>
       call.replace(/ [^ ]*\/(?:venv-|src\/init\/export\.py).*/, '').replace(/^[^ ]*export\.py /, ''),
     ),
-    ['-m venv', '-m pip install', 'convert sklearn', 'score sklearn', 'convert sklearn', 'score sklearn'],
+    ['--version', '-m venv', '-m pip install', 'convert sklearn', 'score sklearn', 'convert sklearn', 'score sklearn'],
   );
 });
 
@@ -307,11 +308,17 @@ test('what Python says in its ways becomes an error with a remedy, and leaves no
 test('without the Python that is named there is an error that names it', async (context) => {
   const place = new Workplace(context);
   const options = libraryOptions(place, fakePython(context, place));
-  const error = await caught(init({ ...options, python: 'python9.9' }));
-  assert.ok(error instanceof TandemError);
-  assertFailure(error, { code: 'ENVIRONMENT', place: {}, message: /python9\.9 to be on PATH/ });
+  // No Python, though it is there.
+  symlinkSync(process.execPath, join(place.folder, 'bin/python9.8'));
   const said: string[] = [];
-  const nowhere = init({ ...options, python: '/nonexistent', onProgress: (text) => void said.push(text) });
-  assertFailure(await caught(nowhere), { code: 'ENVIRONMENT', place: {}, message: /\/nonexistent to be a Python/ });
+  for (const [python, message] of [
+    ['python9.9', /python9\.9 to be on PATH/],
+    ['python9.8', /python9\.8 to be a Python 3, got `v\d+\./],
+    ['/nonexistent', /\/nonexistent to be a Python/],
+  ] as const) {
+    const error = await caught(init({ ...options, python, onProgress: (text) => void said.push(text) }));
+    assert.ok(error instanceof TandemError);
+    assertFailure(error, { code: 'ENVIRONMENT', place: {}, message });
+  }
   assert.deepEqual(said, []);
 });

@@ -260,8 +260,14 @@ class SklearnFile(Exported):
                 f'skl2onnx has no converter for {step}',
                 'Do this step in the shards or by "sql" in tandem.json, or register a converter for it (skl2onnx.update_registered_converter).',
             ) from error
-        except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
-            raise Refused(f'skl2onnx cannot convert this model: {str(error).splitlines()[0]}', 'Simplify the step that it names.') from error
+        except Refused:
+            raise
+        except Exception as error:
+            step, said = failed_step(error), str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise Refused(
+                f'skl2onnx cannot convert {step or "this model"}: {said}',
+                'Change its options, or do this step in the shards or by "sql" in tandem.json.' if step else 'Simplify the model.',
+            ) from error
         if self.folded is not None and self.folded.is_sparse and type(final).__module__.startswith('xgboost'):
             miss_zeros(model)
         drop_unread(model, {self.input_names[name] for name in self.columns} if self.apart and self.folded is None else {'x'})
@@ -299,6 +305,17 @@ class SklearnFile(Exported):
                 series = pandas.Series(holed, dtype=column.dtype())
             columns[name] = series
         return pandas.DataFrame(columns)
+
+
+def failed_step(error):
+    """Class of the step whose converter raised."""
+    step, traceback = None, error.__traceback__
+    while traceback is not None:
+        operator = traceback.tb_frame.f_locals.get('operator')
+        if hasattr(operator, 'raw_operator'):
+            step = type(operator.raw_operator).__name__
+        traceback = traceback.tb_next
+    return step
 
 
 def refuse_sklearn(final):

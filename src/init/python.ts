@@ -55,6 +55,7 @@ export async function makeEnvironment(
       remedy: 'Name one that is there with --python.',
     });
   }
+  await expectPython(python);
   const part = `${folder}.part-${process.pid}`;
   say(`making a Python environment in ${folder}: a minute or two, once`);
   try {
@@ -70,6 +71,16 @@ export async function makeEnvironment(
   } finally {
     rmSync(part, { recursive: true, force: true });
   }
+}
+
+/** @throws ENVIRONMENT */
+async function expectPython(python: Python): Promise<void> {
+  const { output } = await runPython(python, ['--version']);
+  if (/^Python 3\./m.test(output)) return;
+  const got = output.trim().split('\n')[0] ?? '';
+  throw new TandemError('ENVIRONMENT', `Expected ${python.command ?? 'python3'} to be a Python 3, got \`${got}\`.`, {
+    remedy: 'Name one with --python.',
+  });
 }
 
 function explain(output: string, what: string, python: Python, requirements: readonly string[]): TandemError {
