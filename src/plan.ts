@@ -35,6 +35,8 @@ export interface PlannedShard extends Relation {
 
 /** Consecutive rows of one file. */
 export interface PlannedPart extends RelationPart {
+  /** As in {@link PlannedShard}. */
+  readonly sourcePath?: string;
   readonly bytes: number;
   readonly modifiedMs: number;
   readonly rowGroupRows: readonly number[];

@@ -115,7 +115,8 @@ function explain(
       cause: error,
     });
   }
-  const damaged = known.find((file) => !isReadable(connection, file));
+  const isOfFiles = !/^(?:INTERRUPT|Out of Memory) Error/i.test(words);
+  const damaged = isOfFiles ? known.find((file) => !isReadable(connection, file)) : undefined;
   return shardError(error, (damaged ?? known[0]!).name);
 }
 

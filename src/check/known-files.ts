@@ -65,9 +65,9 @@ function unitedTable(files: readonly Footer[]): string {
   return parts.length === 1 && groups.has('') ? plainTable(files) : `(${parts.join(' UNION ALL BY NAME ')})`;
 }
 
-/** Where one file lacks a column, its rows would be null. @throws BAD_COLUMN */
-export function requireColumns({ files }: KnownTable, names: readonly string[]): void {
-  for (const name of names) {
+/** Where one file lacks a column of the others, its rows would be null. @throws BAD_COLUMN */
+export function requireColumns({ files, columns: all }: KnownTable, names: readonly string[]): void {
+  for (const name of names.filter((wanted) => all.some((each) => isNamed(each, wanted)))) {
     const lacking = files.find(({ columns }) => !columns.some((each) => isNamed(each, name)));
     if (lacking === undefined) continue;
     throw new TandemError(

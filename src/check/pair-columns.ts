@@ -166,6 +166,8 @@ function notComparable(score: Value, known: Value): TandemError {
     remedy:
       position !== undefined
         ? `Name the position of the list, from 0: --map '${position}'.`
-        : `Write ${known.name} as ${score.type}, or compare with another column: --map ${score.name}=...`,
+        : isText(known.type) || known.type === 'JSON'
+          ? `Write ${known.name} as numbers with a point and nothing for null, or as Parquet; or compare with another column: --map ${score.name}=...`
+          : `Write ${known.name} as ${score.type}, or compare with another column: --map ${score.name}=...`,
   });
 }

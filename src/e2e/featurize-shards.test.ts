@@ -1,11 +1,11 @@
 /** Features in files of equally many rows: which rows, beside which kept values, and what happens when files change. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, rmSync, utimesSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { quoteText } from '../engines/duckdb/database.ts';
 import type { FeaturizeOptions } from '../feature-options.ts';
-import { featurize } from '../pipeline.ts';
+import { featurize, planFeaturize } from '../pipeline.ts';
 import { withConnection } from '../testing/shards.ts';
 import { assertFailure, assertOnlyWholeShards, caught, Workplace } from './workplace.ts';
 
@@ -132,4 +132,43 @@ test('a bad row is named by its own file, and a column that only some files have
   place.shard('g.parquet', 'SELECT 1 AS id, 2 AS v, NULL::VARCHAR AS s, 3 AS more');
   const error = await caught(featurize(asked(place, { outputShards: 2, keep: 'all', overwrite: true })));
   assert.deepEqual([error.code, error.place], ['BAD_COLUMN', { shard: 'g.parquet', column: 'more' }]);
+});
+
+test('text in files of equally many rows: the same as of Parquet, gone on with, and refused where rows are chosen', async (t) => {
+  const place = new Workplace(t);
+  place.writeModel({ inputs: [], outputs: [], nodes: [] }, { inputs: { x: [{ column: 'id' }, { column: 'v' }] } });
+  rmSync(join(place.model, 'model.onnx'));
+  const texts = join(place.folder, 'texts');
+  mkdirSync(texts);
+  for (const [index, rowCount] of [9_000, 0, 1, 20_000].entries()) {
+    const sql = `SELECT i + ${index * 10_000} AS id, i % 7 AS v FROM range(${rowCount}) rows(i)`;
+    place.shard(`${index}.parquet`, sql);
+    withConnection((connection) =>
+      connection.execute(`COPY (${sql}) TO ${quoteText(join(texts, `${index}.csv`))} (FORMAT csv)`),
+    );
+  }
+  const features = join(place.folder, 'features');
+  const ofText = (changes: Partial<FeaturizeOptions> = {}): FeaturizeOptions =>
+    asked(place, { shards: texts, output: features, keep: ['id'], outputShards: 3, ...changes });
+  const rows = (folder: string): unknown =>
+    withConnection((connection) =>
+      connection.rows(`SELECT id, x[1], x[2] FROM read_parquet(${quoteText(`${folder}/*.parquet`)})`),
+    );
+  await featurize(asked(place, { keep: ['id'], outputShards: 3 }));
+  const written = await featurize(ofText());
+  assert.deepEqual([written.rowsOut, written.shards], [29_001, 3]);
+  assertOnlyWholeShards(features);
+  assert.deepEqual(rows(features), rows(place.output));
+  rmSync(join(features, 'part-00001-of-00003.parquet'));
+  const again = await featurize(ofText());
+  assert.deepEqual([again.shards, again.shardsSkipped], [1, 2]);
+  assert.deepEqual(rows(features), rows(place.output));
+  assert.equal((await featurize(ofText())).shardsSkipped, 3);
+  assert.equal((await planFeaturize(ofText({ output: join(place.folder, 'none') }))).shards.length, 3);
+  assert.equal((await caught(featurize(ofText({ outputShards: 2 })))).code, 'BAD_OUTPUT');
+  assertFailure(await caught(featurize(ofText({ limit: 10, output: join(place.folder, 'some') }))), {
+    code: 'USAGE',
+    place: {},
+    message: /^Expected Parquet files for some of their rows in files of equally many, got files of other formats/,
+  });
 });

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { tableFromArrays, tableToIPC } from 'apache-arrow';
 import type { FitOptions } from '../fit/report.ts';
+import { inspect } from '../inspect.ts';
+import { rowSumModel } from '../testing/models.ts';
+import { writeModel } from '../testing/onnx.ts';
 import { withConnection } from '../testing/shards.ts';
 import { FitPlace } from './fit-place.ts';
 
@@ -47,6 +50,10 @@ test('text and Arrow give what the same rows as Parquet give, and nothing of the
     here.writeContract({ inputs: { x: features } });
     return here.fitted({ shards: join(here.data, name), threads: 2, ...changes });
   };
+  // Before a fit, too, it can be asked what the features will be.
+  writeModel(join(here.model, 'model.onnx'), rowSumModel(3));
+  const { model } = await inspect({ shards: join(here.data, 'rows.csv'), model: here.model });
+  assert.deepEqual(model!.inputs[0]!.features.length, 3);
   const expected = await of('rows.parquet');
   for (const name of ['rows.csv', 'rows.csv.gz', 'rows.jsonl', 'rows.arrow'])
     assert.deepEqual(await of(name), expected, name);

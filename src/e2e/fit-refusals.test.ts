@@ -85,7 +85,7 @@ const refused: [name: string, feature: object, sql: string, failure: Failure][] 
     'no rows',
     standardized,
     'SELECT 1 AS v LIMIT 0',
-    { code: 'BAD_SHARD', place: {}, message: /Expected 1 shards to have rows/ },
+    { code: 'BAD_SHARD', place: {}, message: /Expected the shards to have rows to fit to, got none in 1\./ },
   ],
   [
     'categories that nobody takes',
@@ -167,6 +167,20 @@ test('a damaged shard', async (t) => {
     place: { shard: 'a.parquet' },
     message: /Expected the shard to be readable/,
   });
+});
+
+test('a condition that leaves no row is named', async (t) => {
+  const here = new FitPlace(t, standardized);
+  here.shard('a.parquet', 'SELECT i AS v FROM range(4) rows(i)');
+  await here.failsToFit(
+    {
+      code: 'BAD_SHARD',
+      place: {},
+      message: /rows to fit to for which `v < 0`, got none in 1\./,
+      remedy: /another condition/,
+    },
+    { where: 'v < 0' },
+  );
 });
 
 test('a folder without a contract, and a link to one', async (t) => {

@@ -4,10 +4,11 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { TandemError } from '../errors.ts';
-import { goldenPath } from '../golden/folders.ts';
+import { goldenPath, readJson } from '../golden/folders.ts';
 import { check } from '../index.ts';
 import { init, type InitOptions } from '../init/init.ts';
-import type { Facts } from '../init/facts.ts';
+import type { FeatureFile } from '../contract/schema.ts';
+import type { FactFeature, Facts } from '../init/facts.ts';
 import { quotePath } from '../engines/duckdb/database.ts';
 import { field, message, toBytes } from '../engines/onnxruntime/protobuf.ts';
 import { linearNetwork, networkModel } from '../testing/networks.ts';
@@ -147,16 +148,29 @@ test('what only a person knows is a "?" that no run takes for a column', async (
   });
 });
 
+interface Fixture {
+  readonly inputs: { readonly x: readonly FeatureFile[] };
+}
+
+/** What the script said when it made the fixture. */
 const facts: Facts = {
   library: 'scikit-learn 1.9.1',
-  inputs: ['age', 'income', 'visits', 'member', 'city', 'plan'].map((name) => {
-    const isText = name === 'city' || name === 'plan';
-    const missing = isText ? { missing: 'none' } : name === 'age' || name === 'income' ? { missing: 'nan' } : {};
-    return { name, features: [{ name, kind: isText ? 'text' : 'number', ...missing }] };
-  }),
+  inputs: [{ name: 'x', features: readJson<Fixture>('init-sklearn-people', 'tandem.json').inputs.x.map(factOf) }],
   scores: ['label', 'probabilities'],
   notes: ['a note'],
 };
+
+function factOf({ column, sql, missing, ...contract }: FeatureFile): FactFeature {
+  const name = column ?? /isnan\("(\w+)"\)/.exec(sql!)![1]!;
+  const kind = typeof missing === 'string' ? 'text' : 'number';
+  return {
+    name,
+    kind,
+    contract,
+    ...(missing === undefined ? {} : { missing }),
+    ...(sql === undefined ? {} : { nanIsNull: true }),
+  };
+}
 
 /** A `python3` on PATH whose environment exports the fixture; `otherwise` is JavaScript that runs first. */
 function fakePython(context: TestContext, place: Workplace, otherwise = ''): NodeJS.ProcessEnv {
@@ -207,7 +221,17 @@ test('a library: one environment for two exports, a folder that passes its own c
     features: { name: string; column: string; takesNull: boolean }[];
     outputs: object;
   };
-  assert.deepEqual(features[2], { name: 'visits', column: 'visits', takesNull: false });
+  assert.deepEqual(
+    features.map(({ column, takesNull }) => [column, takesNull]),
+    [
+      ['age', true],
+      ['income', true],
+      ['city', true],
+      ['plan', true],
+      ['visits', false],
+      ['member', false],
+    ],
+  );
   assert.deepEqual(outputs, { label: { column: 'label' }, probabilities: { column: 'probability', select: 1 } });
   assert.equal((await check({ model: options.output!, threads: 1 })).passed, true);
   await init({ ...options, overwrite: true });

@@ -55,7 +55,7 @@ export async function fit(options: FitOptions): Promise<FitReport> {
       selection: { where, limit, sample },
     } as const;
     const { plan, database } = await planner.ask(request, 'fitPlanned');
-    if (plan.rowCount === 0) throw noRows(plan);
+    if (plan.rowCount === 0) throw noRows(plan, where);
     const fits = open.map(({ feature, parameters }) => fitFeature(feature, parameters));
     const threads = Math.min(threadsAsked ?? coreBound().value, plan.units.length);
     crew = new FitCrew(plan, database, open.length === 0 ? 0 : threads);
@@ -160,8 +160,14 @@ function noContract(model: string): TandemError {
   });
 }
 
-function noRows({ shards }: FitPlan): TandemError {
-  return new TandemError('BAD_SHARD', `Expected ${shards.length} shards to have rows to fit to, got none.`, {
-    remedy: 'Give shards that have rows.',
-  });
+function noRows({ shards }: FitPlan, where: string | undefined): TandemError {
+  const which = where === undefined ? '' : ` for which \`${where}\``;
+  return new TandemError(
+    'BAD_SHARD',
+    `Expected the shards to have rows to fit to${which}, got none in ${shards.length}.`,
+    {
+      remedy:
+        where === undefined ? 'Give shards that have rows.' : 'Give shards that have such rows, or another condition.',
+    },
+  );
 }

@@ -1,7 +1,7 @@
 """Makes the folders init-* beside this file: models as their libraries save them, turned into model folders by `tandem init`.
 
     /tmp/golden/bin/pip install xgboost==3.2.0                     # beside what make.py needs
-    npm run build && /tmp/golden/bin/python src/golden/make_init.py
+    npm run build && /tmp/golden/bin/python src/golden/make_init.py [sklearn-people ...]
 
 What is in them is hard for the exporters: texts, nulls in texts and numbers, categories of pandas, forests that give means,
 values on thresholds. The scores in golden.parquet are the libraries', by rows that models were not trained with.
@@ -15,13 +15,16 @@ import joblib
 import lightgbm
 import numpy
 import pandas
+import pyarrow
+import pyarrow.parquet
 import xgboost
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer, KBinsDiscretizer, MinMaxScaler, Normalizer, OneHotEncoder, OrdinalEncoder, StandardScaler)
 
 ROOT = Path(__file__).parent
 NUMBERS = ['age', 'income', 'visits']
@@ -30,7 +33,7 @@ TEXTS = ['city', 'plan']
 ODD = {'age': 'user\'s "age"', 'income': 'spend, €', 'visits': 'variable', 'member': 'c0', 'city': 'a.b', 'plan': 'a b'}
 
 
-def people(count, seed, cities):
+def people(count, seed, cities, levels):
     random = numpy.random.default_rng(seed)
     frame = pandas.DataFrame({
         'userId': numpy.arange(count),
@@ -45,6 +48,8 @@ def people(count, seed, cities):
     frame.loc[random.random(count) < 0.1, 'age'] = numpy.nan
     for text in TEXTS:
         frame.loc[random.random(count) < 0.1, text] = numpy.nan
+    # Numbers that are categories.
+    frame['level'] = numpy.random.default_rng(seed + 100).choice(levels, count)
     merit = (frame.age.fillna(60) > 50).astype(int) + (frame.city == 'Bern') + frame.visits / 25 + random.normal(0, 0.3, count)
     return frame, (merit > 1.6).astype(int).to_numpy()
 
@@ -62,16 +67,47 @@ def sklearn_models(frame, late):
     encoder = ColumnTransformer([('texts', OneHotEncoder(handle_unknown='ignore', sparse_output=False), TEXTS)], remainder='passthrough')
     words = numpy.where(late, 'yes', 'no')
     model = lightgbm.LGBMClassifier(n_estimators=6, num_leaves=6, verbose=-1, n_jobs=1)
-    yield 'sklearn-lightgbm', Pipeline([('columns', encoder), ('model', model)]).fit(frame.drop(columns='userId'), words)
-    ordinal = OrdinalEncoder(handle_unknown='use_encoded_value', unknown_value=-1, encoded_missing_value=-1)
+    yield 'sklearn-lightgbm', Pipeline([('columns', encoder), ('model', model)]).fit(frame.drop(columns=['userId', 'level']), words)
+    yield 'sklearn-folded', Pipeline([('columns', folded_steps()), ('model', LogisticRegression(max_iter=1000))]).fit(with_none(frame), late)
+    sparse = ColumnTransformer([('texts', OneHotEncoder(handle_unknown='ignore'), TEXTS)], remainder='passthrough', sparse_threshold=1)
+    columns = frame[[*NUMBERS, *TEXTS]]
+    yield 'sklearn-xgboost', make_pipeline(sparse, xgboost.XGBClassifier(n_estimators=6, max_depth=3)).fit(columns, late)
+    ordinal = OrdinalEncoder(handle_unknown='use_encoded_value', unknown_value=-1, encoded_missing_value=-2)
     encoder = ColumnTransformer([('texts', ordinal, TEXTS), ('numbers', 'passthrough', NUMBERS)])
     yield 'sklearn-ordinal', make_pipeline(encoder, HistGradientBoostingClassifier(max_iter=6, max_leaf_nodes=6)).fit(frame, late)
     steps = ColumnTransformer([
         ('texts', texts, [ODD['city'], ODD['plan']]),
-        ('numbers', make_pipeline(SimpleImputer(), StandardScaler()), [ODD['age'], ODD['income'], 'variable', 'c0']),
+        # No feature of the contract is this: the texts stay with the model.
+        ('numbers', make_pipeline(SimpleImputer(), Normalizer()), [ODD['age'], ODD['income'], 'variable', 'c0']),
     ])
     yield 'sklearn-names', make_pipeline(steps, LogisticRegression(max_iter=1000)).fit(frame.rename(columns=ODD), late)
     yield 'sklearn-forest', RandomForestClassifier(6, max_depth=4, random_state=0).fit(frame[NUMBERS].fillna(0), late)
+
+
+def folded_steps():
+    return ColumnTransformer([
+        ('rare', OneHotEncoder(max_categories=3, handle_unknown='infrequent_if_exist'), ['city']),
+        ('first', OneHotEncoder(drop='first', handle_unknown='ignore'), ['plan']),
+        ('levels', OneHotEncoder(handle_unknown='ignore'), ['level', 'member']),
+        ('range', make_pipeline(SimpleImputer(strategy='median'), MinMaxScaler((-1, 1), clip=True)), ['age']),
+        ('log', make_pipeline(FunctionTransformer(numpy.log1p), StandardScaler()), ['income']),
+        ('bins', KBinsDiscretizer(4, encode='ordinal'), ['visits']),
+    ])
+
+
+def with_none(frame):
+    """As texts come from older pandas."""
+    return frame.assign(**{text: pandas.Series([None if value != value else value for value in frame[text]], dtype=object) for text in TEXTS})
+
+
+def write(frame, path):
+    """With NaN beside null."""
+    table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+    for name in ('age', 'level'):
+        values = frame[name].to_numpy()
+        nulls = numpy.isnan(values) & (frame.userId % 2 == 0).to_numpy()
+        table = table.set_column(table.schema.get_field_index(name), name, pyarrow.array(values, mask=nulls))
+    pyarrow.parquet.write_table(table, path)
 
 
 def lightgbm_models(frame, late):
@@ -98,21 +134,26 @@ def init(kind, name, path, shard):
 
 
 if __name__ == '__main__':
+    chosen = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        train, late = people(1500, 1, ['Basel', 'Bern', 'Genf'])
+        train, late = people(1500, 1, ['Basel', 'Bern', 'Genf'], [1, 2.5, numpy.nan])
         shard = f'{folder}/people.parquet'
-        people(150, 2, ['Basel', 'Bern', 'Genf', 'Chur'])[0].to_parquet(shard, index=False)
+        others = people(150, 2, ['Basel', 'Bern', 'Genf', 'Chur'], [1, 2.5, numpy.nan, 9])[0]
+        write(others, shard)
         odd = f'{folder}/odd.parquet'
-        pandas.read_parquet(shard).rename(columns=ODD).to_parquet(odd, index=False)
+        others.rename(columns=ODD).to_parquet(odd, index=False)
         for name, model in sklearn_models(train, late):
             joblib.dump(model, f'{folder}/model.joblib', compress=3)
-            init('sklearn', name, f'{folder}/model.joblib', odd if name == 'sklearn-names' else shard)
+            if not chosen or name in chosen:
+                init('sklearn', name, f'{folder}/model.joblib', odd if name == 'sklearn-names' else shard)
         for name, model in lightgbm_models(train, late):
             model.save_model(f'{folder}/model.txt')
-            init('lightgbm', name, f'{folder}/model.txt', shard)
+            if not chosen or name in chosen:
+                init('lightgbm', name, f'{folder}/model.txt', shard)
         for name, model in xgboost_models(train, late):
             model.save_model(f'{folder}/model.json')
             # XGBoost refuses what it has not seen, and so does the contract.
             known = f'{folder}/known.parquet'
-            people(150, 3, ['Basel', 'Bern', 'Genf'])[0].to_parquet(known, index=False)
-            init('xgboost', name, f'{folder}/model.json', known)
+            people(150, 3, ['Basel', 'Bern', 'Genf'], [1, 2.5])[0].to_parquet(known, index=False)
+            if not chosen or name in chosen:
+                init('xgboost', name, f'{folder}/model.json', known)

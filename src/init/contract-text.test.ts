@@ -46,6 +46,11 @@ test('two probabilities become that of the second class, under names that nothin
     label: 'predicted_label',
     probabilities: { column: 'probability', select: 1 },
   });
+  // So is one that feeds the model, and that golden.parquet holds beside the scores.
+  assert.deepEqual(proposeOutputs(outputs, ['id', 'x'], ['Probability']).outputs, {
+    label: 'label',
+    probabilities: { column: 'predicted_probability', select: 1 },
+  });
   // LightGBM's exporter declares one value.
   assert.deepEqual(proposeOutputs([outputs[0]!, tensor('probabilities', ['N', 1])]).outputs['probabilities'], {
     column: 'probability',

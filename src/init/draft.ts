@@ -39,16 +39,19 @@ export function wantedInputs(values: readonly ModelValue[]): WantedInput[] {
 /**
  * @param model file of the model, relative to the contract
  * @param columns of the shards; undefined: none were given
+ * @param fed columns that feed the inputs, also those that stand in expressions only
  */
 export function draftContract(
   model: string,
   values: { readonly inputs: readonly ModelValue[]; readonly outputs: readonly ModelValue[] },
   matched: readonly MatchedInput[],
   columns: readonly TableColumn[] | undefined,
+  fed: readonly string[],
 ): Draft {
   const { outputs, keep, decisions } = proposeOutputs(
     values.outputs,
     columns?.map(({ name }) => name),
+    fed,
   );
   const inputs = Object.fromEntries(matched.map(({ name, features }) => [name, features]));
   return {

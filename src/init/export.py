@@ -61,7 +61,7 @@ def score(kind, path, folder, spec):
     for feature in spec['features']:
         if not feature['takesNull']:
             table = table.filter(pyarrow.compute.is_valid(table[feature['column']]))
-    frame = pandas.DataFrame({name: plain(table[column]) for name, column in zip(names, columns)})
+    frame = pandas.DataFrame({name: plain(table[column], name, exported.objects) for name, column in zip(names, columns)})
     for output, values in exported.scores(frame).items():
         chosen = spec['outputs'].get(output)
         if chosen is None:
@@ -76,8 +76,8 @@ def score(kind, path, folder, spec):
     pyarrow.parquet.write_table(table, folder / 'golden.parquet', compression='zstd')
 
 
-def plain(column):
-    """A column as a notebook has it: nulls are NaN, texts are objects."""
+def plain(column, name, objects):
+    """A column as a notebook has it: texts are objects, and nulls are NaN, unless the training had them otherwise."""
     import numpy
     import pandas
     import pyarrow
@@ -85,8 +85,9 @@ def plain(column):
     kind = column.type
     if pyarrow.types.is_decimal(kind):
         column = column.cast(pyarrow.float64())
-    if pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind) or pyarrow.types.is_dictionary(kind):
-        values = [numpy.nan if value is None else value for value in column.to_pylist()]
+    if name in objects or pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind) or pyarrow.types.is_dictionary(kind):
+        null = objects.get(name, numpy.nan)
+        values = [null if value is None else value for value in column.to_pylist()]
         return pandas.Series(values, dtype=object)
     if column.null_count > 0 and pyarrow.types.is_boolean(kind):
         column = column.cast(pyarrow.uint8())

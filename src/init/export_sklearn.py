@@ -2,14 +2,13 @@
 import copy
 import pickle
 import re
-import sys
 
 import joblib
 import numpy
-import onnx.helper
+import onnx
 import pandas
 import sklearn
-from skl2onnx import to_onnx, update_registered_converter
+from skl2onnx import to_onnx
 from skl2onnx.common.data_types import BooleanTensorType, FloatTensorType, Int64TensorType, StringTensorType
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.compose import ColumnTransformer
@@ -17,14 +16,12 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from export import Refused
-from export_trees import Exported, named, patched_model, refuse_xgboost, unname
+from export_trees import Exported, named
+from fold_sklearn import NotFolded, fold, is_missing, rare_text
+from patch_skl2onnx import patch_skl2onnx
 
 OPSET = {'': 17, 'ai.onnx.ml': 3}
 TENSORS = {'number': FloatTensorType, 'integer': Int64TensorType, 'bool': BooleanTensorType, 'text': StringTensorType}
-
-
-def is_missing(value):
-    return value is None or value is pandas.NA or (isinstance(value, float) and numpy.isnan(value))
 
 
 class Column:
@@ -34,13 +31,19 @@ class Column:
         self.kind = 'number'
         # What a null becomes before all else, where an imputer stands before an encoder.
         self.fill = None
+        # How the table of the training had them: an encoder that has seen None does not know NaN.
+        self.is_object, self.null = False, numpy.nan
         self.categories = None
         self.center, self.scale = 0.0, 1.0
+
+    def dtype(self):
+        """Where there are nulls."""
+        return object if self.is_object or self.kind == 'text' else numpy.float64
 
     def spare(self):
         """A value that is in no category."""
         if self.kind == 'text':
-            return next(text for text in ['', '<null>', '<null>\x00'] if text not in (self.categories or []))
+            return rare_text(self.categories or [])
         return int(max([value for value in self.categories if not is_missing(value)], default=0)) + 1
 
 
@@ -52,6 +55,8 @@ class Walk:
         self.splits = False
         # Columns that a ColumnTransformer in front does not drop.
         self.used = list(names)
+        # Why the converter would be wrong, if it is asked.
+        self.refused = None
 
     def visit(self, step, names):
         if isinstance(step, Pipeline):
@@ -120,17 +125,26 @@ class Walk:
         elif all(float(value).is_integer() for value in present):
             column.kind = 'integer'
         column.categories = categories
-        if len(present) == len(categories) or column.kind != 'text':
+        column.is_object = encoder.categories_[index].dtype == object
+        if any(value is None for value in categories):
+            column.null = None
+        if len(present) == len(categories):
+            return
+        if column.kind != 'text':
+            self.refused = Refused(
+                f'{type(encoder).__name__} has a null among categories that are numbers, which skl2onnx does not know',
+                'Put a SimpleImputer with a fill_value in front of it.',
+            )
             return
         # A null that has a category of its own: by a text, since ONNX has no null.
-        column.fill = next(text for text in ['', '<null>', '<null>\x00'] if text not in present)
+        column.fill = rare_text(present)
         if not hasattr(encoder, 'encoded_missing_value'):
             encoder.categories_[index] = numpy.array([column.fill if is_missing(value) else value for value in categories], dtype=object)
             return
         # An OrdinalEncoder gives it no position but a number, which the converter does not know; it knows that of the unknown.
         null, unknown = encoder.encoded_missing_value, encoder.unknown_value
         if encoder.handle_unknown != 'use_encoded_value' or not (null == unknown or (is_missing(null) and is_missing(unknown))):
-            raise Refused(
+            self.refused = Refused(
                 f'an OrdinalEncoder makes {null} of a null and {unknown} of what it does not know; skl2onnx has only one number for both',
                 'Put a SimpleImputer with a fill_value in front of it, or give both the same number.',
             )
@@ -140,9 +154,7 @@ class Walk:
 class SklearnFile(Exported):
     def __init__(self, path):
         super().__init__()
-        register_trees()
-        plain_attributes()
-        send_missing_their_way()
+        patch_skl2onnx()
         try:
             self.model = joblib.load(path)
         except ModuleNotFoundError as error:
@@ -159,6 +171,8 @@ class SklearnFile(Exported):
                 f'the file holds a {type(self.model).__name__} that was trained with categories of pandas, which skl2onnx does not know',
                 'Write it with model.booster_.save_model("model.txt"), then: tandem init --lightgbm model.txt.',
             )
+        # A search is what it has found.
+        self.model = getattr(self.model, 'best_estimator_', self.model)
         self.library = f'scikit-learn {sklearn.__version__}'
         given = getattr(self.model, 'feature_names_in_', None)
         self.known = given is not None
@@ -166,19 +180,41 @@ class SklearnFile(Exported):
         if self.width == 0:
             raise Refused('the model does not say how many columns it takes (n_features_in_)', 'Fit it with a newer scikit-learn.')
         self.names = [str(name) for name in given] if self.known else [f'x{index}' for index in range(self.width)]
+        refuse_sklearn(self.final(self.model))
         self.changed = copy.deepcopy(self.model)
         walk = Walk(self.names)
         walk.visit(self.changed, self.names)
+        self.folded = self.fold()
+        if self.folded is None and walk.refused is not None:
+            raise walk.refused
         self.columns = {name: walk.columns[name] for name in walk.used}
         kinds = {column.kind for column in self.columns.values()}
         self.apart = walk.splits or len(kinds) > 1
         self.input_names = dict(zip(self.names, safe_names(self.names)))
         self.kind = 'number' if self.apart else kinds.pop()
-        self.inputs = self.describe_inputs()
+        self.objects = {name: column.null for name, column in self.columns.items() if column.is_object}
+        self.nullable = {name for name in self.columns if self.takes_null(name)}
+        self.inputs = self.describe_inputs() if self.folded is None else self.describe_folded()
         self.score_names = list(self.scores(self.make_rows(list(self.columns), 2, numpy.random.default_rng(0), holes=False)))
         classes = getattr(self.model, 'classes_', None)
         if classes is not None and not isinstance(classes, list):
             self.notes.append(f'classes in the order of the probabilities: {", ".join(map(str, classes[:20]))}')
+
+    def final(self, model):
+        return model.steps[-1][1] if isinstance(model, Pipeline) else model
+
+    def fold(self):
+        """None where the pipeline is exported whole; a note says why."""
+        if not isinstance(self.model, Pipeline) or not self.known:
+            return None
+        try:
+            return fold(self.model, self.names)
+        except NotFolded as reason:
+            self.notes.append(f'the steps before the estimator are part of model.onnx, which is slower where they take texts: {reason}')
+            return None
+
+    def describe_folded(self):
+        return [{'name': 'x', 'features': [lane.feature(lane.name in self.nullable) for lane in self.folded.lanes]}]
 
     def describe_inputs(self):
         features = []
@@ -186,7 +222,7 @@ class SklearnFile(Exported):
             feature = {'name': name, 'kind': column.kind}
             if column.fill is not None:
                 feature['missing'] = column.fill if isinstance(column.fill, str) else float(column.fill)
-            elif self.takes_null(name):
+            elif name in self.nullable:
                 # NaN is what scikit-learn saw; an encoder that ignores what it does not know ignores this as well.
                 has_nan = column.kind == 'number'
                 feature['missing'] = 'nan' if has_nan else column.spare()
@@ -197,7 +233,7 @@ class SklearnFile(Exported):
 
     def takes_null(self, name):
         row = self.make_rows(list(self.columns), 1, numpy.random.default_rng(0), holes=False)
-        row[name] = pandas.Series([numpy.nan], dtype=object if self.columns[name].kind == 'text' else numpy.float64)
+        row[name] = pandas.Series([self.columns[name].null], dtype=self.columns[name].dtype())
         try:
             self.scores(row)
         except (ValueError, TypeError):
@@ -205,16 +241,19 @@ class SklearnFile(Exported):
         return True
 
     def convert(self):
-        if self.apart:
+        source = self.changed
+        if self.folded is not None:
+            source, types = self.folded.rest, [('x', FloatTensorType([None, self.folded.width]))]
+        elif self.apart:
             # The converter counts columns from the first one, dropped ones included.
             kinds = {name: self.columns[name].kind if name in self.columns else 'number' for name in self.names}
             types = [(self.input_names[name], TENSORS[kind]([None, 1])) for name, kind in kinds.items()]
         else:
             types = [('x', TENSORS[self.kind]([None, self.width]))]
-        final = self.changed.steps[-1][1] if isinstance(self.changed, Pipeline) else self.changed
+        final = self.final(source)
         options = {'zipmap': False} if hasattr(final, 'classes_') else None
         try:
-            model = to_onnx(self.changed, initial_types=types, target_opset=OPSET, options=options)
+            model = to_onnx(source, initial_types=types, target_opset=OPSET, options=options)
         except (MissingConverter, MissingShapeCalculator) as error:
             step = str(error).split("'")[1] if "'" in str(error) else str(error)
             raise Refused(
@@ -223,8 +262,10 @@ class SklearnFile(Exported):
             ) from error
         except (RuntimeError, NotImplementedError, TypeError, ValueError) as error:
             raise Refused(f'skl2onnx cannot convert this model: {str(error).splitlines()[0]}', 'Simplify the step that it names.') from error
-        drop_unread(model, {self.input_names[name] for name in self.columns} if self.apart else {'x'})
-        return named(model, list(self.columns)) if self.known else model
+        if self.folded is not None and self.folded.is_sparse and type(final).__module__.startswith('xgboost'):
+            miss_zeros(model)
+        drop_unread(model, {self.input_names[name] for name in self.columns} if self.apart and self.folded is None else {'x'})
+        return named(model, list(self.columns)) if self.known and self.folded is None else model
 
     def scores(self, frame):
         """By the names that skl2onnx gives the outputs."""
@@ -237,7 +278,7 @@ class SklearnFile(Exported):
                 scores['probabilities'] = self.model.predict_proba(values)
             return scores
         if hasattr(self.model, 'predict'):
-            final = self.model.steps[-1][1] if isinstance(self.model, Pipeline) else self.model
+            final = self.final(self.model)
             is_label = getattr(final, '_estimator_type', None) in ('clusterer', 'outlier_detector') or hasattr(final, 'fit_predict')
             return {'label' if is_label else 'variable': self.model.predict(values)}
         result = self.model.transform(values)
@@ -245,20 +286,29 @@ class SklearnFile(Exported):
 
     def make_rows(self, names, count, random, holes=True):
         columns = {}
-        takes_null = {feature['name']: 'missing' in feature for input in getattr(self, 'inputs', []) for feature in input['features'] or []}
         for name in names:
             column = self.columns[name]
             if column.categories is not None or column.kind == 'text':
                 choices = [value for value in column.categories or ['some words', 'other words'] if not is_missing(value)] or [0]
                 values = [choices[at] for at in random.integers(0, len(choices), count)]
-                series = pandas.Series(values, dtype=object if column.kind == 'text' else None)
+                series = pandas.Series(values, dtype=object if column.dtype() == object else None)
             else:
                 series = pandas.Series((column.center + column.scale * random.normal(size=count)).astype(numpy.float32))
-            if holes and takes_null.get(name, False):
-                kind = series.dtype if column.kind == 'text' else numpy.float64
-                series = series.astype(kind).mask(random.random(count) < 0.05, numpy.nan)
+            if holes and name in self.nullable:
+                holed = [column.null if is_hole else value for value, is_hole in zip(series, random.random(count) < 0.05)]
+                series = pandas.Series(holed, dtype=column.dtype())
             columns[name] = series
         return pandas.DataFrame(columns)
+
+
+def refuse_sklearn(final):
+    """@raises Refused for what skl2onnx converts wrongly, without a word"""
+    is_categorical = getattr(final, 'is_categorical_', None)
+    if is_categorical is not None and numpy.any(is_categorical):
+        raise Refused(
+            f'skl2onnx takes the categorical_features of a {type(final).__name__} for numbers in an order',
+            'Train with categorical_features=None behind an OrdinalEncoder, or with LightGBM and categories of pandas (--lightgbm).',
+        )
 
 
 def safe_names(names):
@@ -276,77 +326,23 @@ def safe_names(names):
     return safe
 
 
+def miss_zeros(model):
+    """XGBoost takes what a sparse matrix leaves out, its zeros, for missing values; the tensor has them."""
+    for node in model.graph.node:
+        node.input[:] = ['x_or_missing' if name == 'x' else name for name in node.input]
+    for name, value in [('zero', 0.0), ('missing', numpy.nan)]:
+        model.graph.initializer.append(onnx.numpy_helper.from_array(numpy.array(value, numpy.float32), name))
+    first = [
+        onnx.helper.make_node('Equal', ['x', 'zero'], ['x_is_zero']),
+        onnx.helper.make_node('Where', ['x_is_zero', 'missing', 'x'], ['x_or_missing']),
+    ]
+    nodes = [*first, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
 def drop_unread(model, names):
     """Without inputs of columns that the pipeline drops: no shard needs them."""
     kept = [value for value in model.graph.input if value.name in names]
     del model.graph.input[:]
     model.graph.input.extend(kept)
-
-
-def register_trees():
-    """LightGBM and XGBoost as steps of a pipeline, with the same care as by themselves."""
-    try:
-        import lightgbm
-        from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
-        from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes, calculate_linear_regressor_output_shapes
-
-        def convert_patched(scope, operator, container):
-            operator.raw_operator = patched_model(operator.raw_operator)
-            convert_lightgbm(scope, operator, container)
-
-        update_registered_converter(
-            lightgbm.LGBMClassifier, 'LightGbmLGBMClassifier', calculate_linear_classifier_output_shapes, convert_patched,
-            options={'nocl': [True, False], 'zipmap': [True, False, 'columns']})
-        update_registered_converter(
-            lightgbm.LGBMRegressor, 'LightGbmLGBMRegressor', calculate_linear_regressor_output_shapes, convert_patched)
-    except ImportError:
-        pass
-    try:
-        import xgboost
-        from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
-        from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes, calculate_linear_regressor_output_shapes
-
-        def convert_checked(scope, operator, container):
-            operator.raw_operator = copy.deepcopy(operator.raw_operator)
-            refuse_xgboost(operator.raw_operator.get_booster())
-            unname(operator.raw_operator)
-            convert_xgboost(scope, operator, container)
-
-        update_registered_converter(
-            xgboost.XGBClassifier, 'XGBoostXGBClassifier', calculate_linear_classifier_output_shapes, convert_checked,
-            options={'nocl': [True, False], 'zipmap': [True, False, 'columns']})
-        update_registered_converter(
-            xgboost.XGBRegressor, 'XGBoostXGBRegressor', calculate_linear_regressor_output_shapes, convert_checked)
-    except ImportError:
-        pass
-
-
-def send_missing_their_way():
-    """skl2onnx sends NaN to the right in every tree; scikit-learn says for each node where it goes (since 1.3)."""
-    from skl2onnx.common import tree_ensemble
-
-    add_tree = tree_ensemble.add_tree_to_attribute_pairs
-
-    def patched(attr_pairs, is_classifier, tree, *more, **options):
-        add_tree(attr_pairs, is_classifier, tree, *more, **options)
-        if hasattr(tree, 'missing_go_to_left'):
-            tracks = attr_pairs['nodes_missing_value_tracks_true']
-            tracks[len(tracks) - tree.node_count:] = [int(left) for left in tree.missing_go_to_left]
-
-    # Converters have it by name.
-    for name, module in list(sys.modules.items()):
-        if name.startswith('skl2onnx.') and getattr(module, 'add_tree_to_attribute_pairs', None) is add_tree:
-            module.add_tree_to_attribute_pairs = patched
-
-
-def plain_attributes():
-    """skl2onnx gives onnx.helper.make_attribute NumPy's numbers and booleans, of which onnx takes some kinds only."""
-    make_attribute = onnx.helper.make_attribute
-
-    def plain(value):
-        if isinstance(value, (list, numpy.ndarray)):
-            return [plain(each) for each in value]
-        value = value.item() if isinstance(value, numpy.generic) else value
-        return int(value) if isinstance(value, bool) else value
-
-    onnx.helper.make_attribute = lambda key, value, *more, **options: make_attribute(key, plain(value), *more, **options)

@@ -19,9 +19,11 @@ class Exported:
 
     library: name and version. inputs: [{"name", "features"}], a feature: {"name", "kind": "number" | "text" | "category",
     and as the contract has them "missing", "categories"}; features null: the model knows no names, only how many.
-    score_names: outputs of the ONNX model that scores() gives. notes: what a person should know.
+    score_names: outputs of the ONNX model that scores() gives. notes: what a person should know. objects: features that
+    are Python's objects in the table that scores() takes, and what a null of them is there; of texts that are not here NaN.
     """
     score_names = ()
+    objects = {}
 
     def __init__(self):
         self.notes = []

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fitFacts, type Facts } from './facts.ts';
+import { fitFacts, type Codes, type Facts } from './facts.ts';
 import type { TableColumn, WantedInput } from './match-inputs.ts';
 
 const wanted: WantedInput = { name: 'x', elementType: 'float32', rowShape: [3] };
@@ -78,4 +78,65 @@ test('a model without names takes guesses, and each may be null where the librar
     fitFacts(nameless, [wanted], undefined).fed.map(({ column }) => column),
     ['x0', 'x1', 'x2'],
   );
+});
+
+const folded = facts([
+  {
+    name: 'x',
+    features: [
+      { name: 'age', kind: 'number', missing: 27, nanIsNull: true, contract: { standardize: { mean: 30, std: 2 } } },
+      { name: 'level', kind: 'number', missing: 3, nanIsNull: true },
+      {
+        name: 'city',
+        kind: 'text',
+        missing: '<null>',
+        nanIsNull: true,
+        contract: { oneHot: ['a', 'b'], unknown: 'zeros' },
+      },
+    ],
+  },
+]);
+
+test('steps and categories of a pipeline stand beside their columns; NaN is a null where a column can hold it', () => {
+  const oneHot = { oneHot: ['a', 'b'], unknown: 'zeros', missing: '<null>' };
+  assert.deepEqual(fitFacts(folded, [wanted], columns).inputs[0]!.features, [
+    { sql: 'CASE WHEN NOT isnan("Age") THEN "Age" END', standardize: { mean: 30, std: 2 }, missing: 27 },
+    { column: 'level', missing: 3 },
+    { column: 'city', ...oneHot },
+  ]);
+  const { inputs, fed } = fitFacts(folded, [wanted], undefined);
+  assert.deepEqual([inputs[0]!.features].flat()[1], {
+    sql: 'CASE WHEN NOT isnan(CAST("level" AS DOUBLE)) THEN CAST("level" AS DOUBLE) END',
+    missing: 3,
+  });
+  assert.deepEqual(
+    fed.map(({ column, takesNull }) => [column, takesNull]),
+    [
+      ['age', true],
+      ['level', true],
+      ['city', true],
+    ],
+  );
+  // A person fills in the column; an expression would hide it.
+  assert.deepEqual([fitFacts(folded, [wanted], columns.slice(1)).inputs[0]!.features].flat()[0], {
+    column: '?',
+    standardize: { mean: 30, std: 2 },
+    missing: 27,
+  });
+});
+
+test('numbers of their own for nulls and unknown categories are an expression', () => {
+  const codesOf = (codes: Codes, kind: 'text' | 'number', name: string) => {
+    const { inputs, fed } = fitFacts(facts([{ name: 'x', features: [{ name, kind, codes }] }]), [wanted], columns);
+    return [[inputs[0]!.features].flat()[0]!.sql, fed[0]!.takesNull];
+  };
+  assert.deepEqual(codesOf({ categories: ["Val-d'Or", 'Bern'], null: 'nan', unknown: -1 }, 'text', 'city'), [
+    `CASE WHEN "city" IS NULL THEN 'nan'::DOUBLE ELSE coalesce(enum_code(TRY_CAST("city" AS ENUM('Val-d''Or', 'Bern')))::DOUBLE, -1) END`,
+    true,
+  ]);
+  assert.deepEqual(codesOf({ categories: [1, 2.5], null: null, unknown: null }, 'number', 'age'), [
+    'CASE WHEN "Age" IS NULL OR isnan("Age") THEN NULL ELSE coalesce((list_position([1, 2.5]::DOUBLE[], ' +
+      `CAST("Age" AS DOUBLE)) - 1)::DOUBLE, error('Age is no category: ' || "Age")) END`,
+    false,
+  ]);
 });

@@ -1,6 +1,7 @@
 /** What the export script says of a model, and the contract that follows from it. Pure. */
 import type { ElementType } from '../contract/contract.ts';
 import type { FeatureFile } from '../contract/schema.ts';
+import { quoteIdentifier, quoteText } from '../engines/duckdb/database.ts';
 import {
   featureByName,
   matchInputs,
@@ -21,6 +22,18 @@ export interface FactFeature {
   readonly unknown?: 'own' | 'error';
   /** What the library makes of a null, as the contract has it; absent: an error. */
   readonly missing?: number | string | null;
+  /** Steps, or categories, that stand beside the column in the contract. */
+  readonly contract?: Partial<FeatureFile>;
+  readonly codes?: Codes;
+  /** The library takes NaN for a null, where `missing` is more than that. */
+  readonly nanIsNull?: true;
+}
+
+/** A number is looked up: the position of a category, or these. Null: an error. `nan`, for JSON has none. */
+export interface Codes {
+  readonly categories: readonly string[] | readonly number[];
+  readonly null: number | 'nan' | null;
+  readonly unknown: number | 'nan' | null;
 }
 
 export interface FactInput {
@@ -83,14 +96,16 @@ function fitNamed(
   columns: readonly TableColumn[] | undefined,
 ): Fitted {
   const found = known.map((feature) => {
-    // Categories of any type are looked up by their text.
-    const wanted = feature.kind === 'category' ? 'string' : elementType;
+    const wanted = isLookedUpAsText(feature) ? 'string' : elementType;
     const own: FeatureFile = wanted === 'string' ? { column: feature.name, text: true } : { column: feature.name };
     return columns === undefined
       ? { feature: own, sure: 'certain' as Sureness, because: '', candidates: [] }
       : featureByName(feature.name, wanted, columns);
   });
-  const features = found.map((each, index) => completed(each.feature, known[index]!));
+  const features = found.map((each, index) => {
+    const type = columns?.find((column) => column.name === each.feature.column)?.type;
+    return completed(each.feature, known[index]!, type);
+  });
   const open = found.flatMap((each, index) => (each.sure === 'open' ? [{ ...each, name: known[index]!.name }] : []));
   const sure = open.length > 0 ? 'open' : found.some((each) => each.sure === 'likely') ? 'likely' : 'certain';
   const because =
@@ -100,23 +115,72 @@ function fitNamed(
         ? 'the names that the model was trained with; no shards were given'
         : 'the names that the model was trained with';
   const match = { name, features, sure, because, candidates: open.flatMap((each) => each.candidates) } as const;
-  return {
-    match,
-    fed: fedBy(
-      known.map((feature) => feature.name),
-      features,
-    ),
-  };
+  const fed = known.map((feature, index) => ({
+    name: feature.name,
+    column: found[index]!.feature.column ?? openColumn,
+    takesNull: takesNull(feature, features[index]!),
+  }));
+  return { match, fed };
 }
 
-/** With what the library does to nulls and categories. */
-function completed(feature: FeatureFile, { kind, categories, unknown, missing }: FactFeature): FeatureFile {
+/** Categories of pandas may be of any type: they are looked up by their text. */
+function isLookedUpAsText({ kind, contract, codes }: FactFeature): boolean {
+  return kind === 'category' || (kind === 'text' && (contract !== undefined || codes !== undefined));
+}
+
+function takesNull({ codes }: FactFeature, { missing }: FeatureFile): boolean {
+  return codes === undefined ? missing !== undefined : codes.null !== null;
+}
+
+/**
+ * With what the library does to nulls and categories.
+ * @param type of the column; undefined: unknown
+ */
+function completed(feature: FeatureFile, known: FactFeature, type: string | undefined): FeatureFile {
+  const { kind, categories, unknown, missing, contract, codes } = known;
+  const { text, ...source } = feature;
   if (kind === 'category') {
-    const { text: _, ...source } = feature;
     const index = { ...source, index: categories as string[] };
     return unknown === 'error' ? index : { ...index, unknown: 'own', missing: unlisted(categories ?? []) };
   }
-  return missing === undefined || missing === null ? feature : { ...feature, missing };
+  const column = feature.column ?? openColumn;
+  // Nobody could tell what is open in the midst of an expression.
+  if (codes !== undefined && column !== openColumn) return { sql: codesSql(codes, column, type) };
+  const hole = missing === undefined || missing === null ? {} : { missing };
+  const isSql = known.nanIsNull === true && kind !== 'text' && column !== openColumn && mayBeNan(type);
+  const from = isSql ? { sql: withoutNan(numberSql(column, type)) } : source;
+  return { ...from, ...(text === true && contract === undefined ? { text } : {}), ...contract, ...hole };
+}
+
+function mayBeNan(type: string | undefined): boolean {
+  return type === undefined || type === 'FLOAT' || type === 'DOUBLE';
+}
+
+/** `nullif(x, 'nan')` is x where Parquet's statistics, which leave NaN out, bound it. */
+function withoutNan(number: string): string {
+  return `CASE WHEN NOT isnan(${number}) THEN ${number} END`;
+}
+
+function numberSql(column: string, type: string | undefined): string {
+  return type === undefined ? `CAST(${quoteIdentifier(column)} AS DOUBLE)` : quoteIdentifier(column);
+}
+
+/** As OrdinalEncoder has it. An ENUM finds a text as fast as `index` does. */
+function codesSql({ categories, null: ofNull, unknown }: Codes, column: string, type: string | undefined): string {
+  const value = quoteIdentifier(column);
+  const isOfTexts = typeof categories[0] === 'string';
+  const list = categories.map((category) => (typeof category === 'string' ? quoteText(category) : `${category}`));
+  const isNan = !isOfTexts && mayBeNan(type) ? ` OR isnan(${numberSql(column, type)})` : '';
+  const position = isOfTexts
+    ? `enum_code(TRY_CAST(${type === 'VARCHAR' ? value : `CAST(${value} AS VARCHAR)`} AS ENUM(${list.join(', ')})))::DOUBLE`
+    : `(list_position([${list.join(', ')}]::DOUBLE[], CAST(${value} AS DOUBLE)) - 1)::DOUBLE`;
+  const other = unknown === null ? `error(${quoteText(`${column} is no category: `)} || ${value})` : codeSql(unknown);
+  const ofMissing = ofNull === null ? 'NULL' : codeSql(ofNull);
+  return `CASE WHEN ${value} IS NULL${isNan} THEN ${ofMissing} ELSE coalesce(${position}, ${other}) END`;
+}
+
+function codeSql(code: number | 'nan'): string {
+  return code === 'nan' ? "'nan'::DOUBLE" : `${code}`;
 }
 
 /** What a null becomes where it is in no category. */
@@ -145,12 +209,9 @@ function fitUnnamed(
   const hole = missing === undefined || missing === null ? {} : { missing };
   const features = [match.features].flat().map((feature) => ({ ...feature, ...hole }));
   const isOpen = match.sure === 'open' || features.length !== width;
-  return { match: { ...match, features }, fed: isOpen ? [] : fedBy(names, features) };
-}
-
-function fedBy(names: readonly string[], features: readonly FeatureFile[]): FedFeature[] {
-  return names.map((name, index) => {
-    const { column = openColumn, missing } = features[index]!;
-    return { name, column, takesNull: missing !== undefined };
+  const fed = names.map((name, index) => {
+    const { column = openColumn, missing: ofNull } = features[index] ?? {};
+    return { name, column, takesNull: ofNull !== undefined };
   });
+  return { match: { ...match, features }, fed: isOpen ? [] : fed };
 }

@@ -12,7 +12,7 @@ import { externalLocations } from '../planning/model-identity.ts';
 import { PlannerClient } from '../threads/planner-client.ts';
 import { draftContract, wantedInputs, type Draft, type DraftInput } from './draft.ts';
 import { fitFacts, type Facts, type FittedFacts } from './facts.ts';
-import { matchInputs } from './match-inputs.ts';
+import { matchInputs, type MatchedInput } from './match-inputs.ts';
 import { contractName, expectFree, expectWithin, writeModelFolder, type FolderFile } from './model-folder.ts';
 import { readNameHints } from './name-hints.ts';
 import type { Decision, OutputProposal } from './propose-outputs.ts';
@@ -102,12 +102,22 @@ async function initFromOnnx(options: InitOptions, work: string): Promise<InitRep
   const { columns, model } = await look(options, { shards, modelPath: path, sample: undefined });
   const values = model!;
   const matched = matchInputs(wantedInputs(values.inputs), columns, readNameHints(path));
-  const draft = draftContract(files.length === 0 ? basename(path) : 'model.onnx', values, matched, columns);
+  const draft = draftContract(
+    files.length === 0 ? basename(path) : 'model.onnx',
+    values,
+    matched,
+    columns,
+    columnsOf(matched),
+  );
   const problems = await problemsOf(options, draft, path, work);
   const text = formatContract(draft.contract);
   const all = [...files, { path: contractName, content: text }];
   if (options.dryRun !== true) writeModelFolder(folder, all, options.overwrite ?? false);
   return reportOf(options, folder, draft, { text, files: all, problems });
+}
+
+function columnsOf(matched: readonly MatchedInput[]): string[] {
+  return matched.flatMap(({ features }) => [features].flat().flatMap(({ column }) => column ?? []));
 }
 
 /** A copy of the model and its weights, unless tandem.json comes beside it. */
@@ -172,7 +182,8 @@ async function initFromLibrary(options: InitOptions, kind: LibraryKind, work: st
   });
   const columns = shards === undefined ? undefined : seen.columns;
   const fitted = fitFacts(facts, wantedInputs(seen.model!.inputs), columns);
-  const draft = draftContract('model.onnx', seen.model!, fitted.inputs, columns);
+  const fed = fitted.fed.map(({ column }) => column);
+  const draft = draftContract('model.onnx', seen.model!, fitted.inputs, columns, fed);
   const text = formatContract(draft.contract);
   const files: FolderFile[] = [
     { path: 'model.onnx', content: { copyOf: modelPath } },

@@ -29,10 +29,15 @@ const emptyNames = /^(?:variable\d*|output\d*|output_\d+|dense.*|StatefulPartiti
 /**
  * Columns of the outputs, by the forms that exporters write, and columns that tell rows apart.
  * @param columns undefined: unknown
+ * @param fed columns that feed the model: golden.parquet holds them beside the scores
  */
-export function proposeOutputs(outputs: readonly ModelValue[], columns: readonly string[] = []): Proposal {
+export function proposeOutputs(
+  outputs: readonly ModelValue[],
+  columns: readonly string[] = [],
+  fed: readonly string[] = [],
+): Proposal {
   const keep = columns.filter((name) => isIdLike(name));
-  const taken = new Set((keep.length > 0 ? keep : columns).map((name) => name.toLowerCase()));
+  const taken = new Set([...(keep.length > 0 ? keep : columns), ...fed].map((name) => name.toLowerCase()));
   const decisions: Decision[] = [];
   const used: Record<string, OutputProposal> = {};
   const usable = outputs.filter(({ elementType }) => elementType !== undefined);

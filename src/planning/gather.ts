@@ -77,8 +77,10 @@ function partOf(footer: Footer, firstRow: number, rowCount: number): GatheredPar
 
 function gathered(parts: readonly GatheredPart[], name: string): OutputShard {
   const rowCount = parts.reduce((sum, part) => sum + part.rowCount, 0);
+  // What a file was made from stays with its part: other outputs may need it when this one is whole.
+  const { sourcePath: _, ...first } = parts[0]!.footer;
   return {
-    ...parts[0]!.footer,
+    ...first,
     name,
     bytes: parts.reduce((sum, { footer }) => sum + footer.bytes, 0),
     modifiedMs: Math.max(...parts.map(({ footer }) => footer.modifiedMs)),
@@ -113,6 +115,7 @@ export function planParts({ parts }: OutputShard, schemas: SchemaPlanner): { rea
     parts: parts.map(({ footer, ...rows }) => ({
       ...relationOf(footer),
       ...rows,
+      ...(footer.sourcePath === undefined ? {} : { sourcePath: footer.sourcePath }),
       bytes: footer.bytes,
       modifiedMs: footer.modifiedMs,
       rowGroupRows: footer.rowGroupRows,

@@ -178,11 +178,14 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
   session = options.features === undefined ? load(options.model) : loadIfThere(options.model);
   const engines = { reader: opened.reader, session: session ?? 0n };
   if (staging === undefined) return buildPlan(engines, opened.selected, options, devices);
-  if (options.features?.shards !== undefined) throw onlyParquet('output in files of equally many rows');
-  if (dryRun) {
-    const footers = opened.isSelecting ? await staging.stageAside(tellStaging) : await staging.counted();
-    return buildPlan(engines, opened.select(footers), options, devices);
+  const gathers = options.features?.shards !== undefined;
+  if (opened.isSelecting && gathers) throw onlyParquet('some of their rows in files of equally many');
+  if (opened.isSelecting && dryRun) {
+    return buildPlan(engines, opened.select(await staging.stageAside(tellStaging)), options, devices);
   }
+  // Files of equally many rows are the same only where all row counts are.
+  const heads = gathers || dryRun ? opened.select(await staging.counted()) : opened.selected;
+  if (dryRun) return buildPlan(engines, heads, options, devices);
   // Whatever is wrong with columns, model or output is found out before files are read for hours.
   const quick = {
     ...options,
@@ -191,10 +194,11 @@ async function planRun(options: PlainScoreOptions, dryRun: boolean, stagedIn?: s
     explain: false,
     useProfile: false,
   } as const;
-  const first = buildPlan(engines, opened.selected, quick, devices);
+  const first = buildPlan(engines, heads, quick, devices);
   if (first.restSession !== undefined) closeSession(first.restSession);
   // Which rows are taken shows in the files alone, those that are done included.
-  const done = opened.isSelecting ? [] : first.plan.shards.filter((shard) => shard.done);
+  const done = opened.isSelecting || gathers ? [] : first.plan.shards.filter((shard) => shard.done);
+  if (gathers && first.plan.shards.every((shard) => shard.done)) return buildPlan(engines, heads, options, devices);
   const folder = stagedIn ?? stagedFolder(output);
   const footers = await staging.stage(folder, new Set(done.map(({ name }) => name)), tellStaging);
   return buildPlan(engines, opened.select(footers), options, devices);
@@ -258,6 +262,12 @@ function stageInto(open: Connection, folder: string, asked: Pick<AskedShards, 't
     try {
       await staging.look();
       return await staging.stage(folder, new Set(), tellStaging);
+    } catch (error) {
+      const { model } = asked;
+      if (model !== undefined || !(error instanceof TandemError) || !/tandem\.json/.test(error.remedy ?? ''))
+        throw error;
+      const remedy = 'Correct the file, or write the known scores as Parquet: "csv" in tandem.json is about shards.';
+      throw new TandemError(error.code, error.message, { place: error.place, remedy, cause: error });
     } finally {
       await closeStaging();
     }

@@ -169,9 +169,8 @@ const changedRemedy = 'The file changed while it was read: run the same command 
 
 /** @throws TRANSIENT where one side has other rows than were planned, or a file has changed */
 export function checkRows(shard: PlannedShard, delivered: number, written: number): void {
-  const files = shard.parts ?? [{ ...shard, path: shard.sourcePath ?? shard.path }];
-  const changed = files.some(({ path, bytes, modifiedMs }) => {
-    const { size, mtimeMs } = statSync(path);
+  const changed = (shard.parts ?? [shard]).some(({ path, sourcePath, bytes, modifiedMs }) => {
+    const { size, mtimeMs } = statSync(sourcePath ?? path);
     return size !== bytes || Math.floor(mtimeMs) !== modifiedMs;
   });
   if (!changed && written === shard.rowCount && delivered === shard.rowCount) return;
