@@ -38,9 +38,10 @@ test('bytes on both sides of each unit', () => {
 });
 
 test('rates', () => {
-  const shown = [0, 812.4, 38_400, 999_999.4, 999_999.5, 2_610_000].map(formatRate);
+  const shown = [0, 1, 812.4, 38_400, 999_999.4, 999_999.5, 2_610_000].map(formatRate);
   assert.deepEqual(shown, [
     '0 rows/s',
+    '1 row/s',
     '812 rows/s',
     '38,400 rows/s',
     '999,999 rows/s',

@@ -18,10 +18,10 @@ export function formatBytes(bytes: number): string {
   return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 }
 
-/** `812 rows/s`, `38,400 rows/s`, `2.61 M rows/s` */
+/** `1 row/s`, `812 rows/s`, `38,400 rows/s`, `2.61 M rows/s` */
 export function formatRate(rowsPerSecond: number): string {
   return rowsPerSecond < 999_999.5
-    ? `${formatCount(rowsPerSecond)} rows/s`
+    ? `${counted(Math.round(rowsPerSecond), 'row')}/s`
     : `${(rowsPerSecond / 1e6).toFixed(2)} M rows/s`;
 }
 

@@ -1,4 +1,5 @@
-/** CSV files whose lines do not make a table, and those without rows. */
+/** CSV files whose lines do not make a table, those without rows, and values that no number holds. */
+import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -43,4 +44,18 @@ test('text without a row is no shard to plan with, unless others have rows', asy
   });
   write(here, 'b.csv', 'x,z\n1,2\n');
   await here.score();
+});
+
+test('whole numbers beyond BIGINT keep their digits, in all files; fractions are numbers', async (t) => {
+  const here = place(t);
+  const long = ['12345678901234567890', '12345678901234567891'];
+  write(here, 'a.csv', `id,x,big\n${long[0]},1,1e30\n${long[1]},2,0.5\n`);
+  write(here, 'b.csv', 'id,x,big\n7,3,12345678901234567890.5\n');
+  await here.score();
+  const kept = ['a.parquet', 'b.parquet'].flatMap((name) => here.rows(name).map(({ id, big }) => [id, big]));
+  assert.deepEqual(kept, [
+    [long[0], 1e30],
+    [long[1], 0.5],
+    ['7', 12345678901234567890.5],
+  ]);
 });

@@ -1,6 +1,13 @@
 /** CSV and JSON as DuckDB reads them: what stands after FROM, and how a CSV file is written. */
 import type { CsvContract } from '../contract/contract.ts';
-import { DuckDbError, quotePath, quoteText, type Connection } from '../engines/duckdb/database.ts';
+import {
+  DuckDbError,
+  quoteIdentifier,
+  quotePath,
+  quoteText,
+  type Connection,
+  type Value,
+} from '../engines/duckdb/database.ts';
 import { textSampleRows } from '../limits.ts';
 import type { CsvForm, StageForm, StageSource } from './messages.ts';
 import { unevenLines } from './text-failure.ts';
@@ -47,6 +54,38 @@ function struct(entries: readonly (readonly [string, string])[]): string {
  * @throws DuckDbError, BAD_SHARD where lines have different numbers of fields
  */
 export function lookAtCsv(connection: Connection, path: string, contract: CsvContract): CsvForm {
+  return withLongIntegers(connection, path, split(connection, path, contract), contract);
+}
+
+/** Whole numbers that BIGINT does not hold, ids as a rule, would be DOUBLE to DuckDB, and lose their last digits. */
+function withLongIntegers(connection: Connection, path: string, form: CsvForm, { types = {} }: CsvContract): CsvForm {
+  const head = (columns: CsvForm['columns']): string =>
+    `(FROM read_csv(${quotePath(path)}, ${csvSettings({ ...form, columns })}) LIMIT ${textSampleRows})`;
+  const askEach = (names: readonly string[], sql: (name: string) => string, from: string): readonly Value[] =>
+    names.length === 0
+      ? []
+      : connection.rows(`SELECT ${names.map((name) => sql(quoteIdentifier(name))).join(', ')} FROM ${from}`)[0]!;
+  const doubles = form.columns.flatMap(([name, type]) =>
+    type === 'DOUBLE' && types[name] === undefined ? [name] : [],
+  );
+  const most = askEach(doubles, (name) => `max(abs(${name}))`, head(form.columns));
+  // Few columns have any such value: texts are looked at where one has.
+  const large = doubles.filter((_, index) => Number(most[index]) >= 2 ** 63);
+  const asTexts = head(form.columns.map(([name]) => [name, 'VARCHAR'] as const));
+  const areWhole = askEach(
+    large,
+    (name) => `bool_and(regexp_full_match(${name}, '\\s*[+-]?\\d+\\s*'))::INTEGER`,
+    asTexts,
+  );
+  const texts = new Set(large.filter((_, index) => areWhole[index] === 1));
+  return {
+    ...form,
+    columns: form.columns.map(([name, type]) => [name, texts.has(name) ? 'VARCHAR' : type] as const),
+  };
+}
+
+/** @throws as {@link lookAtCsv} does */
+function split(connection: Connection, path: string, contract: CsvContract): CsvForm {
   const form = sniff(connection, path, contract);
   const [[name] = [''], ...others] = form.columns;
   const delimiter = [',', ';', '|', '\t'].find((each) => name.includes(each));
