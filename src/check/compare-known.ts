@@ -25,8 +25,7 @@ export async function compareKnown(
 ): Promise<KnownComparison> {
   const { key, scratch, shardNames } = request;
   checkKeyNames(key);
-  // What has no zone is UTC, whatever this machine's is.
-  connection.execute(`SET TimeZone = 'UTC'; SET temp_directory = ${quotePath(join(scratch, 'spilled'))}`);
+  connection.execute(`SET temp_directory = ${quotePath(join(scratch, 'spilled'))}`);
   const scores = inOrder(readFooters(connection, await findShards(request.scores)), shardNames);
   const known = knownTable(connection, await openFiles(connection, request.against, stage), key.length > 0);
   const { pairs, notCompared } = pairColumns(scores[0]!.columns, known.columns, request);

@@ -5,7 +5,7 @@ import { parentPort } from 'node:worker_threads';
 import type { Contract } from '../contract/contract.ts';
 import { loadContract, loadUnfitted } from '../contract/load.ts';
 import { loadDuckDb } from '../engines/duckdb/bindings.ts';
-import { closeDatabase, Connection, openDatabase } from '../engines/duckdb/database.ts';
+import { closeDatabase, Connection, limitMemory, openDatabase } from '../engines/duckdb/database.ts';
 import type { Pointer } from '../engines/native.ts';
 import { useOnnxRuntimeAt } from '../engines/onnxruntime/bindings.ts';
 import { closeEnvironment, closeSession, openSession } from '../engines/onnxruntime/session.ts';
@@ -70,8 +70,9 @@ function post(reply: PlannerReply): void {
 }
 
 function connect(memoryBytes?: number): Connection {
-  database = openDatabase({ memoryLimitBytes: memoryLimit(memoryBytes).value });
+  database ??= openDatabase();
   connection = new Connection(database);
+  limitMemory(connection, memoryLimit(memoryBytes).value);
   post({ kind: 'connected', connection: connection.pointer });
   return connection;
 }
@@ -377,7 +378,7 @@ async function answer(request: PlannerRequest): Promise<void> {
 if (isAhead()) {
   try {
     // Before the request is there: it takes a while.
-    loadDuckDb();
+    database = openDatabase();
   } catch {
     // Whoever needs it hears why.
   }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { closeDatabase, Connection, DuckDbError, openDatabase, outOfMemory } from './database.ts';
 
@@ -21,4 +22,17 @@ test('the memory limit reaches DuckDB, whose refusal becomes MEMORY', () => {
     closeDatabase(database);
   }
   assert.equal(outOfMemory(new DuckDbError('IO Error: gone'), {}), undefined);
+});
+
+test('an instant has the same hour on every machine', () => {
+  const script = `
+    const { Connection, openDatabase } = await import(${JSON.stringify(new URL('database.js', import.meta.url).href)});
+    const connection = new Connection(openDatabase());
+    console.log(String(connection.rows("SELECT hour(TIMESTAMPTZ '2026-01-01 12:00:00+00')")));`;
+  const env = { ...process.env, TZ: 'America/New_York' };
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
+    env,
+    encoding: 'utf8',
+  });
+  assert.equal(stdout.trim(), '12', stderr);
 });

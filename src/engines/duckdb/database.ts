@@ -30,8 +30,7 @@ export function openDatabase(settings: DatabaseSettings = {}): Pointer {
     ['autoinstall_known_extensions', 'false'],
     ['autoload_known_extensions', 'false'],
   ];
-  if (settings.memoryLimitBytes !== undefined)
-    options.push(['memory_limit', `${Math.ceil(settings.memoryLimitBytes / 2 ** 20)}MiB`]);
+  if (settings.memoryLimitBytes !== undefined) options.push(['memory_limit', memoryText(settings.memoryLimitBytes)]);
   try {
     const refused = options.find(([name, value]) => duckdb.duckdb_set_config(config[0]!, name!, value!) !== 0);
     if (refused !== undefined) throw cannotOpen(`a refusal of ${refused.join(' = ')}`);
@@ -39,10 +38,18 @@ export function openDatabase(settings: DatabaseSettings = {}): Pointer {
     const words: [Pointer | null] = [null];
     const state = duckdb.duckdb_open_ext(null, database, config[0]!, words);
     if (state !== 0 || database[0] === null) throw cannotOpen(takeText(duckdb, words[0]) ?? 'an error without words');
+    useUtc(database[0]);
     return database[0];
   } finally {
     duckdb.duckdb_destroy_config(config);
   }
+}
+
+/** Else the hour of an instant would be another one on another machine. Set once it is open: it belongs to an extension. */
+function useUtc(database: Pointer): void {
+  const connection = new Connection(database);
+  connection.execute("SET GLOBAL TimeZone = 'UTC'");
+  connection.close();
 }
 
 function cannotOpen(words: string): TandemError {
@@ -69,6 +76,15 @@ export function outOfMemory(error: DuckDbError, place: ErrorPlace): TandemError 
       cause: error,
     },
   );
+}
+
+/** @param bytes that DuckDB's buffer manager may take from now on: {@link DatabaseSettings.memoryLimitBytes} */
+export function limitMemory(connection: Connection, bytes: number): void {
+  connection.execute(`SET memory_limit = '${memoryText(bytes)}'`);
+}
+
+function memoryText(bytes: number): string {
+  return `${Math.ceil(bytes / 2 ** 20)}MiB`;
 }
 
 /** Closes the database; every connection must be closed before. */

@@ -225,7 +225,9 @@ export function impute(stage: SavedStage, frame: Frame): void {
   }
 }
 
+/** `nullif(x, 'nan')` is x where Parquet's statistics, which leave NaN out, bound it. */
 function nullIf(value: string, number: number): string {
+  if (Number.isNaN(number)) return `CASE WHEN NOT isnan(CAST(${value} AS DOUBLE)) THEN ${value} END`;
   return `nullif(${value}, ${sqlNumber(number)})`;
 }
 
