@@ -11,13 +11,9 @@ import sys
 import warnings
 from pathlib import Path
 
+from refused import Refused
+
 SEED = 7
-
-
-class Refused(Exception):
-    def __init__(self, reason, remedy):
-        super().__init__(reason)
-        self.remedy = remedy
 
 
 def load(kind, path):
@@ -109,6 +105,4 @@ def main():
 
 
 if __name__ == '__main__':
-    # The modules beside this one import its Refused: there is only one of it.
-    sys.modules['export'] = sys.modules['__main__']
     main()

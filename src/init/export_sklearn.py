@@ -15,10 +15,10 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from export import Refused
 from export_trees import Exported, named
 from fold_sklearn import NotFolded, fold, is_missing, rare_text
 from patch_skl2onnx import patch_skl2onnx
+from refused import Refused
 
 OPSET = {'': 17, 'ai.onnx.ml': 3}
 TENSORS = {'number': FloatTensorType, 'integer': Int64TensorType, 'bool': BooleanTensorType, 'text': StringTensorType}

@@ -7,7 +7,7 @@ import numpy
 import onnx
 import pandas
 
-from export import Refused
+from refused import Refused
 
 OPSET = 15
 # Without it the exporters make up another one each time, and an output folder takes that for another model.
