@@ -37,6 +37,8 @@ test('every folder is here', () => {
     'init-sklearn-names',
     'init-sklearn-ordinal',
     'init-sklearn-people',
+    'init-sklearn-selected',
+    'init-sklearn-union',
     'init-sklearn-xgboost',
     'init-xgboost-categories',
     'lightgbm',
