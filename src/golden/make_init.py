@@ -81,6 +81,9 @@ def sklearn_models(frame, late):
     sparse = OneHotEncoder(handle_unknown='ignore')
     few = make_pipeline(sparse, SelectKBest(k=4), xgboost.XGBRegressor(n_estimators=6, max_depth=3))
     yield 'sklearn-selected', few.fit(frame[TEXTS], late)
+    # The logarithm of what lies far below the mean is NaN, whether or not nulls were filled in before.
+    logs = [SimpleImputer(), StandardScaler(), FunctionTransformer(numpy.log1p), SimpleImputer(strategy='constant', fill_value=-5)]
+    yield 'sklearn-imputed', make_pipeline(*logs, LogisticRegression()).fit(frame[NUMBERS], late)
     ordinal = OrdinalEncoder(handle_unknown='use_encoded_value', unknown_value=-1, encoded_missing_value=-2)
     encoder = ColumnTransformer([('texts', ordinal, TEXTS), ('numbers', 'passthrough', NUMBERS)])
     yield 'sklearn-ordinal', make_pipeline(encoder, HistGradientBoostingClassifier(max_iter=6, max_leaf_nodes=6)).fit(frame, late)

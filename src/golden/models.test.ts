@@ -33,6 +33,7 @@ test('every folder is here', () => {
     'init-lightgbm-nulls',
     'init-sklearn-folded',
     'init-sklearn-forest',
+    'init-sklearn-imputed',
     'init-sklearn-lightgbm',
     'init-sklearn-names',
     'init-sklearn-ordinal',

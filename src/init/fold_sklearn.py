@@ -153,7 +153,8 @@ def of_imputer(step, lanes):
     expect(len(step.statistics_) == len(lanes) and not any(map(is_missing, step.statistics_)), step, 'a column that was empty')
     filled = []
     for lane, value in zip(lanes, step.statistics_):
-        expect(lane.fill is not None or not lane.steps, step, 'arithmetic before it')
+        # Which may give NaN of what is none, such as a logarithm.
+        expect(not lane.steps, step, 'arithmetic before it')
         # A value that was put in is not missing any more.
         filled.append(lane if lane.fill is not None else dataclasses.replace(lane, fill=plain_value(step, value)))
     return filled
