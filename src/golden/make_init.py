@@ -20,9 +20,10 @@ import pyarrow.parquet
 import xgboost
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer, KBinsDiscretizer, MinMaxScaler, Normalizer, OneHotEncoder, OrdinalEncoder, StandardScaler)
 
@@ -72,6 +73,17 @@ def sklearn_models(frame, late):
     sparse = ColumnTransformer([('texts', OneHotEncoder(handle_unknown='ignore'), TEXTS)], remainder='passthrough', sparse_threshold=1)
     columns = frame[[*NUMBERS, *TEXTS]]
     yield 'sklearn-xgboost', make_pipeline(sparse, xgboost.XGBClassifier(n_estimators=6, max_depth=3)).fit(columns, late)
+    # What is put side by side is dense, its zeros are zeros; a sparse one loses them on the way through a step that stays.
+    scaled = FeatureUnion([('standard', StandardScaler()), ('range', MinMaxScaler())])
+    counts = late + (frame.visits == 0)
+    model = xgboost.XGBRegressor(n_estimators=6, max_depth=3, colsample_bytree=0.5)
+    yield 'sklearn-union', make_pipeline(scaled, model).fit(frame[NUMBERS[1:]], counts)
+    sparse = OneHotEncoder(handle_unknown='ignore')
+    few = make_pipeline(sparse, SelectKBest(k=4), xgboost.XGBRegressor(n_estimators=6, max_depth=3))
+    yield 'sklearn-selected', few.fit(frame[TEXTS], late)
+    # The logarithm of what lies far below the mean is NaN, whether or not nulls were filled in before.
+    logs = [SimpleImputer(), StandardScaler(), FunctionTransformer(numpy.log1p), SimpleImputer(strategy='constant', fill_value=-5)]
+    yield 'sklearn-imputed', make_pipeline(*logs, LogisticRegression()).fit(frame[NUMBERS], late)
     ordinal = OrdinalEncoder(handle_unknown='use_encoded_value', unknown_value=-1, encoded_missing_value=-2)
     encoder = ColumnTransformer([('texts', ordinal, TEXTS), ('numbers', 'passthrough', NUMBERS)])
     yield 'sklearn-ordinal', make_pipeline(encoder, HistGradientBoostingClassifier(max_iter=6, max_leaf_nodes=6)).fit(frame, late)

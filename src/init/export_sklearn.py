@@ -7,6 +7,7 @@ import joblib
 import numpy
 import onnx
 import pandas
+import scipy.sparse
 import sklearn
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import BooleanTensorType, FloatTensorType, Int64TensorType, StringTensorType
@@ -268,16 +269,26 @@ class SklearnFile(Exported):
                 f'skl2onnx cannot convert {step or "this model"}: {said}',
                 'Change its options, or do this step in the shards or by "sql" in tandem.json.' if step else 'Simplify the model.',
             ) from error
-        if self.folded is not None and self.folded.is_sparse and type(final).__module__.startswith('xgboost'):
+        if type(final).__module__.startswith('xgboost') and self.is_sparse():
             miss_zeros(model)
         drop_unread(model, {self.input_names[name] for name in self.columns} if self.apart and self.folded is None else {'x'})
         return named(model, list(self.columns)) if self.known and self.folded is None else model
 
-    def scores(self, frame):
-        """By the names that skl2onnx gives the outputs."""
+    def is_sparse(self):
+        """Whether the estimator gets a sparse matrix, which depends on the training."""
+        if not isinstance(self.model, Pipeline) or len(self.model.steps) == 1:
+            return False
+        row = self.make_rows(list(self.columns), 1, numpy.random.default_rng(0), holes=False)
+        return scipy.sparse.issparse(self.model[:-1].transform(self.values(row)))
+
+    def values(self, frame):
         # As notebooks have numbers; some models take those that they were trained with only.
         frame = frame.reindex(columns=self.names).astype({name: numpy.float64 for name in frame if frame[name].dtype == numpy.float32})
-        values = frame if self.known else frame.to_numpy()
+        return frame if self.known else frame.to_numpy()
+
+    def scores(self, frame):
+        """By the names that skl2onnx gives the outputs."""
+        values = self.values(frame)
         if hasattr(self.model, 'classes_') and hasattr(self.model, 'predict'):
             scores = {'label': self.model.predict(values)}
             if hasattr(self.model, 'predict_proba'):
@@ -344,16 +355,19 @@ def safe_names(names):
 
 
 def miss_zeros(model):
-    """XGBoost takes what a sparse matrix leaves out, its zeros, for missing values; the tensor has them."""
-    for node in model.graph.node:
-        node.input[:] = ['x_or_missing' if name == 'x' else name for name in node.input]
+    """XGBoost takes what a sparse matrix leaves out, its zeros, for missing values; the tensor that its trees get has them."""
     for name, value in [('zero', 0.0), ('missing', numpy.nan)]:
         model.graph.initializer.append(onnx.numpy_helper.from_array(numpy.array(value, numpy.float32), name))
-    first = [
-        onnx.helper.make_node('Equal', ['x', 'zero'], ['x_is_zero']),
-        onnx.helper.make_node('Where', ['x_is_zero', 'missing', 'x'], ['x_or_missing']),
-    ]
-    nodes = [*first, *model.graph.node]
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type.startswith('TreeEnsemble'):
+            [values] = node.input
+            node.input[:] = [f'{values}_or_missing']
+            nodes += [
+                onnx.helper.make_node('Equal', [values, 'zero'], [f'{values}_is_zero']),
+                onnx.helper.make_node('Where', [f'{values}_is_zero', 'missing', values], [f'{values}_or_missing']),
+            ]
+        nodes.append(node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 

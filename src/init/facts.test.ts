@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Connection, openDatabase } from '../engines/duckdb/database.ts';
 import { fitFacts, type Codes, type Facts } from './facts.ts';
 import type { TableColumn, WantedInput } from './match-inputs.ts';
 
@@ -135,8 +136,18 @@ test('numbers of their own for nulls and unknown categories are an expression', 
     true,
   ]);
   assert.deepEqual(codesOf({ categories: [1, 2.5], null: null, unknown: null }, 'number', 'age'), [
-    'CASE WHEN "Age" IS NULL OR isnan("Age") THEN NULL ELSE coalesce((list_position([1, 2.5]::DOUBLE[], ' +
-      `CAST("Age" AS DOUBLE)) - 1)::DOUBLE, error('Age is no category: ' || "Age")) END`,
+    'CASE WHEN "Age" IS NULL OR isnan("Age") THEN NULL ELSE coalesce(' +
+      `(list_position(['1', '2.5']::DOUBLE[], CAST("Age" AS DOUBLE)) - 1)::DOUBLE, error('Age is no category: ' || "Age")) END`,
     false,
   ]);
+  // A literal of sixteen digits is a DECIMAL, whose double may be the one beside it.
+  const odd = [-0.9999999999999999, 0.1, 12345.678901234567, 5e-324, 1e22];
+  const [sql] = codesOf({ categories: odd, null: null, unknown: -1 }, 'number', 'age');
+  const connection = new Connection(openDatabase());
+  const values = odd.map((value) => `('${value}'::DOUBLE)`).join(', ');
+  assert.deepEqual(
+    connection.rows(`SELECT ${sql} FROM (VALUES ${values}) AS shard("Age")`).flat(),
+    odd.map((_, index) => index),
+  );
+  connection.close();
 });

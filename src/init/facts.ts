@@ -169,7 +169,8 @@ function numberSql(column: string, type: string | undefined): string {
 function codesSql({ categories, null: ofNull, unknown }: Codes, column: string, type: string | undefined): string {
   const value = quoteIdentifier(column);
   const isOfTexts = typeof categories[0] === 'string';
-  const list = categories.map((category) => (typeof category === 'string' ? quoteText(category) : `${category}`));
+  // As texts, numbers too: DuckDB reads 0.1 as a DECIMAL, and not every one becomes the double that it was.
+  const list = categories.map((category) => quoteText(`${category}`));
   const isNan = !isOfTexts && mayBeNan(type) ? ` OR isnan(${numberSql(column, type)})` : '';
   const position = isOfTexts
     ? `enum_code(TRY_CAST(${type === 'VARCHAR' ? value : `CAST(${value} AS VARCHAR)`} AS ENUM(${list.join(', ')})))::DOUBLE`

@@ -72,8 +72,6 @@ class Folded:
     # What is left to export: takes one tensor, `width` values a row.
     rest: object
     width: int
-    # A matrix that is sparse: XGBoost takes its zeros for missing values.
-    is_sparse: bool
 
 
 def fold(model, names):
@@ -97,17 +95,11 @@ def fold(model, names):
         if isinstance(step, (ColumnTransformer, FeatureUnion, Pipeline)) or hasattr(step, 'categories_'):
             raise NotFolded(f'{type(step).__name__} behind {type(steps[count - 1]).__name__} takes columns apart again')
     rest = steps[-1] if count == len(steps) - 1 else Pipeline([(f'step{index}', step) for index, step in enumerate(steps[count:])])
-    return Folded(lanes, rest, sum(lane.width for lane in lanes), is_sparse(steps[count - 1]))
+    return Folded(lanes, rest, sum(lane.width for lane in lanes))
 
 
 def is_word(step, word):
     return isinstance(step, str) and step == word
-
-
-def is_sparse(step):
-    if isinstance(step, Pipeline):
-        return is_sparse(step.steps[-1][1])
-    return bool(getattr(step, 'sparse_output_', getattr(step, 'sparse_output', isinstance(step, FeatureUnion))))
 
 
 def through(step, lanes):
@@ -161,7 +153,8 @@ def of_imputer(step, lanes):
     expect(len(step.statistics_) == len(lanes) and not any(map(is_missing, step.statistics_)), step, 'a column that was empty')
     filled = []
     for lane, value in zip(lanes, step.statistics_):
-        expect(lane.fill is not None or not lane.steps, step, 'arithmetic before it')
+        # Which may give NaN of what is none, such as a logarithm.
+        expect(not lane.steps, step, 'arithmetic before it')
         # A value that was put in is not missing any more.
         filled.append(lane if lane.fill is not None else dataclasses.replace(lane, fill=plain_value(step, value)))
     return filled
