@@ -80,7 +80,7 @@ class Walk:
         elif hasattr(step, 'vocabulary_'):
             for name in names:
                 self.columns[name].kind = 'text'
-        elif isinstance(step, SimpleImputer) and step.statistics_.dtype.kind in 'OU':
+        elif isinstance(step, SimpleImputer) and is_of_texts(step):
             for name in names:
                 self.columns[name].kind = 'text'
         elif getattr(step, 'mean_', None) is not None and getattr(step, 'scale_', None) is not None:
@@ -106,9 +106,10 @@ class Walk:
         first = steps[0][1]
         self.visit(first, names)
         # Statistics of an imputer say where the values of a column lie; a scaler behind it says it better.
-        if isinstance(first, SimpleImputer) and first.statistics_.dtype.kind == 'f' and not first.add_indicator and len(steps) > 1:
+        if isinstance(first, SimpleImputer) and not is_of_texts(first) and not first.add_indicator and len(steps) > 1:
             for index, name in enumerate(names[:len(first.statistics_)]):
-                self.columns[name].center = float(first.statistics_[index])
+                if not is_missing(first.statistics_[index]):
+                    self.columns[name].center = float(first.statistics_[index])
             self.visit(steps[1][1], names)
 
     def is_replaceable(self, step, following):
@@ -150,6 +151,15 @@ class Walk:
                 'Put a SimpleImputer with a fill_value in front of it, or give both the same number.',
             )
         encoder.categories_[index] = numpy.array(present, dtype=object)
+
+
+def is_of_texts(imputer):
+    """Its statistics are objects too where it was given a whole number for columns of another type."""
+    return any(isinstance(value, str) for value in imputer.statistics_)
+
+
+# What made-up numbers become until the model takes them: behind a logarithm some would be NaN.
+CHANGES = (numpy.copy, numpy.abs, numpy.ones_like)
 
 
 class SklearnFile(Exported):
@@ -194,6 +204,8 @@ class SklearnFile(Exported):
         self.input_names = dict(zip(self.names, safe_names(self.names)))
         self.kind = 'number' if self.apart else kinds.pop()
         self.objects = {name: column.null for name, column in self.columns.items() if column.is_object}
+        self.nullable = set()
+        self.change = next((change for change in CHANGES if self.takes(change)), CHANGES[0])
         self.nullable = {name for name in self.columns if self.takes_null(name)}
         self.inputs = self.describe_inputs() if self.folded is None else self.describe_folded()
         self.score_names = list(self.scores(self.make_rows(list(self.columns), 2, numpy.random.default_rng(0), holes=False)))
@@ -231,6 +243,14 @@ class SklearnFile(Exported):
         if self.apart:
             return [{'name': self.input_names[feature['name']], 'features': [feature]} for feature in features]
         return [{'name': 'x', 'features': features if self.known else None, 'missing': features[0].get('missing')}]
+
+    def takes(self, change):
+        self.change = change
+        try:
+            self.scores(self.make_rows(list(self.columns), 1_000, numpy.random.default_rng(0), holes=False))
+        except ValueError:
+            return False
+        return True
 
     def takes_null(self, name):
         row = self.make_rows(list(self.columns), 1, numpy.random.default_rng(0), holes=False)
@@ -310,7 +330,8 @@ class SklearnFile(Exported):
                 values = [choices[at] for at in random.integers(0, len(choices), count)]
                 series = pandas.Series(values, dtype=object if column.dtype() == object else None)
             else:
-                series = pandas.Series((column.center + column.scale * random.normal(size=count)).astype(numpy.float32))
+                values = column.center + column.scale * random.normal(size=count)
+                series = pandas.Series(self.change(values).astype(numpy.float32))
             if holes and name in self.nullable:
                 holed = [column.null if is_hole else value for value, is_hole in zip(series, random.random(count) < 0.05)]
                 series = pandas.Series(holed, dtype=column.dtype())
