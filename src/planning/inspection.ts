@@ -10,6 +10,7 @@ import type { KernelOptions } from '../options.ts';
 import { rowGroupBytesMax, type Footer } from '../read/footers.ts';
 import { buildPlan } from './build-plan.ts';
 import { resolveModel, type PlanningEngines } from './model.ts';
+import { namesIn } from './schemas.ts';
 import type { Selected } from './selection.ts';
 
 /** @param engines undefined without a model */
@@ -135,11 +136,10 @@ function noteFeeds(tensor: TensorLayout, footers: readonly Footer[], feeds: Map<
   });
 }
 
-function columnsOf(feature: Feature, footers: readonly Footer[]): string[] {
-  const { source } = feature;
-  if ('column' in source) return [source.column.toLowerCase()];
-  const text = source.sql.toLowerCase();
-  return (footers[0]?.columns ?? []).map((column) => column.name.toLowerCase()).filter((name) => text.includes(name));
+function columnsOf({ source }: Feature, footers: readonly Footer[]): string[] {
+  const names = namesIn(source);
+  if ('column' in source) return [...names];
+  return (footers[0]?.columns ?? []).map((column) => column.name.toLowerCase()).filter((name) => names.has(name));
 }
 
 /** `float32 [N, 32]` */

@@ -141,20 +141,18 @@ function findColumn(table: SourceTable, name: string, what: string, others: read
   });
 }
 
-/** Columns of the shard that the features read: a guess for SQL expressions, by the names in their text. */
+/** Columns of the shard that the features read. */
 export function usedColumns(requests: readonly ColumnRequest[], columns: readonly ColumnType[]): ReadonlySet<string> {
-  const used = new Set<string>();
-  for (const {
-    feature: { source },
-  } of requests) {
-    for (const { name } of columns) {
-      if (
-        'column' in source
-          ? source.column.toLowerCase() === name.toLowerCase()
-          : source.sql.toLowerCase().includes(name.toLowerCase())
-      )
-        used.add(name);
-    }
-  }
-  return used;
+  const used = new Set(requests.flatMap(({ feature }) => [...namesIn(feature.source)]));
+  return new Set(columns.map(({ name }) => name).filter((name) => used.has(name.toLowerCase())));
+}
+
+/** Texts, quoted names, and words of a SQL expression. */
+const sqlTokens = /'(?:[^']|'')*'|"((?:[^"]|"")*)"|([\p{L}_][\p{L}\p{N}_$]*)/gu;
+
+/** What may be a column of a feature, in lower case; of a SQL expression its functions and operators too. */
+export function namesIn(source: Source): ReadonlySet<string> {
+  if ('column' in source) return new Set([source.column.toLowerCase()]);
+  const tokens = source.sql.matchAll(sqlTokens);
+  return new Set(Array.from(tokens, ([, quoted, word = '']) => (quoted?.replaceAll('""', '"') ?? word).toLowerCase()));
 }
