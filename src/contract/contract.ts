@@ -156,6 +156,8 @@ export interface CsvContract {
   readonly quote?: string | undefined;
   /** What stands for a null besides nothing. */
   readonly nullText?: string | readonly string[] | undefined;
+  /** Whether it stands for a null in quotes too; where not, "" is an empty text. Default: true. */
+  readonly quotedNull?: boolean | undefined;
   /** DuckDB's types by column. */
   readonly types?: Readonly<Record<string, string>> | undefined;
 }

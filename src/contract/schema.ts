@@ -310,6 +310,10 @@ export const contractSchema = strictObject('the contract of a model', {
       .union([name, z.array(name, 'a list of strings')], 'a string or a list of strings')
       .optional()
       .describe('What stands for a null, besides nothing: "NA".'),
+    quotedNull: z
+      .boolean('true or false')
+      .optional()
+      .describe('Whether it stands for a null in quotes too; where not, "" is an empty text. Default: true.'),
     types: z
       .record(z.string(), name, 'an object: types by the name of the column')
       .optional()

@@ -20,6 +20,7 @@ export interface CsvForm {
   readonly escape: string;
   readonly skip: number;
   readonly nullText: readonly string[];
+  readonly quotedNull: boolean;
   readonly dateFormat: string | undefined;
   readonly timestampFormat: string | undefined;
   /** In the file's order. */

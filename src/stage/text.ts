@@ -25,7 +25,7 @@ export function textRelation({ path, format }: StageSource, form: StageForm): st
 
 /** Everything is said, so that nothing is guessed again, and differently, while the file is read. */
 function csvSettings(form: CsvForm): string {
-  const { delimiter, header, quote, escape, skip, nullText, dateFormat, timestampFormat, columns } = form;
+  const { delimiter, header, quote, escape, skip, dateFormat, timestampFormat, columns } = form;
   return [
     'auto_detect=false',
     `delim=${quoteText(delimiter)}`,
@@ -33,7 +33,7 @@ function csvSettings(form: CsvForm): string {
     `quote=${quoteText(quote)}`,
     `escape=${quoteText(escape)}`,
     `skip=${skip}`,
-    nullSetting(nullText),
+    ...nullSettings(form),
     ...(dateFormat === undefined ? [] : [`dateformat=${quoteText(dateFormat)}`]),
     ...(timestampFormat === undefined ? [] : [`timestampformat=${quoteText(timestampFormat)}`]),
     `columns=${struct(columns)}`,
@@ -41,8 +41,8 @@ function csvSettings(form: CsvForm): string {
   ].join(', ');
 }
 
-function nullSetting(texts: readonly string[]): string {
-  return `nullstr=[${texts.map(quoteText).join(', ')}]`;
+function nullSettings({ nullText, quotedNull }: Pick<CsvForm, 'nullText' | 'quotedNull'>): string[] {
+  return [`nullstr=[${nullText.map(quoteText).join(', ')}]`, `allow_quoted_nulls=${quotedNull}`];
 }
 
 function struct(entries: readonly (readonly [string, string])[]): string {
@@ -115,7 +115,7 @@ function unevenLine(connection: Connection, path: string, form: CsvForm, names: 
 
 /** @throws DuckDbError */
 function sniff(connection: Connection, path: string, contract: CsvContract): CsvForm {
-  const { header = true, quote = '"', types } = contract;
+  const { header = true, quote = '"', quotedNull = true, types } = contract;
   const delimiter = contract.delimiter ?? (/\.tsv(?:\.gz)?$/i.test(path) ? '\t' : undefined);
   const nullText = ['', ...[contract.nullText ?? []].flat()];
   const settings = [
@@ -123,7 +123,7 @@ function sniff(connection: Connection, path: string, contract: CsvContract): Csv
     // Where the first rows hold no quotes DuckDB would take later ones for parts of the values.
     `quote=${quoteText(quote)}`,
     `escape=${quoteText(quote)}`,
-    nullSetting(nullText),
+    ...nullSettings({ nullText, quotedNull }),
     // DuckDB would leave out first lines that look unlike those after them.
     'skip=0',
     `sample_size=${textSampleRows}`,
@@ -143,6 +143,7 @@ function sniff(connection: Connection, path: string, contract: CsvContract): Csv
     escape: quote,
     skip: Number(skip),
     nullText,
+    quotedNull,
     dateFormat: textOf(dateFormat),
     timestampFormat: textOf(timestampFormat),
     columns: listed.map(({ name, type }) => [name, type] as const),
