@@ -36,6 +36,8 @@ export function pairFiles(scored: readonly ScoredRows[], known: readonly Footer[
     return [only];
   }
   const byName = new Map(known.map((file) => [outputName(file.name), file]));
+  const twin = known.find((file) => byName.get(outputName(file.name)) !== file);
+  if (twin !== undefined) throw notPaired(twin, 'to have names of their own', `two for ${outputName(twin.name)}`);
   const paired = scored.map(({ name, rowCount }) => {
     const file = byName.get(outputName(name));
     if (file !== undefined) checkRows(file, rowCount);
