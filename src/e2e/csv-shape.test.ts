@@ -1,10 +1,10 @@
-/** CSV files whose lines do not make a table, those without rows, and values that no number holds. */
+/** CSV files whose lines do not make a table, those without rows, values that no number holds, and empty ones. */
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { identityModel } from '../testing/models.ts';
-import { Workplace } from './workplace.ts';
+import { columnOf, Workplace } from './workplace.ts';
 
 function place(t: { after(remove: () => void): void }, column = 'x'): Workplace {
   const made = new Workplace(t);
@@ -58,4 +58,18 @@ test('whole numbers beyond BIGINT keep their digits, in all files; fractions are
     [long[1], 0.5],
     ['7', 12345678901234567890.5],
   ]);
+});
+
+test('an empty text in quotes is a null, unless the contract says otherwise', async (t) => {
+  for (const [csv, texts] of [
+    [{}, [null, null, 'NA']],
+    [{ quotedNull: false }, [null, '', 'NA']],
+    [{ quotedNull: false, nullText: 'NA' }, [null, '', null]],
+  ] as const) {
+    const here = place(t);
+    here.writeContract({ inputs: { x: [{ column: 'x' }] }, csv });
+    write(here, 'a.csv', 'x,text\n1,\n2,""\n3,NA\n');
+    await here.score();
+    assert.deepEqual(columnOf(here.rows('a.parquet'), 'text'), texts);
+  }
 });

@@ -184,19 +184,6 @@ test('what the contract says of CSV: delimiter, types, nulls, quotes, no header'
   assert.deepEqual(columnOf(here.rows('a.parquet'), 'y'), [8, 10]);
 });
 
-test('an empty text in quotes is a null, unless the contract says otherwise', async (t) => {
-  for (const [csv, texts] of [
-    [{}, [null, null, 'NA']],
-    [{ quotedNull: false }, [null, '', 'NA']],
-    [{ quotedNull: false, nullText: 'NA' }, [null, '', null]],
-  ] as const) {
-    const here = place(t, { csv });
-    write(here, 'a.csv', 'x,text\n1,\n2,""\n3,NA\n');
-    await here.score();
-    assert.deepEqual(columnOf(here.rows('a.parquet'), 'text'), texts);
-  }
-});
-
 test('quotes after thousands of rows without are quotes', async (t) => {
   const here = place(t);
   write(
